@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Do not edit: made from Documentation/netlink/specs/xfrmsync.yaml by `make spec` */
+
+#ifndef _UAPI_LINUX_XFRMSYNC_H
+#define _UAPI_LINUX_XFRMSYNC_H
+
+#define XFRMSYNC_FAMILY_NAME	"xfrmsync"
+
+#define XFRMSYNC_VERSION	1
+
+/* Records, or bindings, that one request may carry. */
+#define XFRMSYNC_MAX_BATCH	512
+
+/* Largest replay window, packets. */
+#define XFRMSYNC_MAX_WINDOW	4096
+
+/* What this network namespace is in its sync group. */
+enum xfrmsync_role {
+	/* No role; the module may be unloaded at any moment. */
+	XFRMSYNC_ROLE_NONE,
+	/* Its SAs carry traffic; records go out, restore is refused. */
+	XFRMSYNC_ROLE_ACTIVE,
+	/* Its SAs wait; records of the active come in. */
+	XFRMSYNC_ROLE_STANDBY,
+};
+
+/* How changes of an SA are noticed. */
+enum xfrmsync_capture {
+	/* Nothing notices them. */
+	XFRMSYNC_CAPTURE_NONE,
+	/* A permanent ftrace_ops on the replay functions. */
+	XFRMSYNC_CAPTURE_FTRACE,
+	/* Kprobes on the replay functions. */
+	XFRMSYNC_CAPTURE_KPROBE,
+	/* A periodic look at each SA; needs no hook, sees changes late. */
+	XFRMSYNC_CAPTURE_SCAN,
+};
+
+enum xfrmsync_dir {
+	XFRMSYNC_DIR_UNKNOWN,
+	XFRMSYNC_DIR_IN,
+	XFRMSYNC_DIR_OUT,
+};
+
+enum xfrmsync_record_flags {
+	/* The SA uses extended sequence numbers (RFC 4303, 2.2.1). */
+	XFRMSYNC_RECORD_F_ESN = 1,
+	/* The window is kept in the large (replay_esn) state. */
+	XFRMSYNC_RECORD_F_BMP = 2,
+	/* First record of this SA since the reader subscribed. */
+	XFRMSYNC_RECORD_F_NEW = 4,
+	/* Parameters of the SA were updated; read its context again. */
+	XFRMSYNC_RECORD_F_CHANGED = 8,
+	/* The SA is gone; only its identity, tag and cookie stand here. */
+	XFRMSYNC_RECORD_F_DELETED = 16,
+	/* With deleted; it died by its hard limit. */
+	XFRMSYNC_RECORD_F_EXPIRED = 32,
+	/* Its soft limit has passed. */
+	XFRMSYNC_RECORD_F_DYING = 64,
+	/* Its counters were written by a restore and not used since. */
+	XFRMSYNC_RECORD_F_RESTORED = 128,
+	/* An SPI without keys yet. */
+	XFRMSYNC_RECORD_F_LARVAL = 256,
+};
+
+enum xfrmsync_restore_flags {
+	/* Give the SA the record's tag if it has none yet. */
+	XFRMSYNC_RESTORE_F_BIND = 1,
+	/* Refuse a record whose SA is not there, instead of parking it. */
+	XFRMSYNC_RESTORE_F_NO_PARK = 2,
+	/*
+	 * Replace the replay window by the record's, instead of merging both
+	 * (larger number, OR of the windows).
+	 */
+	XFRMSYNC_RESTORE_F_WINDOW_EXACT = 4,
+};
+
+/* Why a record, or a binding, was refused. */
+enum xfrmsync_reason {
+	XFRMSYNC_REASON_OK,
+	/* No such SA yet; kept and applied when it appears. */
+	XFRMSYNC_REASON_PARKED,
+	/* No such SA, and parking was not wanted. */
+	XFRMSYNC_REASON_NO_SA,
+	/* No such SA, and the parking space is full. */
+	XFRMSYNC_REASON_PARK_FULL,
+	/* The SA there is another incarnation. */
+	XFRMSYNC_REASON_TAG,
+	/* The replay mode (ESN, large or legacy state) differs. */
+	XFRMSYNC_REASON_MODE,
+	/* The window size differs, or the bitmap has another length. */
+	XFRMSYNC_REASON_WINDOW,
+	/* The outbound sequence number would go backwards. */
+	XFRMSYNC_REASON_BACKWARDS_OSEQ,
+	/* The inbound sequence number would go backwards. */
+	XFRMSYNC_REASON_BACKWARDS_SEQ,
+	/* The SA is not valid (being deleted, expired or stopped). */
+	XFRMSYNC_REASON_STATE,
+	/* An attribute is missing or malformed. */
+	XFRMSYNC_REASON_ATTRIBUTE,
+	/* Out of memory. */
+	XFRMSYNC_REASON_MEMORY,
+	/* The SA there is not the one that the cookie names. */
+	XFRMSYNC_REASON_COOKIE,
+	/* A sequence number is outside of what the SA can count. */
+	XFRMSYNC_REASON_RANGE,
+};
+
+/* The live state of one SA. */
+enum {
+	/* u16: AF_INET or AF_INET6. */
+	XFRMSYNC_A_RECORD_FAMILY = 1,
+	/* binary: Destination address, 4 or 16 bytes. */
+	XFRMSYNC_A_RECORD_DST,
+	/* binary: Source address, 4 or 16 bytes. */
+	XFRMSYNC_A_RECORD_SRC,
+	/* u32 */
+	XFRMSYNC_A_RECORD_SPI,
+	/* u8: IPPROTO_ESP, IPPROTO_AH or IPPROTO_COMP. */
+	XFRMSYNC_A_RECORD_PROTO,
+	/* u8: XFRM_MODE_*. */
+	XFRMSYNC_A_RECORD_MODE,
+	/* u8 */
+	XFRMSYNC_A_RECORD_DIR,
+	/* u32 */
+	XFRMSYNC_A_RECORD_MARK,
+	/* u32 */
+	XFRMSYNC_A_RECORD_MARK_MASK,
+	/* u32 */
+	XFRMSYNC_A_RECORD_IF_ID,
+	/* u32 */
+	XFRMSYNC_A_RECORD_REQID,
+	/* u32 */
+	XFRMSYNC_A_RECORD_FLAGS,
+	/* u64: Incarnation, given by userspace; 0 while it has none. */
+	XFRMSYNC_A_RECORD_TAG,
+	/* u64: Number of this SA's life in this kernel, never used twice. */
+	XFRMSYNC_A_RECORD_COOKIE,
+	/* u64: Last outbound sequence number drawn. */
+	XFRMSYNC_A_RECORD_OSEQ,
+	/* u64: Highest inbound sequence number authenticated. */
+	XFRMSYNC_A_RECORD_SEQ,
+	/* u32: Replay window, packets. */
+	XFRMSYNC_A_RECORD_WINDOW,
+	/*
+	 * binary: Replay bitmap as 32-bit words in the kernel's own order: the
+	 * one word of the legacy state (bit n is seq - n), or the ring of the
+	 * large state (bit (seq - 1) mod window is seq).
+	 */
+	XFRMSYNC_A_RECORD_BITMAP,
+	/* u64 */
+	XFRMSYNC_A_RECORD_BYTES,
+	/* u64 */
+	XFRMSYNC_A_RECORD_PACKETS,
+	/* u64: Wall-clock second of this node at which the SA was added. */
+	XFRMSYNC_A_RECORD_ADD_TIME,
+	/* u64: Wall-clock second of the first use, 0 for never. */
+	XFRMSYNC_A_RECORD_USE_TIME,
+	/* u64: Wall-clock second of the last use, 0 for never. */
+	XFRMSYNC_A_RECORD_LAST_USED,
+	/* u32: Packets left of the window. */
+	XFRMSYNC_A_RECORD_REPLAY_WINDOW_ERRORS,
+	/* u32: Packets seen already. */
+	XFRMSYNC_A_RECORD_REPLAY_ERRORS,
+	/* u32 */
+	XFRMSYNC_A_RECORD_INTEGRITY_ERRORS,
+	/* u64: Time since the oldest change that this record tells, ns. */
+	XFRMSYNC_A_RECORD_AGE_NS,
+	/* u64: Last outbound number that may be used, 0 for no limit known. */
+	XFRMSYNC_A_RECORD_LEASE_END,
+	/* u32: Restore only. */
+	XFRMSYNC_A_RECORD_RESTORE_FLAGS,
+	/* pad */
+	XFRMSYNC_A_RECORD_PAD,
+
+	__XFRMSYNC_A_RECORD_MAX,
+	XFRMSYNC_A_RECORD_MAX = (__XFRMSYNC_A_RECORD_MAX - 1)
+};
+
+enum {
+	/* u32: Which record of the request, from 0. */
+	XFRMSYNC_A_RESULT_INDEX = 1,
+	/* u32 */
+	XFRMSYNC_A_RESULT_REASON,
+	/* s32: 0 or a negative errno that fits the reason. */
+	XFRMSYNC_A_RESULT_ERRNO,
+
+	__XFRMSYNC_A_RESULT_MAX,
+	XFRMSYNC_A_RESULT_MAX = (__XFRMSYNC_A_RESULT_MAX - 1)
+};
+
+enum {
+	/* u64: Epoch of the node that the records come from. */
+	XFRMSYNC_A_BATCH_EPOCH = 1,
+	/* u32: Node id that breaks a tie between equal epochs. */
+	XFRMSYNC_A_BATCH_NODE,
+	/* nest */
+	XFRMSYNC_A_BATCH_RECORD,
+	/* nest: One for each record that was not applied. */
+	XFRMSYNC_A_BATCH_RESULT,
+	/* u32 */
+	XFRMSYNC_A_BATCH_APPLIED,
+	/* u32 */
+	XFRMSYNC_A_BATCH_PARKED,
+	/* u32 */
+	XFRMSYNC_A_BATCH_REFUSED,
+	/* pad */
+	XFRMSYNC_A_BATCH_PAD,
+
+	__XFRMSYNC_A_BATCH_MAX,
+	XFRMSYNC_A_BATCH_MAX = (__XFRMSYNC_A_BATCH_MAX - 1)
+};
+
+enum {
+	/* u32 */
+	XFRMSYNC_A_STATUS_VERSION = 1,
+	/* u32 */
+	XFRMSYNC_A_STATUS_ROLE,
+	/* u64 */
+	XFRMSYNC_A_STATUS_EPOCH,
+	/* u32 */
+	XFRMSYNC_A_STATUS_NODE,
+	/* u32 */
+	XFRMSYNC_A_STATUS_CAPTURE,
+	/* u32: SAs followed in this namespace. */
+	XFRMSYNC_A_STATUS_SAS,
+	/* u32: SAs whose change waits for the reader. */
+	XFRMSYNC_A_STATUS_DIRTY,
+	/* u32: Records that wait for their SA. */
+	XFRMSYNC_A_STATUS_PARKED,
+	/* u32: Port id of the reader, 0 for none. */
+	XFRMSYNC_A_STATUS_READER,
+	/* pad */
+	XFRMSYNC_A_STATUS_PAD,
+
+	__XFRMSYNC_A_STATUS_MAX,
+	XFRMSYNC_A_STATUS_MAX = (__XFRMSYNC_A_STATUS_MAX - 1)
+};
+
+/* Counters of this namespace since the module was loaded. */
+enum {
+	/* u64: SAs that were taken up. */
+	XFRMSYNC_A_STATS_TRACKED = 1,
+	/* u64: SAs that went. */
+	XFRMSYNC_A_STATS_UNTRACKED,
+	/* u64: SAs not taken up for lack of memory; a reconciling walk retries. */
+	XFRMSYNC_A_STATS_TRACK_FAILED,
+	/* u64: Reconciling walks. */
+	XFRMSYNC_A_STATS_RECONCILED,
+	/* u64: Times an SA became dirty. */
+	XFRMSYNC_A_STATS_MARKED,
+	/* u64: Wake-up messages sent to the reader. */
+	XFRMSYNC_A_STATS_WAKEUPS,
+	/* u64: Wake-ups that did not fit into the reader's buffer. */
+	XFRMSYNC_A_STATS_WAKEUPS_LOST,
+	/* u64: Records handed to the reader. */
+	XFRMSYNC_A_STATS_PULLED,
+	/* u64: Records given by dumps and get. */
+	XFRMSYNC_A_STATS_DUMPED,
+	/* u64: Deletions handed to the reader. */
+	XFRMSYNC_A_STATS_TOMBSTONES,
+	/* u64: Deletions that a stalled reader was spared; it must resync. */
+	XFRMSYNC_A_STATS_TOMBSTONES_DROPPED,
+	/* u64: Records restored. */
+	XFRMSYNC_A_STATS_APPLIED,
+	/* u64: Records refused. */
+	XFRMSYNC_A_STATS_REFUSED,
+	/* u64: Records parked. */
+	XFRMSYNC_A_STATS_PARKED,
+	/* u64: Parked records applied when their SA appeared. */
+	XFRMSYNC_A_STATS_PARKED_APPLIED,
+	/*
+	 * u64: Parked records dropped (replaced, of another incarnation, or no
+	 * room).
+	 */
+	XFRMSYNC_A_STATS_PARKED_DROPPED,
+	/* u64: Requests refused for an epoch older than the one in force. */
+	XFRMSYNC_A_STATS_STALE_EPOCH,
+	/* pad */
+	XFRMSYNC_A_STATS_PAD,
+
+	__XFRMSYNC_A_STATS_MAX,
+	XFRMSYNC_A_STATS_MAX = (__XFRMSYNC_A_STATS_MAX - 1)
+};
+
+enum {
+	/* flag: Changes were lost; take a full snapshot (subscribe again). */
+	XFRMSYNC_A_READER_RESYNC = 1,
+	/* u32: SAs that wait, when the message was made. */
+	XFRMSYNC_A_READER_DIRTY,
+
+	__XFRMSYNC_A_READER_MAX,
+	XFRMSYNC_A_READER_MAX = (__XFRMSYNC_A_READER_MAX - 1)
+};
+
+enum {
+	/* One SA by family, dst, spi, proto and mark, or a dump of all. */
+	XFRMSYNC_CMD_GET = 1,
+	/*
+	 * Become the one reader of this namespace: all SAs are marked dirty, so
+	 * that the pulls that follow give a full snapshot. EBUSY while there is
+	 * another reader. The answer is the first wake-up: pull at once; dirty-
+	 * ntf comes after a pull has emptied the set. Repeating it starts a new
+	 * snapshot. The socket's end, or unsubscribe, ends it.
+	 */
+	XFRMSYNC_CMD_SUBSCRIBE,
+	/* Stop being the reader. */
+	XFRMSYNC_CMD_UNSUBSCRIBE,
+	/* Records of the dirty SAs, longest waiting first (reader only). */
+	XFRMSYNC_CMD_PULL,
+	/*
+	 * Sent to the reader alone, once, when the set of dirty SAs stops being
+	 * empty; after a pull has emptied it, again.
+	 */
+	XFRMSYNC_CMD_DIRTY_NTF,
+	/*
+	 * Write records of another node onto the SAs of this one. Records stand
+	 * for themselves: a refused one does not stop the others.
+	 */
+	XFRMSYNC_CMD_RESTORE,
+	/*
+	 * Give SAs their tags (incarnation) and leases. Each record names an SA
+	 * by its identity and carries tag, cookie and, optionally, lease-end.
+	 */
+	XFRMSYNC_CMD_BIND,
+	/* Role, epoch, capture method and sizes. */
+	XFRMSYNC_CMD_STATUS_GET,
+	/*
+	 * Change the role. The epoch must not be lower than the one in force; to
+	 * become active from another role it must be higher. Role none resets
+	 * it.
+	 */
+	XFRMSYNC_CMD_ROLE_SET,
+	/* The role or the epoch changed. */
+	XFRMSYNC_CMD_ROLE_NTF,
+	/* Counters. */
+	XFRMSYNC_CMD_STATS_GET,
+
+	__XFRMSYNC_CMD_MAX,
+	XFRMSYNC_CMD_MAX = (__XFRMSYNC_CMD_MAX - 1)
+};
+
+#define XFRMSYNC_MCGRP_EVENTS	"events"
+
+#endif /* _UAPI_LINUX_XFRMSYNC_H */
