@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: outbound sequence numbers of one SA (64 bits, host order).
+ * Out: the last number that the node which sends may use.
+ * Pure arithmetic; builds in the kernel and in userspace.
+ */
+#ifndef XFRMSYNC_LEASE_H
+#define XFRMSYNC_LEASE_H
+
+#include <linux/types.h>
+#ifndef __KERNEL__
+#include <stdbool.h>
+#endif
+
+/* Numbers kept free below a limit: more than the segments of any GSO packet,
+ * each of which draws one (net/ipv4/esp4_offload.c).
+ */
+#define XFRMSYNC_LEASE_HEADROOM (1U << 16)
+
+/**
+ * xfrmsync_lease_first() - end of the first lease of an SA
+ * @oseq: last outbound number drawn
+ * @sent: highest number known to have been sent, by whichever node
+ * @esn: the SA uses extended sequence numbers
+ * @size_log2: size of a lease, as a power of two (0..63)
+ *
+ * A receiver infers the high half of an ESN from the low one and takes a
+ * number that is 2^31 or more ahead for an old one (RFC 4303, appendix A2),
+ * so the end stays below @sent + 2^31. Without ESN the counter must not wrap
+ * (RFC 4303, 3.3.3), so it stays below 2^32 - 1.
+ *
+ * Context: any.
+ * Return: the last number that may be used, at least @oseq; 0 where no
+ * lease is possible and the SA has to be rekeyed.
+ */
+__u64 xfrmsync_lease_first(__u64 oseq, __u64 sent, bool esn,
+			   unsigned int size_log2);
+
+#endif
