@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: packets, as XFRM draws or accepts a sequence number for them.
+ * Out: marks on the SAs that they use.
+ * The packet path: x->lock held, BH off; or a periodic look (scan).
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/ftrace.h>
+#include <linux/kprobes.h>
+#include <linux/moduleparam.h>
+#include <linux/rtnetlink.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/xfrm.h>
+#include <linux/xfrmsync.h>
+
+#include "dirty.h"
+#include "hook.h"
+
+static unsigned int scan_interval_ms = 100;
+module_param(scan_interval_ms, uint, 0644);
+MODULE_PARM_DESC(scan_interval_ms, "time between two looks where capture is a scan, ms");
+
+static u32 method = XFRMSYNC_CAPTURE_NONE;
+
+/* Both are called with x->lock held, before the counters change; who makes
+ * the record takes x->lock too and so sees them changed.
+ */
+static const char * const targets[] = {
+	"xfrm_replay_overflow",		/* outbound */
+	"xfrm_replay_advance",		/* inbound, authenticated */
+};
+
+/* BH off counts as an RCU read-side section. An SA that is queued already,
+ * and not freshly restored, costs one lookup and one test.
+ */
+static __always_inline void capture(struct xfrm_state *x)
+{
+	struct xfrmsync_sa *sa = xfrmsync_table_find(x);
+
+	if (!sa)
+		return;
+	if (likely((READ_ONCE(sa->flags) & (BIT(XFRMSYNC_SA_QUEUED) |
+					    BIT(XFRMSYNC_SA_RESTORED))) ==
+		   BIT(XFRMSYNC_SA_QUEUED)))
+		return;
+	xfrmsync_dirty_mark(sa);
+}
+
+#ifdef XFRMSYNC_HAVE_FTRACE_ARGS
+static void notrace from_ftrace(unsigned long ip, unsigned long parent,
+				struct ftrace_ops *ops,
+				struct ftrace_regs *fregs)
+{
+	capture((struct xfrm_state *)ftrace_regs_get_argument(fregs, 0));
+}
+
+/* PERMANENT: sysctl kernel.ftrace_enabled=0 gets EBUSY instead of silently
+ * turning the capture off.
+ */
+static struct ftrace_ops ops = {
+	.func = from_ftrace,
+	.flags = FTRACE_OPS_FL_PERMANENT,
+};
+
+static int ftrace_start(void)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		err = ftrace_set_filter(&ops, (unsigned char *)targets[i],
+					strlen(targets[i]), i == 0);
+		if (err)
+			goto free;
+	}
+	err = register_ftrace_function(&ops);
+	if (!err)
+		return 0;
+free:
+	ftrace_free_filter(&ops);
+	return err;
+}
+
+static void ftrace_stop(void)
+{
+	unregister_ftrace_function(&ops);
+	ftrace_free_filter(&ops);
+}
+#else
+static int ftrace_start(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void ftrace_stop(void)
+{
+}
+#endif
+
+#ifdef CONFIG_KPROBES
+static int from_kprobe(struct kprobe *p, struct pt_regs *regs)
+{
+	capture((struct xfrm_state *)regs_get_kernel_argument(regs, 0));
+	return 0;
+}
+
+static struct kprobe probes[ARRAY_SIZE(targets)];
+
+static int kprobe_start(void)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		probes[i].symbol_name = targets[i];
+		probes[i].pre_handler = from_kprobe;
+		err = register_kprobe(&probes[i]);
+		if (err)
+			goto unregister;
+	}
+	return 0;
+unregister:
+	while (i--)
+		unregister_kprobe(&probes[i]);
+	return err;
+}
+
+static void kprobe_stop(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++)
+		unregister_kprobe(&probes[i]);
+}
+#else
+static int kprobe_start(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void kprobe_stop(void)
+{
+}
+#endif
+
+static void scan(struct work_struct *work);
+static DECLARE_DELAYED_WORK(scan_work, scan);
+
+/* Without x->lock: a torn look only makes a mark too many, or one look late. */
+static void scan_net(struct xfrmsync_net *ns)
+{
+	const struct xfrm_state *x;
+	struct xfrmsync_sa *sa;
+	unsigned long index;
+	u32 oseq, packets;
+
+	rcu_read_lock();
+	xa_for_each(&ns->sas, index, sa) {
+		if (test_bit(XFRMSYNC_SA_GONE, &sa->flags))
+			continue;
+		x = sa->x;
+		oseq = x->replay_esn ? READ_ONCE(x->replay_esn->oseq) :
+				       READ_ONCE(x->replay.oseq);
+		packets = (u32)READ_ONCE(x->curlft.packets);
+		if (oseq == sa->seen_oseq && packets == sa->seen_packets)
+			continue;
+		sa->seen_oseq = oseq;
+		sa->seen_packets = packets;
+		xfrmsync_dirty_mark(sa);
+	}
+	rcu_read_unlock();
+}
+
+static void scan(struct work_struct *work)
+{
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		scan_net(xfrmsync_net(net));
+	up_read(&net_rwsem);
+	schedule_delayed_work(&scan_work, msecs_to_jiffies(scan_interval_ms));
+}
+
+static int scan_start(void)
+{
+	schedule_delayed_work(&scan_work, 0);
+	return 0;
+}
+
+static void scan_stop(void)
+{
+	cancel_delayed_work_sync(&scan_work);
+}
+
+static const struct {
+	const char *name;
+	int (*start)(void);
+	void (*stop)(void);
+} methods[] = {
+	[XFRMSYNC_CAPTURE_FTRACE] = { "ftrace", ftrace_start, ftrace_stop },
+	[XFRMSYNC_CAPTURE_KPROBE] = { "kprobe", kprobe_start, kprobe_stop },
+	[XFRMSYNC_CAPTURE_SCAN] = { "scan", scan_start, scan_stop },
+};
+
+/* With ftrace switched off by sysctl, kprobes on these functions would arm
+ * and never fire (they sit on ftrace): only the scan sees anything then.
+ */
+static u32 next_method(u32 m, int err)
+{
+	return m == XFRMSYNC_CAPTURE_FTRACE && err == -EBUSY ?
+	       XFRMSYNC_CAPTURE_SCAN : m + 1;
+}
+
+/**
+ * xfrmsync_hook_init() - start to notice changes
+ * @name: "auto" for the best that works, or the one method to use
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EINVAL (no such method); what the method said where it was
+ *	asked for by name.
+ */
+int xfrmsync_hook_init(const char *name)
+{
+	bool any = !strcmp(name, "auto");
+	int err = -EINVAL;
+	u32 m;
+
+	for (m = XFRMSYNC_CAPTURE_FTRACE; m < ARRAY_SIZE(methods);
+	     m = next_method(m, err)) {
+		if (!any && strcmp(name, methods[m].name))
+			continue;
+		err = methods[m].start();
+		if (!err) {
+			method = m;
+			pr_info("capture: %s\n", methods[m].name);
+			return 0;
+		}
+		pr_info("capture: %s does not work here (%d)\n",
+			methods[m].name, err);
+		if (!any)
+			break;
+	}
+	return err;
+}
+
+/* Waits until no hook of ours runs any more. Process context, may sleep. */
+void xfrmsync_hook_exit(void)
+{
+	methods[method].stop();
+}
+
+u32 xfrmsync_hook_method(void)
+{
+	return method;
+}

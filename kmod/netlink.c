@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: requests of the generic netlink family "xfrmsync".
+ * Out: calls of the parts that do them, and their answers.
+ * Process context.
+ */
+#include <linux/module.h>
+#include <net/genetlink.h>
+#include <net/netlink.h>
+#include <linux/xfrmsync.h>
+
+#include "hook.h"
+#include "netlink.h"
+#include "record.h"
+#include "restore.h"
+#include "role.h"
+#include "stream.h"
+
+static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
+	[XFRMSYNC_A_RECORD_FAMILY]	= { .type = NLA_U16 },
+	[XFRMSYNC_A_RECORD_DST]		= NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[XFRMSYNC_A_RECORD_SRC]		= NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[XFRMSYNC_A_RECORD_SPI]		= { .type = NLA_BE32 },
+	[XFRMSYNC_A_RECORD_PROTO]	= { .type = NLA_U8 },
+	[XFRMSYNC_A_RECORD_MODE]	= { .type = NLA_U8 },
+	[XFRMSYNC_A_RECORD_DIR]		= NLA_POLICY_MAX(NLA_U8, XFRMSYNC_DIR_OUT),
+	[XFRMSYNC_A_RECORD_MARK]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_MARK_MASK]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_IF_ID]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_REQID]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_FLAGS]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_TAG]		= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_COOKIE]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_OSEQ]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_SEQ]		= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_WINDOW]	= NLA_POLICY_MAX(NLA_U32, XFRMSYNC_MAX_WINDOW),
+	[XFRMSYNC_A_RECORD_BITMAP]	= NLA_POLICY_RANGE(NLA_BINARY, 4, XFRMSYNC_MAX_WINDOW / 8),
+	[XFRMSYNC_A_RECORD_BYTES]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_PACKETS]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_ADD_TIME]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_USE_TIME]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_LAST_USED]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_REPLAY_WINDOW_ERRORS] = { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_REPLAY_ERRORS] = { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_INTEGRITY_ERRORS] = { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_AGE_NS]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_LEASE_END]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_RESTORE_FLAGS] =
+		NLA_POLICY_MASK(NLA_U32, XFRMSYNC_RESTORE_F_BIND |
+					 XFRMSYNC_RESTORE_F_NO_PARK |
+					 XFRMSYNC_RESTORE_F_WINDOW_EXACT),
+	[XFRMSYNC_A_RECORD_PAD]		= { .type = NLA_UNSPEC },
+};
+
+static const struct nla_policy id_policy[XFRMSYNC_A_RECORD_MARK_MASK + 1] = {
+	[XFRMSYNC_A_RECORD_FAMILY]	= { .type = NLA_U16 },
+	[XFRMSYNC_A_RECORD_DST]		= NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
+	[XFRMSYNC_A_RECORD_SPI]		= { .type = NLA_BE32 },
+	[XFRMSYNC_A_RECORD_PROTO]	= { .type = NLA_U8 },
+	[XFRMSYNC_A_RECORD_MARK]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_MARK_MASK]	= { .type = NLA_U32 },
+};
+
+static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_RECORD + 1] = {
+	[XFRMSYNC_A_BATCH_EPOCH]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_BATCH_NODE]		= { .type = NLA_U32 },
+	[XFRMSYNC_A_BATCH_RECORD]	= NLA_POLICY_NESTED(record_policy),
+};
+
+static const struct nla_policy role_policy[XFRMSYNC_A_STATUS_NODE + 1] = {
+	[XFRMSYNC_A_STATUS_ROLE]	= NLA_POLICY_MAX(NLA_U32, XFRMSYNC_ROLE_STANDBY),
+	[XFRMSYNC_A_STATUS_EPOCH]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_STATUS_NODE]	= { .type = NLA_U32 },
+};
+
+static struct xfrmsync_net *ns_of(struct genl_info *info)
+{
+	return xfrmsync_net(genl_info_net(info));
+}
+
+/* A message for an answer to a command. */
+static struct sk_buff *answer_new(struct genl_info *info, size_t size,
+				  void **hdr)
+{
+	struct sk_buff *skb = genlmsg_new(size, GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	*hdr = genlmsg_put_reply(skb, info, &xfrmsync_netlink_family, 0,
+				 info->genlhdr->cmd);
+	if (!*hdr) {
+		nlmsg_free(skb);
+		return NULL;
+	}
+	return skb;
+}
+
+/* Refuses a request that lacks an attribute, naming it. */
+#define REQUIRE(info, attr, text)					\
+	(GENL_REQ_ATTR_CHECK(info, attr) ?				\
+	 ({ NL_SET_ERR_MSG((info)->extack, text); false; }) : true)
+
+static int get_id(struct genl_info *info, struct xfrmsync_restore *id)
+{
+	if (!REQUIRE(info, XFRMSYNC_A_RECORD_FAMILY, "family is missing") ||
+	    !REQUIRE(info, XFRMSYNC_A_RECORD_DST, "dst is missing") ||
+	    !REQUIRE(info, XFRMSYNC_A_RECORD_SPI, "spi is missing") ||
+	    !REQUIRE(info, XFRMSYNC_A_RECORD_PROTO, "proto is missing"))
+		return -EINVAL;
+	if (xfrmsync_restore_parse(info->attrs, id)) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[XFRMSYNC_A_RECORD_DST],
+				    "family and length of dst do not fit");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int fill_found(struct sk_buff *skb, struct xfrmsync_net *ns,
+		      const struct xfrmsync_sa_id *id)
+{
+	struct xfrmsync_sa *sa;
+	int err = -ESRCH;
+
+	rcu_read_lock();
+	sa = xfrmsync_table_lookup(ns, id);
+	if (sa)
+		err = xfrmsync_record_fill(skb, sa, 0, 0);
+	rcu_read_unlock();
+	return err;
+}
+
+static int do_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	struct xfrmsync_restore *id;
+	struct sk_buff *msg;
+	void *hdr;
+	int err;
+
+	id = kzalloc(sizeof(*id), GFP_KERNEL);
+	if (!id)
+		return -ENOMEM;
+	err = get_id(info, id);
+	if (err)
+		goto free_id;
+	msg = answer_new(info, NLMSG_GOODSIZE, &hdr);
+	if (!msg) {
+		err = -ENOMEM;
+		goto free_id;
+	}
+	err = fill_found(msg, ns, &id->id);
+	if (err) {
+		nlmsg_free(msg);
+		if (err == -ESRCH)
+			NL_SET_ERR_MSG(info->extack, "no such SA is followed here");
+		goto free_id;
+	}
+	genlmsg_end(msg, hdr);
+	xfrmsync_stats_inc(ns, DUMPED);
+	err = genlmsg_reply(msg, info);
+free_id:
+	kfree(id);
+	return err;
+}
+
+/* False when the batch is full. */
+static bool dump_one(struct sk_buff *skb, struct netlink_callback *cb,
+		     struct xfrmsync_sa *sa)
+{
+	void *hdr;
+
+	hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			  &xfrmsync_netlink_family, NLM_F_MULTI,
+			  XFRMSYNC_CMD_GET);
+	if (!hdr)
+		return false;
+	if (xfrmsync_record_fill(skb, sa, 0, 0)) {
+		genlmsg_cancel(skb, hdr);
+		return false;
+	}
+	genlmsg_end(skb, hdr);
+	return true;
+}
+
+static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
+	unsigned long *next = (unsigned long *)cb->ctx;
+	struct xfrmsync_sa *sa;
+	unsigned long index;
+
+	rcu_read_lock();
+	xa_for_each_start(&ns->sas, index, sa, *next) {
+		if (test_bit(XFRMSYNC_SA_GONE, &sa->flags))
+			continue;
+		if (!dump_one(skb, cb, sa))
+			break;
+		xfrmsync_stats_inc(ns, DUMPED);
+	}
+	rcu_read_unlock();
+	*next = sa ? index : ULONG_MAX;
+	return skb->len;
+}
+
+static int do_subscribe(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	struct sk_buff *msg;
+	void *hdr;
+	int err;
+
+	msg = answer_new(info, nla_total_size(sizeof(u32)), &hdr);
+	if (!msg)
+		return -ENOMEM;
+	err = xfrmsync_stream_subscribe(ns, info->snd_portid, info->extack);
+	if (err)
+		goto free;
+	err = nla_put_u32(msg, XFRMSYNC_A_READER_DIRTY,
+			  atomic_read(&ns->dirty_count));
+	if (err)
+		goto free;
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+free:
+	nlmsg_free(msg);
+	return err;
+}
+
+static int do_unsubscribe(struct sk_buff *skb, struct genl_info *info)
+{
+	return xfrmsync_stream_unsubscribe(ns_of(info), info->snd_portid,
+					   info->extack);
+}
+
+static int put_result(struct sk_buff *msg, u32 index, u32 reason)
+{
+	struct nlattr *nest = nla_nest_start(msg, XFRMSYNC_A_BATCH_RESULT);
+
+	if (!nest ||
+	    nla_put_u32(msg, XFRMSYNC_A_RESULT_INDEX, index) ||
+	    nla_put_u32(msg, XFRMSYNC_A_RESULT_REASON, reason) ||
+	    nla_put_s32(msg, XFRMSYNC_A_RESULT_ERRNO,
+			xfrmsync_restore_errno(reason)))
+		return -EMSGSIZE;
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+static unsigned int count_records(struct genl_info *info)
+{
+	struct nlattr *attr;
+	unsigned int n = 0;
+	int rem;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem)
+		n += nla_type(attr) == XFRMSYNC_A_BATCH_RECORD;
+	return n;
+}
+
+typedef u32 (*batch_fn)(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
+
+static u32 batch_one(struct xfrmsync_net *ns, struct nlattr *attr,
+		     struct xfrmsync_restore *r, batch_fn fn)
+{
+	struct nlattr *tb[XFRMSYNC_A_RECORD_MAX + 1];
+	u32 reason;
+
+	if (nla_parse_nested(tb, XFRMSYNC_A_RECORD_MAX, attr, record_policy,
+			     NULL))
+		return XFRMSYNC_REASON_ATTRIBUTE;
+	reason = xfrmsync_restore_parse(tb, r);
+	return reason ?: fn(ns, r);
+}
+
+struct tally {
+	u32 applied;
+	u32 parked;
+	u32 refused;
+};
+
+static int batch_all(struct xfrmsync_net *ns, struct genl_info *info,
+		     struct sk_buff *msg, batch_fn fn, struct tally *t)
+{
+	struct xfrmsync_restore *r;
+	struct nlattr *attr;
+	u32 reason, i = 0;
+	int rem, err = 0;
+
+	r = kmalloc(sizeof(*r), GFP_KERNEL);
+	if (!r)
+		return -ENOMEM;
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
+		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
+			continue;
+		reason = batch_one(ns, attr, r, fn);
+		if (!reason)
+			t->applied++;
+		else if (reason == XFRMSYNC_REASON_PARKED)
+			t->parked++;
+		else
+			t->refused++;
+		if (reason)
+			err = err ?: put_result(msg, i, reason);
+		i++;
+	}
+	kfree(r);
+	return err;
+}
+
+static int put_tally(struct sk_buff *msg, const struct tally *t)
+{
+	if (nla_put_u32(msg, XFRMSYNC_A_BATCH_APPLIED, t->applied) ||
+	    nla_put_u32(msg, XFRMSYNC_A_BATCH_PARKED, t->parked) ||
+	    nla_put_u32(msg, XFRMSYNC_A_BATCH_REFUSED, t->refused))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int check_batch(struct genl_info *info, unsigned int *n)
+{
+	if (!REQUIRE(info, XFRMSYNC_A_BATCH_RECORD, "record is missing"))
+		return -EINVAL;
+	*n = count_records(info);
+	if (*n > XFRMSYNC_MAX_BATCH) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[XFRMSYNC_A_BATCH_RECORD],
+				    "more records than max-batch");
+		return -E2BIG;
+	}
+	return 0;
+}
+
+/* Room for a result of each record, so that no answer is cut short. */
+static struct sk_buff *batch_answer(struct genl_info *info, unsigned int n,
+				    void **hdr)
+{
+	size_t result = nla_total_size(3 * nla_total_size(sizeof(u32)));
+
+	return answer_new(info, n * result + 3 * nla_total_size(sizeof(u32)),
+			  hdr);
+}
+
+/* Under role_mutex, so that a role cannot change inside of a batch. */
+static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	struct tally t = {};
+	struct sk_buff *msg;
+	unsigned int n;
+	void *hdr;
+	int err;
+
+	err = check_batch(info, &n);
+	if (err)
+		return err;
+	msg = batch_answer(info, n, &hdr);
+	if (!msg)
+		return -ENOMEM;
+
+	mutex_lock(&ns->role_mutex);
+	if (admit)
+		err = xfrmsync_role_admit(ns,
+			info->attrs[XFRMSYNC_A_BATCH_EPOCH] ?
+			nla_get_u64(info->attrs[XFRMSYNC_A_BATCH_EPOCH]) : 0,
+			info->attrs[XFRMSYNC_A_BATCH_NODE] ?
+			nla_get_u32(info->attrs[XFRMSYNC_A_BATCH_NODE]) : 0,
+			info->extack);
+	if (!err)
+		err = batch_all(ns, info, msg, fn, &t);
+	mutex_unlock(&ns->role_mutex);
+
+	if (admit) {
+		xfrmsync_stats_add(ns, APPLIED, t.applied);
+		xfrmsync_stats_add(ns, PARKED, t.parked);
+		xfrmsync_stats_add(ns, REFUSED, t.refused);
+	}
+	err = err ?: put_tally(msg, &t);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+static int do_restore(struct sk_buff *skb, struct genl_info *info)
+{
+	return do_batch(info, true, xfrmsync_restore_record);
+}
+
+static int do_bind(struct sk_buff *skb, struct genl_info *info)
+{
+	return do_batch(info, false, xfrmsync_restore_bind);
+}
+
+static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
+{
+	lockdep_assert_held(&ns->role_mutex);
+
+	if (nla_put_u32(skb, XFRMSYNC_A_STATUS_VERSION, XFRMSYNC_VERSION) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_ROLE, ns->role) ||
+	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_EPOCH, ns->epoch,
+			      XFRMSYNC_A_STATUS_PAD) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_NODE, ns->node) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_CAPTURE,
+			xfrmsync_hook_method()) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_SAS, READ_ONCE(ns->count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_DIRTY,
+			atomic_read(&ns->dirty_count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_PARKED,
+			atomic_read(&ns->park.count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int reply_status(struct genl_info *info, struct xfrmsync_net *ns)
+{
+	struct sk_buff *msg;
+	void *hdr;
+	int err;
+
+	msg = answer_new(info, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!msg)
+		return -ENOMEM;
+	err = fill_status(msg, ns);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+static int do_status_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	int err;
+
+	mutex_lock(&ns->role_mutex);
+	err = reply_status(info, ns);
+	mutex_unlock(&ns->role_mutex);
+	return err;
+}
+
+/* Best effort: who missed it asks for the status. */
+static void notify_role(struct xfrmsync_net *ns)
+{
+	struct sk_buff *msg;
+	void *hdr;
+
+	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!msg)
+		return;
+	hdr = genlmsg_put(msg, 0, 0, &xfrmsync_netlink_family, 0,
+			  XFRMSYNC_CMD_ROLE_NTF);
+	if (!hdr || fill_status(msg, ns)) {
+		nlmsg_free(msg);
+		return;
+	}
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast_netns(&xfrmsync_netlink_family, ns->net, msg, 0, 0,
+				GFP_KERNEL);
+}
+
+static int do_role_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	u32 role, node = 0;
+	u64 epoch = 0;
+	int err;
+
+	if (!REQUIRE(info, XFRMSYNC_A_STATUS_ROLE, "role is missing"))
+		return -EINVAL;
+	role = nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_ROLE]);
+	if (role != XFRMSYNC_ROLE_NONE &&
+	    (!REQUIRE(info, XFRMSYNC_A_STATUS_EPOCH, "a role needs an epoch") ||
+	     !REQUIRE(info, XFRMSYNC_A_STATUS_NODE, "a role needs a node")))
+		return -EINVAL;
+	if (role != XFRMSYNC_ROLE_NONE) {
+		epoch = nla_get_u64(info->attrs[XFRMSYNC_A_STATUS_EPOCH]);
+		node = nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_NODE]);
+	}
+
+	mutex_lock(&ns->role_mutex);
+	err = xfrmsync_role_set(ns, role, epoch, node, info->extack);
+	if (!err) {
+		notify_role(ns);
+		err = reply_status(info, ns);
+	}
+	mutex_unlock(&ns->role_mutex);
+	return err;
+}
+
+static int do_stats_get(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	struct sk_buff *msg;
+	void *hdr;
+	int i;
+
+	msg = answer_new(info, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!msg)
+		return -ENOMEM;
+	for (i = 1; i < XFRMSYNC_A_STATS_PAD; i++) {
+		if (nla_put_u64_64bit(msg, i,
+				      atomic64_read(&ns->stats.value[i]),
+				      XFRMSYNC_A_STATS_PAD)) {
+			nlmsg_free(msg);
+			return -EMSGSIZE;
+		}
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+static const struct genl_ops ops[] = {
+	{
+		.cmd		= XFRMSYNC_CMD_GET,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= id_policy,
+		.maxattr	= ARRAY_SIZE(id_policy) - 1,
+		.doit		= do_get,
+		.dumpit		= dump_get,
+	}, {
+		.cmd		= XFRMSYNC_CMD_SUBSCRIBE,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.doit		= do_subscribe,
+	}, {
+		.cmd		= XFRMSYNC_CMD_UNSUBSCRIBE,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.doit		= do_unsubscribe,
+	}, {
+		.cmd		= XFRMSYNC_CMD_PULL,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.dumpit		= xfrmsync_stream_pull,
+	}, {
+		.cmd		= XFRMSYNC_CMD_RESTORE,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= batch_policy,
+		.maxattr	= ARRAY_SIZE(batch_policy) - 1,
+		.doit		= do_restore,
+	}, {
+		.cmd		= XFRMSYNC_CMD_BIND,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= batch_policy,
+		.maxattr	= ARRAY_SIZE(batch_policy) - 1,
+		.doit		= do_bind,
+	}, {
+		.cmd		= XFRMSYNC_CMD_STATUS_GET,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.doit		= do_status_get,
+	}, {
+		.cmd		= XFRMSYNC_CMD_ROLE_SET,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= role_policy,
+		.maxattr	= ARRAY_SIZE(role_policy) - 1,
+		.doit		= do_role_set,
+	}, {
+		.cmd		= XFRMSYNC_CMD_STATS_GET,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.doit		= do_stats_get,
+	},
+};
+
+static const struct genl_multicast_group groups[] = {
+	{ .name = XFRMSYNC_MCGRP_EVENTS, },
+};
+
+struct genl_family xfrmsync_netlink_family __ro_after_init = {
+	.name		= XFRMSYNC_FAMILY_NAME,
+	.version	= XFRMSYNC_VERSION,
+	.netnsok	= true,
+	.parallel_ops	= true,
+	.module		= THIS_MODULE,
+	.ops		= ops,
+	.n_ops		= ARRAY_SIZE(ops),
+	.resv_start_op	= 1,
+	.mcgrps		= groups,
+	.n_mcgrps	= ARRAY_SIZE(groups),
+};
+
+/* A reader's socket is closed, however it ends. */
+static int socket_event(struct notifier_block *nb, unsigned long event,
+			void *ptr)
+{
+	struct netlink_notify *n = ptr;
+	struct xfrmsync_net *ns;
+
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
+	ns = xfrmsync_net(n->net);
+	if (READ_ONCE(ns->reader) == n->portid)
+		xfrmsync_stream_release(ns, n->portid);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block socket_notifier = {
+	.notifier_call = socket_event,
+};
+
+int xfrmsync_netlink_init(void)
+{
+	int err;
+
+	err = netlink_register_notifier(&socket_notifier);
+	if (err)
+		return err;
+	err = genl_register_family(&xfrmsync_netlink_family);
+	if (err)
+		netlink_unregister_notifier(&socket_notifier);
+	return err;
+}
+
+/* Afterwards no request runs any more, and none can begin. */
+void xfrmsync_netlink_exit(void)
+{
+	genl_unregister_family(&xfrmsync_netlink_family);
+	netlink_unregister_notifier(&socket_notifier);
+}

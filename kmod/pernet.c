@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: network namespaces as they come and go.
+ * Out: struct xfrmsync_net, all that the module knows of one of them.
+ * Process context, under pernet_ops_rwsem.
+ */
+#include <net/net_namespace.h>
+
+#include "dirty.h"
+#include "lifecycle.h"
+#include "pernet.h"
+#include "role.h"
+
+unsigned int xfrmsync_net_id;
+
+static int __net_init net_init(struct net *net)
+{
+	struct xfrmsync_net *ns = xfrmsync_net(net);
+	int err;
+
+	ns->net = net;
+	err = xfrmsync_park_init(ns);
+	if (err)
+		return err;
+	xfrmsync_dirty_init(ns);
+	xfrmsync_lifecycle_net_init(ns);
+	xfrmsync_role_net_init(ns);
+	return 0;
+}
+
+/* First no SA is followed any more, then nothing is marked, then all is freed. */
+static void __net_exit net_exit(struct net *net)
+{
+	struct xfrmsync_net *ns = xfrmsync_net(net);
+
+	xfrmsync_lifecycle_net_exit(ns);
+	xfrmsync_dirty_exit(ns);
+	xfrmsync_role_net_exit(ns);
+	xfrmsync_park_exit(ns);
+}
+
+static struct pernet_operations pernet_ops = {
+	.init = net_init,
+	.exit = net_exit,
+	.id = &xfrmsync_net_id,
+	.size = sizeof(struct xfrmsync_net),
+};
+
+int xfrmsync_pernet_init(void)
+{
+	return register_pernet_subsys(&pernet_ops);
+}
+
+void xfrmsync_pernet_exit(void)
+{
+	unregister_pernet_subsys(&pernet_ops);
+}

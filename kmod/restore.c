@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: records of another node, and the tags of SAs.
+ * Out: counters written onto the SAs of this one, or the reason why not.
+ * Process context under role_mutex; SAs that appear, in XFRM's callbacks.
+ */
+#include <net/netlink.h>
+
+#include "park.h"
+#include "restore.h"
+#include "trace.h"
+
+#define A(name) XFRMSYNC_A_RECORD_##name
+
+static u64 get_u64(struct nlattr **tb, int attr)
+{
+	return tb[attr] ? nla_get_u64(tb[attr]) : 0;
+}
+
+static u32 get_u32(struct nlattr **tb, int attr)
+{
+	return tb[attr] ? nla_get_u32(tb[attr]) : 0;
+}
+
+static bool parse_id(struct nlattr **tb, struct xfrmsync_sa_id *id)
+{
+	size_t len;
+
+	if (!tb[A(FAMILY)] || !tb[A(DST)] || !tb[A(SPI)] || !tb[A(PROTO)])
+		return false;
+	id->family = nla_get_u16(tb[A(FAMILY)]);
+	len = id->family == AF_INET ? sizeof(struct in_addr) :
+				      sizeof(struct in6_addr);
+	if ((id->family != AF_INET && id->family != AF_INET6) ||
+	    nla_len(tb[A(DST)]) != len)
+		return false;
+	memcpy(&id->daddr, nla_data(tb[A(DST)]), len);
+	id->spi = nla_get_be32(tb[A(SPI)]);
+	id->proto = nla_get_u8(tb[A(PROTO)]);
+	id->mark.v = get_u32(tb, A(MARK));
+	id->mark.m = get_u32(tb, A(MARK_MASK));
+	return true;
+}
+
+/* A window is its number, its size and its words, or not there at all. */
+static bool parse_window(struct nlattr **tb, struct xfrmsync_restore *r)
+{
+	if (!tb[A(SEQ)] && !tb[A(BITMAP)])
+		return true;
+	if (!tb[A(SEQ)] || !tb[A(WINDOW)])
+		return false;
+	r->has |= XFRMSYNC_HAS_WINDOW;
+	r->seq = nla_get_u64(tb[A(SEQ)]);
+	r->window = nla_get_u32(tb[A(WINDOW)]);
+	if (tb[A(BITMAP)]) {
+		if (nla_len(tb[A(BITMAP)]) % sizeof(u32))
+			return false;
+		r->words = nla_len(tb[A(BITMAP)]) / sizeof(u32);
+		memcpy(r->bmp, nla_data(tb[A(BITMAP)]), nla_len(tb[A(BITMAP)]));
+	}
+	return r->words >= xfrmsync_window_words(r->window);
+}
+
+/**
+ * xfrmsync_restore_parse() - read a record or a binding
+ * @tb: its attributes, checked against the policy
+ * @r: filled in
+ *
+ * Context: any.
+ * Return: XFRMSYNC_REASON_OK or XFRMSYNC_REASON_ATTRIBUTE.
+ */
+u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
+{
+	memset(r, 0, offsetof(struct xfrmsync_restore, bmp));
+	if (!parse_id(tb, &r->id) || !parse_window(tb, r))
+		return XFRMSYNC_REASON_ATTRIBUTE;
+
+	r->flags = get_u32(tb, A(FLAGS));
+	r->restore_flags = get_u32(tb, A(RESTORE_FLAGS));
+	r->tag = get_u64(tb, A(TAG));
+	if (tb[A(OSEQ)])
+		r->has |= XFRMSYNC_HAS_OSEQ;
+	r->oseq = get_u64(tb, A(OSEQ));
+	if (tb[A(BYTES)] || tb[A(PACKETS)] || tb[A(ADD_TIME)])
+		r->has |= XFRMSYNC_HAS_LIFETIME;
+	r->bytes = get_u64(tb, A(BYTES));
+	r->packets = get_u64(tb, A(PACKETS));
+	r->add_time = get_u64(tb, A(ADD_TIME));
+	r->use_time = get_u64(tb, A(USE_TIME));
+	r->last_used = get_u64(tb, A(LAST_USED));
+	if (tb[A(LEASE_END)])
+		r->has |= XFRMSYNC_HAS_LEASE;
+	r->lease_end = get_u64(tb, A(LEASE_END));
+	if (tb[A(COOKIE)])
+		r->has |= XFRMSYNC_HAS_COOKIE;
+	r->cookie = get_u64(tb, A(COOKIE));
+	r->stats.replay_window = get_u32(tb, A(REPLAY_WINDOW_ERRORS));
+	r->stats.replay = get_u32(tb, A(REPLAY_ERRORS));
+	r->stats.integrity_failed = get_u32(tb, A(INTEGRITY_ERRORS));
+	return XFRMSYNC_REASON_OK;
+}
+
+static u64 current_oseq(const struct xfrm_state *x)
+{
+	if (!x->replay_esn)
+		return x->replay.oseq;
+	return (u64)x->replay_esn->oseq_hi << 32 | x->replay_esn->oseq;
+}
+
+static u64 current_seq(const struct xfrm_state *x)
+{
+	if (!x->replay_esn)
+		return x->replay.seq;
+	return (u64)x->replay_esn->seq_hi << 32 | x->replay_esn->seq;
+}
+
+static bool is_esn(const struct xfrm_state *x)
+{
+	return x->props.flags & XFRM_STATE_ESN;
+}
+
+static u32 check_mode(const struct xfrm_state *x,
+		      const struct xfrmsync_restore *r)
+{
+	if (!!(r->flags & XFRMSYNC_RECORD_F_BMP) != !!x->replay_esn ||
+	    !!(r->flags & XFRMSYNC_RECORD_F_ESN) != is_esn(x))
+		return XFRMSYNC_REASON_MODE;
+	if (!is_esn(x) && (r->oseq > U32_MAX || r->seq > U32_MAX))
+		return XFRMSYNC_REASON_RANGE;
+	return XFRMSYNC_REASON_OK;
+}
+
+static u32 check_window(const struct xfrm_state *x,
+			const struct xfrmsync_restore *r)
+{
+	u32 words = x->replay_esn ? x->replay_esn->bmp_len : 1;
+	u32 size = x->replay_esn ? x->replay_esn->replay_window :
+				   x->props.replay_window;
+
+	if (!(r->has & XFRMSYNC_HAS_WINDOW))
+		return XFRMSYNC_REASON_OK;
+	if (r->window != size || (r->words && r->words != words))
+		return XFRMSYNC_REASON_WINDOW;
+	if ((r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT) &&
+	    r->seq < current_seq(x))
+		return XFRMSYNC_REASON_BACKWARDS_SEQ;
+	return XFRMSYNC_REASON_OK;
+}
+
+static u32 check_tag(const struct xfrmsync_sa *sa,
+		     const struct xfrmsync_restore *r)
+{
+	if (sa->tag == r->tag)
+		return XFRMSYNC_REASON_OK;
+	if (!sa->tag && (r->restore_flags & XFRMSYNC_RESTORE_F_BIND))
+		return XFRMSYNC_REASON_OK;
+	return XFRMSYNC_REASON_TAG;
+}
+
+/* x->lock held. */
+static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
+{
+	const struct xfrm_state *x = sa->x;
+	u32 reason;
+
+	if (x->km.state == XFRM_STATE_ACQ)
+		return XFRMSYNC_REASON_NO_SA;
+	if (x->km.state != XFRM_STATE_VALID)
+		return XFRMSYNC_REASON_STATE;
+	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r);
+	if (reason)
+		return reason;
+	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq < current_oseq(x))
+		return XFRMSYNC_REASON_BACKWARDS_OSEQ;
+	return XFRMSYNC_REASON_OK;
+}
+
+static void write_oseq(struct xfrm_state *x, u64 oseq)
+{
+	if (x->replay_esn) {
+		x->replay_esn->oseq = lower_32_bits(oseq);
+		x->replay_esn->oseq_hi = upper_32_bits(oseq);
+	} else {
+		x->replay.oseq = oseq;
+	}
+}
+
+static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
+{
+	struct xfrmsync_window theirs = {
+		.seq = r->seq, .size = r->window, .bmp = r->bmp,
+		.ring = x->replay_esn,
+	};
+	struct xfrmsync_window ours = {
+		.seq = current_seq(x), .size = r->window,
+		.bmp = x->replay_esn ? x->replay_esn->bmp : &x->replay.bitmap,
+		.ring = x->replay_esn,
+	};
+
+	if (r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT) {
+		memcpy(ours.bmp, r->bmp, r->words * sizeof(u32));
+		ours.seq = r->seq;
+	} else if (r->window) {
+		xfrmsync_window_merge(&ours, &theirs);
+	} else {
+		ours.seq = max(ours.seq, r->seq);
+	}
+
+	if (x->replay_esn) {
+		x->replay_esn->seq = lower_32_bits(ours.seq);
+		x->replay_esn->seq_hi = upper_32_bits(ours.seq);
+	} else {
+		x->replay.seq = ours.seq;
+	}
+}
+
+/* Aevents tell differences to what was told last: without this the next one
+ * would tell a leap.
+ */
+static void write_previous(struct xfrm_state *x)
+{
+	if (x->replay_esn && x->preplay_esn)
+		memcpy(x->preplay_esn, x->replay_esn,
+		       xfrm_replay_state_esn_len(x->replay_esn));
+	else if (!x->replay_esn)
+		x->preplay = x->replay;
+}
+
+static void write_lifetime(struct xfrm_state *x,
+			   const struct xfrmsync_restore *r)
+{
+	x->curlft.bytes = max(x->curlft.bytes, r->bytes);
+	x->curlft.packets = max(x->curlft.packets, r->packets);
+	if (r->use_time && !x->curlft.use_time)
+		WRITE_ONCE(x->curlft.use_time, r->use_time);
+	if (r->last_used)
+		WRITE_ONCE(x->lastused, max_t(time64_t, x->lastused,
+					      r->last_used));
+	if (r->add_time && r->add_time != x->curlft.add_time) {
+		x->curlft.add_time = r->add_time;
+		hrtimer_start(&x->mtimer, ktime_set(1, 0),
+			      HRTIMER_MODE_REL_SOFT);
+	}
+	x->stats.replay_window = max(x->stats.replay_window,
+				     r->stats.replay_window);
+	x->stats.replay = max(x->stats.replay, r->stats.replay);
+	x->stats.integrity_failed = max(x->stats.integrity_failed,
+					r->stats.integrity_failed);
+}
+
+/* x->lock held, and checked. */
+static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
+{
+	struct xfrm_state *x = sa->x;
+
+	if (r->has & XFRMSYNC_HAS_OSEQ)
+		write_oseq(x, r->oseq);
+	if (r->has & XFRMSYNC_HAS_WINDOW)
+		write_window(x, r);
+	write_previous(x);
+	if (r->has & XFRMSYNC_HAS_LIFETIME)
+		write_lifetime(x, r);
+	if (r->has & XFRMSYNC_HAS_LEASE)
+		sa->lease_end = r->lease_end;
+	if (r->tag)
+		sa->tag = r->tag;
+	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+}
+
+/* Under RCU, x->lock not held. */
+static u32 apply(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
+		 struct xfrmsync_restore *r)
+{
+	struct xfrm_state *x = sa->x;
+	u32 reason;
+
+	spin_lock_bh(&x->lock);
+	reason = check(sa, r);
+	if (!reason)
+		write(sa, r);
+	spin_unlock_bh(&x->lock);
+
+	trace_xfrmsync_restore(ns->net, be32_to_cpu(r->id.spi), r->id.proto,
+			       r->oseq, r->seq, reason);
+	return reason;
+}
+
+/* The SA under RCU, or NULL. */
+static u32 find_and_apply(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
+{
+	struct xfrmsync_sa *sa;
+	u32 reason = XFRMSYNC_REASON_NO_SA;
+
+	rcu_read_lock();
+	sa = xfrmsync_table_lookup(ns, &r->id);
+	if (sa)
+		reason = apply(ns, sa, r);
+	rcu_read_unlock();
+	return reason;
+}
+
+/**
+ * xfrmsync_restore_record() - write one record
+ * @ns: the namespace
+ * @r: the record; its bitmap is used as scratch space
+ *
+ * A record for an SA that is not there is parked, unless it says otherwise.
+ * Nothing of a refused record is written. Outbound numbers never go back;
+ * inbound windows are merged, so that neither do they.
+ *
+ * Context: process, role_mutex held; takes x->lock.
+ * Return: XFRMSYNC_REASON_*.
+ */
+u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
+{
+	u32 reason;
+
+	lockdep_assert_held(&ns->role_mutex);
+
+	reason = find_and_apply(ns, r);
+	if (reason != XFRMSYNC_REASON_NO_SA ||
+	    (r->restore_flags & XFRMSYNC_RESTORE_F_NO_PARK))
+		return reason;
+
+	reason = xfrmsync_park_put(ns, r);
+	if (reason != XFRMSYNC_REASON_PARKED)
+		return reason;
+	/* It may have appeared just before the record was parked. */
+	reason = find_and_apply(ns, r);
+	if (reason == XFRMSYNC_REASON_NO_SA)
+		return XFRMSYNC_REASON_PARKED;
+	xfrmsync_park_drop(ns, &r->id);
+	return reason;
+}
+
+/* Now that the SA's incarnation is known, its parked record fits or goes. */
+static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
+			struct xfrmsync_restore *scratch)
+{
+	if (!xfrmsync_park_get(ns, &sa->id, scratch))
+		return;
+	scratch->has &= ~XFRMSYNC_HAS_COOKIE;
+	if (apply(ns, sa, scratch) == XFRMSYNC_REASON_OK)
+		xfrmsync_stats_inc(ns, PARKED_APPLIED);
+	else
+		xfrmsync_stats_inc(ns, PARKED_DROPPED);
+	xfrmsync_park_drop(ns, &sa->id);
+}
+
+static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
+{
+	u32 reason = XFRMSYNC_REASON_OK;
+
+	spin_lock_bh(&sa->x->lock);
+	if ((r->has & XFRMSYNC_HAS_COOKIE) && r->cookie != sa->cookie)
+		reason = XFRMSYNC_REASON_COOKIE;
+	else if (r->tag && sa->tag && sa->tag != r->tag)
+		reason = XFRMSYNC_REASON_TAG;
+	if (!reason && r->tag)
+		sa->tag = r->tag;
+	if (!reason && (r->has & XFRMSYNC_HAS_LEASE))
+		sa->lease_end = r->lease_end;
+	spin_unlock_bh(&sa->x->lock);
+	return reason;
+}
+
+/**
+ * xfrmsync_restore_bind() - give an SA its tag, and its lease
+ * @ns: the namespace
+ * @r: identity, tag, and optionally cookie and lease_end; used as scratch
+ *	space afterwards
+ *
+ * A tag stays for the life of an SA.
+ *
+ * Context: process, role_mutex held; takes x->lock.
+ * Return: XFRMSYNC_REASON_*.
+ */
+u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
+{
+	u32 reason = XFRMSYNC_REASON_NO_SA;
+	struct xfrmsync_sa *sa;
+
+	lockdep_assert_held(&ns->role_mutex);
+
+	rcu_read_lock();
+	sa = xfrmsync_table_lookup(ns, &r->id);
+	if (sa) {
+		reason = bind(sa, r);
+		if (!reason)
+			bind_parked(ns, sa, r);
+	}
+	rcu_read_unlock();
+	return reason;
+}
+
+/**
+ * xfrmsync_restore_born() - an SA appeared, a record may be waiting for it
+ * @ns: the namespace
+ * @sa: the SA
+ *
+ * Which incarnation it is, userspace tells later (bind). Until then only its
+ * outbound number is raised, which is safe for any incarnation: before a
+ * packet can use it.
+ *
+ * Context: XFRM's callback, under RCU; takes x->lock.
+ */
+void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
+{
+	struct xfrm_state *x = sa->x;
+	u32 flags;
+	u64 oseq;
+
+	if (!xfrmsync_park_peek(ns, &sa->id, &oseq, &flags))
+		return;
+	spin_lock_bh(&x->lock);
+	if (!!(flags & XFRMSYNC_RECORD_F_ESN) == is_esn(x) &&
+	    x->km.state == XFRM_STATE_VALID && oseq > current_oseq(x)) {
+		write_oseq(x, oseq);
+		write_previous(x);
+		set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+	}
+	spin_unlock_bh(&x->lock);
+}
+
+/* The errno that goes with a reason. */
+int xfrmsync_restore_errno(u32 reason)
+{
+	switch (reason) {
+	case XFRMSYNC_REASON_OK:
+	case XFRMSYNC_REASON_PARKED:
+		return 0;
+	case XFRMSYNC_REASON_NO_SA:
+		return -ESRCH;
+	case XFRMSYNC_REASON_PARK_FULL:
+		return -ENOBUFS;
+	case XFRMSYNC_REASON_TAG:
+	case XFRMSYNC_REASON_COOKIE:
+		return -ESTALE;
+	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
+	case XFRMSYNC_REASON_BACKWARDS_SEQ:
+	case XFRMSYNC_REASON_RANGE:
+		return -ERANGE;
+	case XFRMSYNC_REASON_STATE:
+		return -EBUSY;
+	case XFRMSYNC_REASON_MEMORY:
+		return -ENOMEM;
+	}
+	return -EINVAL;
+}

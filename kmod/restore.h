@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: records of another node, and the tags of SAs.
+ * Out: counters written onto the SAs of this one, or the reason why not.
+ * Process context under role_mutex; SAs that appear, in XFRM's callbacks.
+ */
+#ifndef XFRMSYNC_RESTORE_H
+#define XFRMSYNC_RESTORE_H
+
+#include <linux/xfrmsync.h>
+
+#include "pernet.h"
+#include "window.h"
+
+struct nlattr;
+
+/* Which parts a record brings. */
+enum {
+	XFRMSYNC_HAS_OSEQ	= 1 << 0,
+	XFRMSYNC_HAS_WINDOW	= 1 << 1,
+	XFRMSYNC_HAS_LIFETIME	= 1 << 2,
+	XFRMSYNC_HAS_LEASE	= 1 << 3,
+	XFRMSYNC_HAS_COOKIE	= 1 << 4,
+};
+
+/**
+ * struct xfrmsync_restore - a record to be written onto an SA
+ * @id: which SA
+ * @has: XFRMSYNC_HAS_*
+ * @flags: XFRMSYNC_RECORD_F_ESN and _BMP
+ * @restore_flags: XFRMSYNC_RESTORE_F_*
+ * @tag: incarnation, 0 for an SA that has none
+ * @cookie: life of the SA in this kernel (bind only)
+ * @oseq: outbound number
+ * @seq: inbound number
+ * @bytes: lifetime, bytes
+ * @packets: lifetime, packets
+ * @add_time: wall-clock second of this node, 0 to leave
+ * @use_time: wall-clock second of this node, 0 to leave
+ * @last_used: wall-clock second of this node, 0 to leave
+ * @lease_end: last outbound number that may be used
+ * @stats: error counters
+ * @window: packets
+ * @words: of @bmp
+ * @bmp: the window, as the kernel keeps it
+ */
+struct xfrmsync_restore {
+	struct xfrmsync_sa_id id;
+	u32 has;
+	u32 flags;
+	u32 restore_flags;
+	u64 tag;
+	u64 cookie;
+	u64 oseq;
+	u64 seq;
+	u64 bytes;
+	u64 packets;
+	u64 add_time;
+	u64 use_time;
+	u64 last_used;
+	u64 lease_end;
+	struct xfrm_stats stats;
+	u32 window;
+	u32 words;
+	u32 bmp[XFRMSYNC_WINDOW_WORDS];
+};
+
+u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r);
+u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
+u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
+void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa);
+int xfrmsync_restore_errno(u32 reason);
+
+#endif

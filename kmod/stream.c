@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the dirty set of a namespace.
+ * Out: batches of records for its one reader, who pulls them.
+ * Process context.
+ */
+#include <linux/ktime.h>
+#include <net/genetlink.h>
+
+#include "dirty.h"
+#include "netlink.h"
+#include "record.h"
+#include "stream.h"
+#include "trace.h"
+
+static void mark_all(struct xfrmsync_net *ns)
+{
+	struct xfrmsync_sa *sa;
+	unsigned long index;
+
+	rcu_read_lock();
+	xa_for_each(&ns->sas, index, sa) {
+		set_bit(XFRMSYNC_SA_NEW, &sa->flags);
+		xfrmsync_dirty_mark(sa);
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * xfrmsync_stream_subscribe() - become the reader
+ * @ns: the namespace
+ * @portid: netlink port of the reader
+ * @extack: says why not
+ *
+ * All SAs become dirty, so that the next pulls give a full snapshot; what
+ * happened before is forgotten. SAs that no event told are looked for first.
+ * The answer stands for the first wake-up: the reader pulls, and wake-ups come
+ * once that has emptied the set.
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EBUSY (another reader is there).
+ */
+int xfrmsync_stream_subscribe(struct xfrmsync_net *ns, u32 portid,
+			      struct netlink_ext_ack *extack)
+{
+	schedule_work(&ns->reconcile);
+	flush_work(&ns->reconcile);
+
+	mutex_lock(&ns->pull_mutex);
+	if (ns->reader && ns->reader != portid) {
+		mutex_unlock(&ns->pull_mutex);
+		NL_SET_ERR_MSG(extack, "this namespace has a reader already; end it first");
+		return -EBUSY;
+	}
+	xfrmsync_dirty_drop(ns, true);
+	ns->resync = false;
+	set_bit(0, &ns->woken);		/* the answer is the first wake-up */
+	WRITE_ONCE(ns->reader, portid);
+	mark_all(ns);
+	mutex_unlock(&ns->pull_mutex);
+	return 0;
+}
+
+/* The reader ends, by its word or with its socket. */
+void xfrmsync_stream_release(struct xfrmsync_net *ns, u32 portid)
+{
+	mutex_lock(&ns->pull_mutex);
+	if (ns->reader == portid) {
+		WRITE_ONCE(ns->reader, 0);
+		xfrmsync_dirty_drop(ns, true);
+	}
+	mutex_unlock(&ns->pull_mutex);
+}
+
+int xfrmsync_stream_unsubscribe(struct xfrmsync_net *ns, u32 portid,
+				struct netlink_ext_ack *extack)
+{
+	if (READ_ONCE(ns->reader) != portid) {
+		NL_SET_ERR_MSG(extack, "this socket is not the reader");
+		return -EPERM;
+	}
+	xfrmsync_stream_release(ns, portid);
+	return 0;
+}
+
+static u32 told_flags(struct xfrmsync_sa *sa)
+{
+	u32 flags = 0;
+
+	if (test_and_clear_bit(XFRMSYNC_SA_NEW, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_NEW;
+	if (test_and_clear_bit(XFRMSYNC_SA_CHANGED, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_CHANGED;
+	return flags;
+}
+
+/* Room was made sure of, so that a mark is taken only when its record stands
+ * in the batch.
+ */
+static void put_popped(struct sk_buff *skb, struct netlink_callback *cb,
+		       struct xfrmsync_net *ns, struct xfrmsync_sa *sa, u64 age)
+{
+	bool gone = test_bit(XFRMSYNC_SA_GONE, &sa->flags);
+	void *hdr;
+	int err;
+
+	hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			  &xfrmsync_netlink_family, NLM_F_MULTI,
+			  XFRMSYNC_CMD_PULL);
+	if (WARN_ON_ONCE(!hdr))
+		return;
+	if (gone) {
+		err = xfrmsync_record_fill_gone(skb, sa);
+		xfrmsync_stats_inc(ns, TOMBSTONES);
+	} else {
+		err = xfrmsync_record_fill(skb, sa, told_flags(sa), age);
+		xfrmsync_stats_inc(ns, PULLED);
+	}
+	if (WARN_ON_ONCE(err)) {
+		genlmsg_cancel(skb, hdr);
+		return;
+	}
+	genlmsg_end(skb, hdr);
+}
+
+/* False when the batch is full; the SA then stays where it is. */
+static bool put_next(struct sk_buff *skb, struct netlink_callback *cb,
+		     struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
+{
+	u64 age;
+
+	rcu_read_lock();
+	if (skb_tailroom(skb) < NLMSG_HDRLEN + GENL_HDRLEN +
+				xfrmsync_record_size(sa)) {
+		rcu_read_unlock();
+		return false;
+	}
+	age = ktime_get_mono_fast_ns() - sa->marked_ns;
+	xfrmsync_dirty_pop(ns, sa);
+	put_popped(skb, cb, ns, sa, age);
+	rcu_read_unlock();
+
+	xfrmsync_sa_put(sa);
+	return true;
+}
+
+/**
+ * xfrmsync_stream_pull() - dump the dirty set, longest waiting first
+ * @skb: batch to fill
+ * @cb: the dump; ctx holds how many records are still to be given
+ *
+ * A dump ends after as many records as were waiting when it began: what
+ * becomes dirty meanwhile is the next pull's, told by a wake-up.
+ *
+ * Context: process, may sleep; takes pull_mutex.
+ * Return: bytes in the batch while there is more, 0 at the end; -EPERM (not
+ *	the reader); -EMSGSIZE (a record does not fit into an empty batch).
+ */
+int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
+	long *left = (long *)cb->ctx;
+	struct xfrmsync_sa *sa;
+	u32 given = 0;
+	int ret = 0;
+
+	mutex_lock(&ns->pull_mutex);
+	if (ns->reader != NETLINK_CB(cb->skb).portid) {
+		mutex_unlock(&ns->pull_mutex);
+		NL_SET_ERR_MSG(cb->extack, "only the reader pulls; subscribe first");
+		return -EPERM;
+	}
+	if (!*left)
+		*left = atomic_read(&ns->dirty_count) + 1;
+
+	while (*left > 1) {
+		sa = xfrmsync_dirty_peek(ns);
+		if (!sa)
+			break;
+		if (!put_next(skb, cb, ns, sa)) {
+			ret = given ? skb->len : -EMSGSIZE;
+			break;
+		}
+		given++;
+		--*left;
+	}
+	if (!ret)
+		xfrmsync_dirty_rest(ns);
+	mutex_unlock(&ns->pull_mutex);
+
+	trace_xfrmsync_pull(ns->net, given, ret);
+	return ret;
+}
+
+/**
+ * xfrmsync_stream_wake() - tell the reader that there is something to pull
+ * @ns: the namespace
+ *
+ * A message that does not fit leaves ENOBUFS at the reader, which wakes it
+ * just as well.
+ *
+ * Context: process.
+ */
+void xfrmsync_stream_wake(struct xfrmsync_net *ns)
+{
+	u32 portid = READ_ONCE(ns->reader);
+	struct sk_buff *skb;
+	void *hdr;
+
+	if (!portid)
+		return;
+	skb = genlmsg_new(nla_total_size(sizeof(u32)) + nla_total_size(0),
+			  GFP_KERNEL);
+	if (!skb)
+		goto lost;
+	hdr = genlmsg_put(skb, 0, 0, &xfrmsync_netlink_family, 0,
+			  XFRMSYNC_CMD_DIRTY_NTF);
+	if (!hdr ||
+	    nla_put_u32(skb, XFRMSYNC_A_READER_DIRTY,
+			atomic_read(&ns->dirty_count)) ||
+	    (READ_ONCE(ns->resync) &&
+	     nla_put_flag(skb, XFRMSYNC_A_READER_RESYNC))) {
+		nlmsg_free(skb);
+		goto lost;
+	}
+	genlmsg_end(skb, hdr);
+	if (genlmsg_unicast(ns->net, skb, portid))
+		goto lost;
+	xfrmsync_stats_inc(ns, WAKEUPS);
+	return;
+lost:
+	xfrmsync_stats_inc(ns, WAKEUPS_LOST);
+	clear_bit(0, &ns->woken);	/* the next mark tries again */
+}

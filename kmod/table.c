@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: SAs as the SAD holds them.
+ * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state.
+ * Lookup in any context under RCU; changes with BH off.
+ */
+#include <linux/hash.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "pernet.h"
+#include "table.h"
+
+#define TABLE_BITS_MIN 8
+#define TABLE_BITS_MAX 20
+
+/* Which of the two links of an SA a table uses stands in @slot, so that a
+ * resize can build the next table while lookups run through this one.
+ */
+struct table {
+	unsigned int bits;
+	unsigned int slot;
+	struct hlist_head bucket[];
+};
+
+static struct table __rcu *table;
+static DEFINE_SPINLOCK(table_lock);	/* the table's links, table_used */
+static unsigned int table_used;
+static struct kmem_cache *sa_cache;
+static atomic64_t last_cookie;
+
+static void table_grow(struct work_struct *work);
+static DECLARE_WORK(grow_work, table_grow);
+
+static struct table *table_alloc(unsigned int bits, unsigned int slot)
+{
+	struct table *t;
+
+	t = kvzalloc(struct_size(t, bucket, 1UL << bits), GFP_KERNEL);
+	if (!t)
+		return NULL;
+	t->bits = bits;
+	t->slot = slot;
+	return t;
+}
+
+static struct hlist_head *bucket_of(struct table *t, const struct xfrm_state *x)
+{
+	return &t->bucket[hash_ptr(x, t->bits)];
+}
+
+/* Lookups that run through the old table while it is filled into the new one
+ * use the other link, so they miss nothing.
+ */
+static void table_grow(struct work_struct *work)
+{
+	struct table *old, *t;
+	struct xfrmsync_sa *sa;
+	unsigned int i;
+
+	old = rcu_dereference_protected(table, true);	/* only writer: this work */
+	if (old->bits >= TABLE_BITS_MAX ||
+	    READ_ONCE(table_used) <= 1U << old->bits)
+		return;
+	t = table_alloc(min(old->bits + 2, (unsigned int)TABLE_BITS_MAX),
+			!old->slot);
+	if (!t)
+		return;		/* longer chains, and another try at the next SA */
+
+	spin_lock_bh(&table_lock);
+	for (i = 0; i < 1U << old->bits; i++)
+		hlist_for_each_entry(sa, &old->bucket[i], node[old->slot])
+			hlist_add_head_rcu(&sa->node[t->slot],
+					   bucket_of(t, sa->x));
+	rcu_assign_pointer(table, t);
+	spin_unlock_bh(&table_lock);
+
+	synchronize_rcu();
+	kvfree(old);
+}
+
+/**
+ * xfrmsync_table_find() - what is known of an SA
+ * @x: the SA
+ *
+ * Context: any, including the packet path with @x->lock held. The caller is
+ *	in an RCU read-side section (BH off counts as one), which also bounds
+ *	the use of the result.
+ * Return: the entry, or NULL where the SA is not followed.
+ */
+struct xfrmsync_sa *xfrmsync_table_find(const struct xfrm_state *x)
+{
+	struct table *t = rcu_dereference_check(table, in_softirq() ||
+						rcu_read_lock_held());
+	struct xfrmsync_sa *sa;
+
+	hlist_for_each_entry_rcu(sa, bucket_of(t, x), node[t->slot],
+				 in_softirq())
+		if (sa->x == x)
+			return sa;
+	return NULL;
+}
+
+static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
+		    struct xfrm_state *x)
+{
+	sa->x = x;
+	sa->ns = ns;
+	sa->flags = BIT(XFRMSYNC_SA_NEW);
+	refcount_set(&sa->refs, 1);
+	sa->cookie = atomic64_inc_return(&last_cookie);
+	sa->id.daddr = x->id.daddr;
+	sa->id.spi = x->id.spi;
+	sa->id.proto = x->id.proto;
+	sa->id.family = x->props.family;
+	sa->id.mark = x->mark;
+}
+
+static int sa_link(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
+{
+	struct table *t;
+	int err;
+
+	xa_lock_bh(&ns->sas);
+	err = ns->exiting ? -ENODEV :
+	      __xa_alloc_cyclic(&ns->sas, &sa->index, sa, xa_limit_32b,
+				&ns->next_index, GFP_ATOMIC);
+	if (err >= 0)
+		ns->count++;
+	xa_unlock_bh(&ns->sas);
+	if (err < 0)
+		return err;
+
+	spin_lock_bh(&table_lock);
+	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
+	hlist_add_head_rcu(&sa->node[t->slot], bucket_of(t, sa->x));
+	if (++table_used > 1U << t->bits && t->bits < TABLE_BITS_MAX)
+		schedule_work(&grow_work);
+	spin_unlock_bh(&table_lock);
+	return 0;
+}
+
+/**
+ * xfrmsync_table_add() - follow an SA
+ * @ns: its namespace
+ * @x: the SA; a reference is taken
+ *
+ * Two adders of one SA (the walk and an event) are told apart by the SAD's
+ * lock or by the event's order; a second add of the same SA returns -EEXIST.
+ *
+ * Context: atomic; takes the table's lock and the xarray's, BH off.
+ * Return: the entry, valid under the caller's RCU section, or ERR_PTR:
+ *	-EEXIST (followed already), -ENOMEM, -ENODEV (the namespace goes).
+ */
+struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
+				       struct xfrm_state *x)
+{
+	static DEFINE_SPINLOCK(add_lock);
+	struct xfrmsync_sa *sa;
+	int err;
+
+	sa = kmem_cache_zalloc(sa_cache, GFP_ATOMIC);
+	if (!sa)
+		return ERR_PTR(-ENOMEM);
+	sa_init(sa, ns, x);
+
+	spin_lock_bh(&add_lock);
+	err = xfrmsync_table_find(x) ? -EEXIST : sa_link(ns, sa);
+	if (!err)
+		xfrm_state_hold(x);
+	spin_unlock_bh(&add_lock);
+
+	if (err) {
+		kmem_cache_free(sa_cache, sa);
+		return ERR_PTR(err);
+	}
+	return sa;
+}
+
+/**
+ * xfrmsync_table_del() - follow an SA no longer
+ * @sa: the entry; the table's reference goes over to the caller
+ *
+ * Drops the reference to the xfrm_state: afterwards only the entry's name,
+ * tag and cookie are there.
+ *
+ * Context: atomic, x->lock held or not; under RCU.
+ * Return: true for the one caller that took it out.
+ */
+bool xfrmsync_table_del(struct xfrmsync_sa *sa)
+{
+	struct table *t;
+
+	if (test_and_set_bit(XFRMSYNC_SA_GONE, &sa->flags))
+		return false;
+
+	xa_lock_bh(&sa->ns->sas);
+	__xa_erase(&sa->ns->sas, sa->index);
+	sa->ns->count--;
+	xa_unlock_bh(&sa->ns->sas);
+
+	spin_lock_bh(&table_lock);
+	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
+	hlist_del_rcu(&sa->node[t->slot]);
+	table_used--;
+	spin_unlock_bh(&table_lock);
+
+	xfrm_state_put(sa->x);
+	return true;
+}
+
+static void sa_free_rcu(struct rcu_head *rcu)
+{
+	kmem_cache_free(sa_cache, container_of(rcu, struct xfrmsync_sa, rcu));
+}
+
+/* Any context. */
+void xfrmsync_sa_put(struct xfrmsync_sa *sa)
+{
+	if (refcount_dec_and_test(&sa->refs))
+		call_rcu(&sa->rcu, sa_free_rcu);
+}
+
+struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
+					  const struct xfrmsync_sa_id *id)
+{
+	struct xfrmsync_sa *sa = NULL;
+	struct xfrm_state *x;
+
+	x = xfrm_state_lookup(ns->net, id->mark.v, &id->daddr, id->spi,
+			      id->proto, id->family);
+	if (!x)
+		return NULL;
+	if (x->mark.v == id->mark.v && x->mark.m == id->mark.m)
+		sa = xfrmsync_table_find(x);
+	xfrm_state_put(x);
+	return sa;
+}
+
+int xfrmsync_table_init(void)
+{
+	struct table *t;
+
+	sa_cache = KMEM_CACHE(xfrmsync_sa, SLAB_HWCACHE_ALIGN);
+	if (!sa_cache)
+		return -ENOMEM;
+	t = table_alloc(TABLE_BITS_MIN, 0);
+	if (!t) {
+		kmem_cache_destroy(sa_cache);
+		return -ENOMEM;
+	}
+	RCU_INIT_POINTER(table, t);
+	return 0;
+}
+
+/* All namespaces are gone, so nothing adds any more. */
+void xfrmsync_table_exit(void)
+{
+	cancel_work_sync(&grow_work);
+	rcu_barrier();		/* sa_free_rcu() is code of this module */
+	kvfree(rcu_dereference_protected(table, true));
+	kmem_cache_destroy(sa_cache);
+}

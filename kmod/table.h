@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: SAs as the SAD holds them.
+ * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state.
+ * Lookup in any context under RCU; changes with BH off.
+ */
+#ifndef XFRMSYNC_TABLE_H
+#define XFRMSYNC_TABLE_H
+
+#include <linux/bitops.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
+#include <net/xfrm.h>
+
+struct xfrmsync_net;
+
+/* Bits of xfrmsync_sa.flags. */
+enum {
+	XFRMSYNC_SA_QUEUED,	/* on the dirty set or the fifo */
+	XFRMSYNC_SA_RESTORED,	/* counters written by a restore, not used since */
+	XFRMSYNC_SA_GONE,	/* out of the table, @x must not be touched */
+	XFRMSYNC_SA_NEW,	/* not told to the reader yet */
+	XFRMSYNC_SA_CHANGED,	/* parameters updated, not told yet */
+	XFRMSYNC_SA_EXPIRED,	/* gone by its hard limit */
+	XFRMSYNC_SA_DEADCOUNT,	/* counted in xfrmsync_net.gone */
+};
+
+/**
+ * struct xfrmsync_sa_id - what names an SA, kept beyond its xfrm_state
+ * @daddr: destination, network order
+ * @mark: mark and mask
+ * @spi: network order
+ * @family: AF_INET or AF_INET6
+ * @proto: IPPROTO_ESP, _AH or _COMP
+ */
+struct xfrmsync_sa_id {
+	xfrm_address_t daddr;
+	struct xfrm_mark mark;
+	__be32 spi;
+	u16 family;
+	u8 proto;
+};
+
+/**
+ * struct xfrmsync_sa - one SA that is followed
+ * @node: links in the hash table; one for the table in use, one for the table
+ *	that a resize builds; under the table's lock
+ * @x: the SA; a reference is held until GONE. Readers hold RCU and look at
+ *	GONE first: an xfrm_state is freed after a grace period
+ * @flags: XFRMSYNC_SA_*, atomic
+ * @ns: its namespace
+ * @dirty: link in the dirty set, owned by who set QUEUED
+ * @refs: one for the table, one while QUEUED
+ * @index: its place in xfrmsync_net.sas
+ * @marked_ns: when QUEUED was set, monotonic ns
+ * @tag: incarnation, 0 for none; under x->lock
+ * @cookie: this life of the SA, never used twice
+ * @lease_end: last outbound number that may be used, 0 for none; under x->lock
+ * @seen_oseq: outbound number at the last scan
+ * @seen_packets: packets at the last scan; both only where capture is a scan
+ * @id: its name
+ * @rcu: for freeing
+ */
+struct xfrmsync_sa {
+	struct hlist_node node[2];
+	struct xfrm_state *x;
+	unsigned long flags;
+	struct xfrmsync_net *ns;
+	struct llist_node dirty;
+	refcount_t refs;
+	u32 index;
+	u64 marked_ns;
+	u64 tag;
+	u64 cookie;
+	u64 lease_end;
+	u32 seen_oseq;
+	u32 seen_packets;
+	struct xfrmsync_sa_id id;
+	struct rcu_head rcu;
+};
+
+int xfrmsync_table_init(void);
+void xfrmsync_table_exit(void);
+
+struct xfrmsync_sa *xfrmsync_table_find(const struct xfrm_state *x);
+struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
+				       struct xfrm_state *x);
+bool xfrmsync_table_del(struct xfrmsync_sa *sa);
+void xfrmsync_sa_put(struct xfrmsync_sa *sa);
+
+/* The SA by its name, under RCU; NULL where it is not there or not followed. */
+struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
+					  const struct xfrmsync_sa_id *id);
+
+#endif
