@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+# `make help` lists the targets. KDIR=, W=1, C=2, V=1 go on to the kernel's own build.
+
+VERSION := 0.1.0
+PREFIX ?= /usr
+DESTDIR ?=
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# Each kernel's objects stand in KOUT/KVER; the tree stays clean.
+KOUT ?= build
+K ?= 6.12
+
+# As modules see it: Debian's 6.1 headers have another kernel.release.
+KVER = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
+OUT = $(abspath $(KOUT))/$(KVER)
+PYTHON := /usr/bin/python3
+
+.PHONY: all
+all: tool ## the tool, and the module for KDIR (the running kernel) if its headers are there
+	@if [ -n "$(KVER)" ]; then $(MAKE) --no-print-directory module; else \
+		echo "no kernel headers in $(KDIR): the module is not built (KDIR=, or make modules-all)"; fi
+
+.PHONY: module
+module: ## build/KVER/xfrmsync.ko, for KDIR
+	@test -n "$(KVER)" || { echo "no kernel headers in $(KDIR)" >&2; exit 1; }
+	@mkdir -p $(OUT)
+	@find $(OUT) -xtype l -delete
+	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/kmod $(CURDIR)/uapi $(OUT)/
+	+flock $(OUT)/.lock $(MAKE) -C $(KDIR) M=$(OUT) modules
+
+.PHONY: module-6.1 module-6.12
+module-6.1 module-6.12: module-%: ## the same for one of Debian's kernels
+	+@kver=$$(selftests/vm/kernels.sh kver $*) && \
+		$(MAKE) --no-print-directory module KDIR=/usr/src/linux-headers-$$kver
+
+.PHONY: modules-all
+modules-all: module-6.1 module-6.12 ## the module for both of Debian's kernels
+
+.PHONY: tool
+tool: ## tools/xfrmsync
+	+$(MAKE) --no-print-directory -C tools
+
+.PHONY: check
+check: ## everything that gates: builds, unit tests here, kselftests in VMs on 6.1 and 6.12
+	@selftests/install-deps.sh check
+	@selftests/check.sh
+
+.PHONY: selftests
+selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
+	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
+
+.PHONY: vm
+vm: ## a command in a VM that sees this machine's files: K=6.12 CMD='uname -a' VMFLAGS='-m 2048'
+	@test -n "$$CMD" || { echo "make vm K=$(K) CMD='...'" >&2; exit 2; }
+	@selftests/vm/run.sh -k $(K) $(VMFLAGS) -- bash -c "$$CMD"
+vm: override export CMD := $(value CMD)
+
+.PHONY: demo
+demo: module-$(K) tool ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
+	@SYNC='$(or $(SYNC),on)' K=$(K) selftests/demo/run.sh
+
+.PHONY: lint
+lint: ## shellcheck, checkpatch, sparse and W=1 on both kernels, man pages
+	@selftests/lint.sh
+
+.PHONY: spec
+spec: ## fails if uapi/linux/xfrmsync.h is not what the netlink specification generates
+	$(PYTHON) Documentation/netlink/gen-uapi.py --check
+
+.PHONY: install
+install: install-tool ## DESTDIR= PREFIX=/usr: the tool, man pages, units, and the module for KDIR
+	@if [ -f $(OUT)/xfrmsync.ko ]; then $(MAKE) --no-print-directory install-module; else \
+		echo "no module was built for the running kernel: see make dkms, or KDIR="; fi
+
+.PHONY: install-tool
+install-tool: tool ## ... without the module
+	install -D -m 755 tools/xfrmsync $(DESTDIR)$(PREFIX)/sbin/xfrmsync
+	@set -e; for f in tools/man/*.[1-8]; do [ ! -f $$f ] || ( set -x; \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${f##*.} $$f ); done
+	@set -e; for f in tools/systemd/*; do [ ! -f $$f ] || case $$f in \
+		*.service | *.socket | *.target | *.timer) ( set -x; \
+			install -D -m 644 -t $(DESTDIR)/lib/systemd/system $$f );; \
+		*.conf) ( set -x; install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/xfrmsync $$f );; \
+		*) ( set -x; install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/xfrmsync $$f );; esac; done
+
+.PHONY: install-module
+install-module:
+	install -D -m 644 $(OUT)/xfrmsync.ko $(DESTDIR)/lib/modules/$(KVER)/updates/xfrmsync.ko
+	$(if $(DESTDIR),,depmod $(KVER))
+
+.PHONY: dkms
+dkms: ## the module's source into DESTDIR/usr/src, and (no DESTDIR) built there by dkms
+	rm -rf $(DESTDIR)/usr/src/xfrmsync-$(VERSION)
+	install -d $(DESTDIR)/usr/src/xfrmsync-$(VERSION)
+	cp -r Kbuild kmod uapi $(DESTDIR)/usr/src/xfrmsync-$(VERSION)/
+	sed 's/@VERSION@/$(VERSION)/' dkms.conf.in >$(DESTDIR)/usr/src/xfrmsync-$(VERSION)/dkms.conf
+	$(if $(DESTDIR),,dkms install --force xfrmsync/$(VERSION))
+
+.PHONY: clean
+clean: ## removes build/, results/ and the tool's objects; the kernels' cache stays
+	rm -rf build results
+	[ ! -f tools/Makefile ] || $(MAKE) --no-print-directory -C tools clean
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z0-9.-]*\)\( [a-z0-9. -]*\)\{0,1\}:.*## \(.*\)/\1|\3/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+	@echo "KDIR=, W=1, C=2, V=1 go on to the kernel's build; XFRMSYNC_ACCEL=kvm|tcg chooses the VMs'"
+	@echo "accelerator; XFRMSYNC_CACHE (/var/cache/xfrmsync) is where kernels are kept."

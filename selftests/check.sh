@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# `make check`: builds for both of Debian's kernels, runs what runs on the host, boots
+# both kernels and runs the kselftests there. Ends with one line that sums all of it,
+# "N passed, N failed, N skipped", and exits 1 if anything failed.
+#
+# The logs stay in results/check/. A step that is no test (a build, the spec) is one
+# result; a step that prints TAP counts as what its TAP says.
+set -uo pipefail
+
+tree=$(dirname "$(readlink -f "$0")")/..
+cd "$tree" || exit
+logs=$PWD/results/check
+rm -rf "$logs"
+mkdir -p "$logs"
+
+passed=0 failed=0 skipped=0 broken=()
+make=(make --no-print-directory)
+
+count() { # NAME PASSED FAILED SKIPPED
+	passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+	[ "$3" -eq 0 ] || broken+=("$1")
+}
+
+section() { printf '\n=== %s\n' "$*"; }
+
+step() { # NAME CMD...: one result
+	section "$1"
+	if "${@:2}" 2>&1 | tee "$logs/$1.log"; then
+		echo "ok - $1"
+		count "$1" 1 0 0
+	else
+		echo "not ok - $1"
+		count "$1" 0 1 0
+		return 1
+	fi
+}
+
+tap_step() { # NAME CMD...: as many as its TAP has
+	local rc p f s
+
+	section "$1"
+	"${@:2}" 2>&1 | tee "$logs/$1.log"
+	rc=$?
+	read -r p f s < <(awk -f selftests/tap-count.awk "$logs/$1.log")
+	if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then
+		echo "not ok - $1: exit code $rc"
+		f=1
+	fi
+	echo "# $1: $p passed, $f failed, $s skipped"
+	count "$1" "$p" "$f" "$s"
+}
+
+vm_count() { # SERIES
+	local p=0 f=1 s=0
+
+	[ ! -s "$logs/vm-$1/total.count" ] || read -r p f s <"$logs/vm-$1/total.count"
+	count "kselftest $1" "$p" "$f" "$s"
+}
+
+# Asked once for all VMs.
+read -r _ _ vmlinuz _ initrd < <(selftests/vm/kernels.sh get 6.12)
+XFRMSYNC_ACCEL=$(selftests/vm/accel.sh "$vmlinuz" "$initrd") || exit 1
+export XFRMSYNC_ACCEL
+echo "VMs run on $XFRMSYNC_ACCEL"
+
+step spec "${make[@]}" spec
+step build-6.1 "${make[@]}" module-6.1
+step build-6.12 "${make[@]}" module-6.12
+step build-tool "${make[@]}" tool
+
+tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
+if [ -f selftests/judge/judge_test.py ]; then
+	tap_step judge /usr/bin/python3 selftests/judge/judge_test.py
+fi
+
+# Emulated, a VM is one busy thread: two of them fill two cores. One is shown as it runs,
+# the other one after it.
+selftests/vm/kselftest.sh -k 6.1 -o "$logs/vm-6.1" >"$logs/vm-6.1.log" 2>&1 &
+other=$!
+trap 'kill $other 2>/dev/null' EXIT
+section "kselftest 6.12"
+selftests/vm/kselftest.sh -k 6.12 -o "$logs/vm-6.12" 2>&1 | tee "$logs/vm-6.12.log"
+section "kselftest 6.1"
+wait $other
+cat "$logs/vm-6.1.log"
+trap - EXIT
+vm_count 6.12
+vm_count 6.1
+
+section "all ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
+[ ${#broken[@]} -eq 0 ] || printf 'failed in: %s\n' "${broken[@]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Prints what the kernel complained about in the given logs (or in standard input), and
+# exits 0 if it did, 1 if all is well. A test that passed beside a splat has failed.
+set -uo pipefail
+
+SPLAT='BUG:|kernel BUG at|WARNING:|Oops|Kernel panic|Call Trace|general protection'
+SPLAT+='|KASAN|KCSAN|KFENCE|UBSAN|refcount_t|ODEBUG|list_(add|del) corruption'
+SPLAT+='|possible (circular|recursive|irq lock inversion|unsafe)|inconsistent lock state'
+SPLAT+='|suspicious RCU|Invalid wait context|bad unlock balance|held lock freed'
+SPLAT+='|sleeping function called|scheduling while atomic|Voluntary context switch'
+SPLAT+='|blocked for more than|soft lockup|detected (expedited )?stalls?'
+SPLAT+='|unregister_netdevice: waiting|kmemleak: [0-9]+ new|Object remaining in|still has objects'
+SPLAT+='|disagrees about version|Unknown symbol'
+
+# What a healthy boot with mitigations=off, or with a debug feature on, says of itself.
+HARMLESS='Spectre V[0-9] ?: WARNING|(KASAN|KFENCE|kfence|KCSAN|kcsan): .*(initialized|enabled)'
+HARMLESS+='|kernel command line|Command line:|kernel parameter'
+
+grep -ahE -e "$SPLAT" "$@" | grep -avE -e "$HARMLESS"
