@@ -63,7 +63,8 @@ void xfrmsync_dirty_mark(struct xfrmsync_sa *sa)
 	atomic_inc(&ns->dirty_count);
 	xfrmsync_stats_inc(ns, MARKED);
 	trace_xfrmsync_mark(sa);
-	if (llist_add(&sa->dirty, &ns->dirty))
+	/* the second half is for a wake-up that was lost */
+	if (llist_add(&sa->dirty, &ns->dirty) || !test_bit(0, &ns->woken))
 		wake(ns);
 }
 

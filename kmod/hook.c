@@ -182,7 +182,8 @@ static void scan(struct work_struct *work)
 	for_each_net(net)
 		scan_net(xfrmsync_net(net));
 	up_read(&net_rwsem);
-	schedule_delayed_work(&scan_work, msecs_to_jiffies(scan_interval_ms));
+	schedule_delayed_work(&scan_work,
+			      msecs_to_jiffies(max(scan_interval_ms, 1U)));
 }
 
 static int scan_start(void)

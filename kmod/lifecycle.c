@@ -65,6 +65,9 @@ static void event_new(struct xfrmsync_net *ns, struct xfrm_state *x)
 {
 	struct xfrmsync_sa *sa = take_up(ns, x);
 
+	/* a walk was faster; it cannot take x->lock, so the rest is left to us */
+	if (PTR_ERR_OR_ZERO(sa) == -EEXIST)
+		sa = xfrmsync_table_find(x) ?: ERR_PTR(-ESRCH);
 	if (!IS_ERR(sa))
 		xfrmsync_restore_born(ns, sa);
 	else if (PTR_ERR(sa) == -ENOMEM)
@@ -90,11 +93,12 @@ static void event_update(struct xfrmsync_net *ns, struct xfrm_state *update)
 		xfrmsync_dirty_mark(sa);
 	} else {
 		event_new(ns, x);
+		/* the larval SA in its place went without a word */
+		schedule_work(&ns->reconcile);
 	}
 	xfrm_state_put(x);
 }
 
-/* What is larval takes its SPI's place and goes without a word. */
 static void event_flush(struct xfrmsync_net *ns)
 {
 	schedule_work(&ns->reconcile);

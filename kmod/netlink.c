@@ -100,14 +100,15 @@ static struct sk_buff *answer_new(struct genl_info *info, size_t size,
 	(GENL_REQ_ATTR_CHECK(info, attr) ?				\
 	 ({ NL_SET_ERR_MSG((info)->extack, text); false; }) : true)
 
-static int get_id(struct genl_info *info, struct xfrmsync_restore *id)
+static int get_id(struct genl_info *info, struct xfrmsync_sa_id *id)
 {
 	if (!REQUIRE(info, XFRMSYNC_A_RECORD_FAMILY, "family is missing") ||
 	    !REQUIRE(info, XFRMSYNC_A_RECORD_DST, "dst is missing") ||
 	    !REQUIRE(info, XFRMSYNC_A_RECORD_SPI, "spi is missing") ||
 	    !REQUIRE(info, XFRMSYNC_A_RECORD_PROTO, "proto is missing"))
 		return -EINVAL;
-	if (xfrmsync_restore_parse(info->attrs, id)) {
+	/* not all of a record: attrs ends where id_policy does */
+	if (!xfrmsync_restore_parse_id(info->attrs, id)) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[XFRMSYNC_A_RECORD_DST],
 				    "family and length of dst do not fit");
@@ -133,35 +134,27 @@ static int fill_found(struct sk_buff *skb, struct xfrmsync_net *ns,
 static int do_get(struct sk_buff *skb, struct genl_info *info)
 {
 	struct xfrmsync_net *ns = ns_of(info);
-	struct xfrmsync_restore *id;
+	struct xfrmsync_sa_id id;
 	struct sk_buff *msg;
 	void *hdr;
 	int err;
 
-	id = kzalloc(sizeof(*id), GFP_KERNEL);
-	if (!id)
-		return -ENOMEM;
-	err = get_id(info, id);
+	err = get_id(info, &id);
 	if (err)
-		goto free_id;
+		return err;
 	msg = answer_new(info, NLMSG_GOODSIZE, &hdr);
-	if (!msg) {
-		err = -ENOMEM;
-		goto free_id;
-	}
-	err = fill_found(msg, ns, &id->id);
+	if (!msg)
+		return -ENOMEM;
+	err = fill_found(msg, ns, &id);
 	if (err) {
 		nlmsg_free(msg);
 		if (err == -ESRCH)
 			NL_SET_ERR_MSG(info->extack, "no such SA is followed here");
-		goto free_id;
+		return err;
 	}
 	genlmsg_end(msg, hdr);
 	xfrmsync_stats_inc(ns, DUMPED);
-	err = genlmsg_reply(msg, info);
-free_id:
-	kfree(id);
-	return err;
+	return genlmsg_reply(msg, info);
 }
 
 /* False when the batch is full. */
@@ -565,7 +558,7 @@ static const struct genl_ops ops[] = {
 };
 
 static const struct genl_multicast_group groups[] = {
-	{ .name = XFRMSYNC_MCGRP_EVENTS, },
+	{ .name = XFRMSYNC_MCGRP_EVENTS, .flags = GENL_MCAST_CAP_NET_ADMIN, },
 };
 
 struct genl_family xfrmsync_netlink_family __ro_after_init = {

@@ -81,9 +81,12 @@ u32 xfrmsync_park_put(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
 
 	lockdep_assert_held(&ns->role_mutex);
 
-	xfrmsync_park_drop(ns, &r->id);
-	if (atomic_read(&ns->park.count) >= READ_ONCE(park_max))
+	if (xfrmsync_park_drop(ns, &r->id))
+		xfrmsync_stats_inc(ns, PARKED_DROPPED);
+	if (atomic_read(&ns->park.count) >= READ_ONCE(park_max)) {
+		xfrmsync_stats_inc(ns, PARKED_DROPPED);
 		return XFRMSYNC_REASON_PARK_FULL;
+	}
 	p = copy(r);
 	if (!p)
 		return XFRMSYNC_REASON_MEMORY;
@@ -136,7 +139,8 @@ bool xfrmsync_park_get(struct xfrmsync_net *ns, const struct xfrmsync_sa_id *id,
 	return true;
 }
 
-void xfrmsync_park_drop(struct xfrmsync_net *ns,
+/* Forget the parked record of an SA; false where there is none. */
+bool xfrmsync_park_drop(struct xfrmsync_net *ns,
 			const struct xfrmsync_sa_id *id)
 {
 	struct parked *p;
@@ -145,9 +149,10 @@ void xfrmsync_park_drop(struct xfrmsync_net *ns,
 
 	p = find(ns, id);
 	if (!p || rhashtable_remove_fast(&ns->park.table, &p->node, params))
-		return;
+		return false;
 	atomic_dec(&ns->park.count);
 	kfree_rcu(p, rcu);
+	return true;
 }
 
 static void free_parked(void *ptr, void *unused)

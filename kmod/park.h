@@ -32,7 +32,7 @@ bool xfrmsync_park_peek(struct xfrmsync_net *ns,
 			const struct xfrmsync_sa_id *id, u64 *oseq, u32 *flags);
 bool xfrmsync_park_get(struct xfrmsync_net *ns, const struct xfrmsync_sa_id *id,
 		       struct xfrmsync_restore *r);
-void xfrmsync_park_drop(struct xfrmsync_net *ns,
+bool xfrmsync_park_drop(struct xfrmsync_net *ns,
 			const struct xfrmsync_sa_id *id);
 void xfrmsync_park_purge(struct xfrmsync_net *ns);
 

@@ -22,12 +22,21 @@ static u32 get_u32(struct nlattr **tb, int attr)
 	return tb[attr] ? nla_get_u32(tb[attr]) : 0;
 }
 
-static bool parse_id(struct nlattr **tb, struct xfrmsync_sa_id *id)
+/**
+ * xfrmsync_restore_parse_id() - read which SA is meant
+ * @tb: attributes up to XFRMSYNC_A_RECORD_MARK_MASK, checked against the policy
+ * @id: filled in
+ *
+ * Context: any.
+ * Return: false where one is missing, or the address has another length.
+ */
+bool xfrmsync_restore_parse_id(struct nlattr **tb, struct xfrmsync_sa_id *id)
 {
 	size_t len;
 
 	if (!tb[A(FAMILY)] || !tb[A(DST)] || !tb[A(SPI)] || !tb[A(PROTO)])
 		return false;
+	memset(id, 0, sizeof(*id));
 	id->family = nla_get_u16(tb[A(FAMILY)]);
 	len = id->family == AF_INET ? sizeof(struct in_addr) :
 				      sizeof(struct in6_addr);
@@ -72,7 +81,7 @@ static bool parse_window(struct nlattr **tb, struct xfrmsync_restore *r)
 u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 {
 	memset(r, 0, offsetof(struct xfrmsync_restore, bmp));
-	if (!parse_id(tb, &r->id) || !parse_window(tb, r))
+	if (!xfrmsync_restore_parse_id(tb, &r->id) || !parse_window(tb, r))
 		return XFRMSYNC_REASON_ATTRIBUTE;
 
 	r->flags = get_u32(tb, A(FLAGS));
@@ -318,6 +327,8 @@ u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
 	lockdep_assert_held(&ns->role_mutex);
 
 	reason = find_and_apply(ns, r);
+	if (reason == XFRMSYNC_REASON_OK && xfrmsync_park_drop(ns, &r->id))
+		xfrmsync_stats_inc(ns, PARKED_DROPPED);
 	if (reason != XFRMSYNC_REASON_NO_SA ||
 	    (r->restore_flags & XFRMSYNC_RESTORE_F_NO_PARK))
 		return reason;
@@ -337,10 +348,17 @@ u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
 static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 			struct xfrmsync_restore *scratch)
 {
+	u32 reason;
+
 	if (!xfrmsync_park_get(ns, &sa->id, scratch))
 		return;
-	scratch->has &= ~XFRMSYNC_HAS_COOKIE;
-	if (apply(ns, sa, scratch) == XFRMSYNC_REASON_OK)
+	reason = apply(ns, sa, scratch);
+	if (reason == XFRMSYNC_REASON_BACKWARDS_OSEQ) {
+		/* raised at birth, and used since: the window still counts */
+		scratch->has &= ~XFRMSYNC_HAS_OSEQ;
+		reason = apply(ns, sa, scratch);
+	}
+	if (reason == XFRMSYNC_REASON_OK)
 		xfrmsync_stats_inc(ns, PARKED_APPLIED);
 	else
 		xfrmsync_stats_inc(ns, PARKED_DROPPED);
@@ -414,6 +432,7 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 		return;
 	spin_lock_bh(&x->lock);
 	if (!!(flags & XFRMSYNC_RECORD_F_ESN) == is_esn(x) &&
+	    (is_esn(x) || oseq <= U32_MAX) &&
 	    x->km.state == XFRM_STATE_VALID && oseq > current_oseq(x)) {
 		write_oseq(x, oseq);
 		write_previous(x);

@@ -65,6 +65,7 @@ struct xfrmsync_restore {
 	u32 bmp[XFRMSYNC_WINDOW_WORDS];
 };
 
+bool xfrmsync_restore_parse_id(struct nlattr **tb, struct xfrmsync_sa_id *id);
 u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
