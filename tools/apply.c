@@ -1,0 +1,665 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: contexts and records of the active, decoded.
+ * Out: the cache, and this kernel's SAs and policies, ready for a takeover.
+ * The daemon's loop, while standby; asks the kernel, and waits for its answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/xfrm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "owned.h"
+
+#define REPAIR_DELAY (1000 * LOOP_MS)
+#define RESTORE_TRIES 3
+
+static const char *name_of(const struct cache_entry *e)
+{
+	static char name[128];
+
+	return sa_id_str(&e->id, name, sizeof(name));
+}
+
+size_t apply_count(const struct daemon *d, enum cache_applied what)
+{
+	return what <= CACHE_FAILED ? d->applied[what] : 0;
+}
+
+/* Keeps the sums that status tells. */
+static void set_applied(struct daemon *d, struct cache_entry *e,
+			enum cache_applied what)
+{
+	d->applied[e->applied]--;
+	e->applied = what;
+	d->applied[what]++;
+}
+
+/* ---- records ---- */
+
+/*
+ * What this kernel's SA has to hold: the window at the last record, and the
+ * outbound counter past everything that the active may have sent.
+ */
+static void ready_record(struct cache_entry *e, struct record *r)
+{
+	*r = e->rec;
+	r->tag = e->tag;
+	r->cookie = 0;
+	r->lease_end = e->lease_end;
+	if (e->info.dir != XFRMSYNC_DIR_IN) {
+		if (r->oseq < e->lease_end)
+			r->oseq = e->lease_end;
+		if (r->oseq < e->floor)
+			r->oseq = e->floor;
+	}
+	e->base = r->oseq;
+	r->restore_flags = XFRMSYNC_RESTORE_F_BIND | XFRMSYNC_RESTORE_F_NO_PARK;
+}
+
+/* The parts of a record that the wire leaves to the context. */
+static void take_record(struct cache_entry *e, const struct record *rec)
+{
+	uint32_t words = e->info.large ? e->info.bmp_words : 1;
+	struct record *r = &e->rec;
+
+	*r = *rec;
+	r->id = e->id;
+	memcpy(r->src, e->info.src, sizeof(r->src));
+	r->mode = e->info.mode;
+	r->dir = e->info.dir;
+	r->if_id = e->info.if_id;
+	r->reqid = e->info.reqid;
+	r->tag = e->tag;
+	r->lease_end = e->lease_end;
+	r->window = e->info.window;
+	r->flags |= (e->info.esn ? XFRMSYNC_RECORD_F_ESN : 0) |
+		    (e->info.large ? XFRMSYNC_RECORD_F_BMP : 0);
+	if (r->bmp_words != words) {
+		memset(r->bmp, 0, sizeof(r->bmp));
+		r->bmp_words = words;
+	}
+}
+
+static void queue(struct daemon *d, struct cache_entry *e)
+{
+	if (e->queued)
+		return;
+	if (d->n_batch == DAEMON_BATCH)
+		apply_flush(d);
+	e->queued = true;
+	d->batch_entry[d->n_batch++] = e;
+}
+
+static void unqueue(struct daemon *d, struct cache_entry *e)
+{
+	size_t i;
+
+	for (i = 0; e->queued && i < d->n_batch; i++) {
+		if (d->batch_entry[i] != e)
+			continue;
+		d->batch_entry[i] = d->batch_entry[--d->n_batch];
+		e->queued = false;
+	}
+}
+
+static void repair_later(struct daemon *d, struct cache_entry *e)
+{
+	e->repair = true;
+	if (!d->repair_timer.at_ns)
+		loop_timer_set(&d->loop, &d->repair_timer, REPAIR_DELAY);
+}
+
+/* Its own counter is ahead already, of a time when this node was active. */
+static bool raise_floor(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+
+	if (genl_get(&d->req, &e->id, &k) || k.oseq <= e->floor)
+		return false;
+	e->floor = k.oseq;
+	return true;
+}
+
+static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
+{
+	switch (reason) {
+	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
+		if (raise_floor(d, e))
+			queue(d, e);
+		return;
+	case XFRMSYNC_REASON_NO_SA:
+	case XFRMSYNC_REASON_PARKED:
+	case XFRMSYNC_REASON_TAG:
+	case XFRMSYNC_REASON_STATE:
+		/* Deleted or replaced behind our back: look at it again. */
+		repair_later(d, e);
+		return;
+	default:
+		d->restore_refused++;
+		if (e->applied == CACHE_APPLIED)
+			log_warn("%s: its record is refused: %s", name_of(e),
+				 genl_reason_str(reason));
+		set_applied(d, e, CACHE_FAILED);
+	}
+}
+
+static int flush_once(struct daemon *d)
+{
+	static struct cache_entry *entry[DAEMON_BATCH];
+	static struct genl_result res[DAEMON_BATCH];
+
+	size_t n = d->n_batch, i;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		entry[i] = d->batch_entry[i];
+		entry[i]->queued = false;
+		ready_record(entry[i], &d->batch[i]);
+	}
+	d->n_batch = 0;
+	ret = genl_restore(&d->req, d->st.epoch, d->st.node, d->batch, n, res);
+	if (ret) {
+		log_err("the module refuses the records: %s", d->req.error);
+		return ret;
+	}
+	for (i = 0; i < n; i++) {
+		if (res[i].reason)
+			refused(d, entry[i], res[i].reason);
+	}
+	return 0;
+}
+
+void apply_flush(struct daemon *d)
+{
+	int tries = RESTORE_TRIES;
+
+	while (d->n_batch && tries-- && !flush_once(d))
+		;
+}
+
+/* ---- SAs ---- */
+
+static void failed(struct daemon *d, struct cache_entry *e, const char *what,
+		   const char *why)
+{
+	if (e->applied != CACHE_FAILED)
+		log_warn("%s: cannot %s it: %s: it is not protected on this node",
+			 name_of(e), what, why);
+	set_applied(d, e, CACHE_FAILED);
+}
+
+static void done(struct daemon *d, struct cache_entry *e)
+{
+	set_applied(d, e, CACHE_APPLIED);
+	/* The record gives the SA its tag, which makes it ours. */
+	queue(d, e);
+}
+
+static void existing(struct daemon *d, struct cache_entry *e,
+		     const struct record *k);
+
+static void create(struct daemon *d, struct cache_entry *e)
+{
+	static const struct record unknown;
+
+	struct record live;
+	int ret;
+
+	ready_record(e, &live);
+	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
+	if (ret == -EEXIST && !e->existed) {
+		/* The module does not follow it: not of ours. */
+		e->existed = true;
+		existing(d, e, &unknown);
+		return;
+	}
+	if (ret)
+		failed(d, e, "create", d->xfrm.error);
+	else
+		done(d, e);
+}
+
+static void recreate(struct daemon *d, struct cache_entry *e)
+{
+	int ret = xfrm_delete_sa(&d->xfrm, &e->id);
+
+	if (ret && ret != -ESRCH)
+		failed(d, e, "replace", d->xfrm.error);
+	else
+		create(d, e);
+}
+
+static void conflict(struct daemon *d, struct cache_entry *e)
+{
+	if (e->applied != CACHE_CONFLICT)
+		log_warn("%s: this node has another SA of this name, with other keys: left alone; delete it, or keep it out by a filter",
+			 name_of(e));
+	set_applied(d, e, CACHE_CONFLICT);
+	d->conflicts++;
+}
+
+/* The same SA, perhaps with other parameters. */
+static void update(struct daemon *d, struct cache_entry *e,
+		   const struct record *k, struct buf *ctx)
+{
+	int ret;
+
+	if (context_same_parameters(ctx->data, ctx->len, e->context,
+				    e->context_len)) {
+		done(d, e);
+		return;
+	}
+	ret = xfrm_update_sa(&d->xfrm, e->context, e->context_len);
+	buf_clear(ctx);
+	if (!ret)
+		ret = xfrm_get_sa(&d->xfrm, &e->id, ctx);
+	if (!ret && context_same_parameters(ctx->data, ctx->len, e->context,
+					    e->context_len)) {
+		done(d, e);
+		return;
+	}
+	/* XFRM_MSG_UPDSA leaves some alone (mode, reqid, flags). */
+	if (k->tag) {
+		recreate(d, e);
+		return;
+	}
+	log_warn("%s: an SA of this node has its keys but other parameters: used as it is",
+		 name_of(e));
+	done(d, e);
+}
+
+static void existing(struct daemon *d, struct cache_entry *e,
+		     const struct record *k)
+{
+	struct buf ctx = {};
+	bool same;
+	int ret;
+
+	ret = xfrm_get_sa(&d->xfrm, &e->id, &ctx);
+	if (ret == -ESRCH) {
+		create(d, e);
+		goto out;
+	}
+	if (ret) {
+		failed(d, e, "read", d->xfrm.error);
+		goto out;
+	}
+	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
+	if (same && k->oseq > e->floor)
+		e->floor = k->oseq;
+	if (same && k->tag && k->tag != e->tag)
+		recreate(d, e);		/* a tag stays for an SA's life */
+	else if (same)
+		update(d, e, k, &ctx);
+	else if (k->tag)
+		recreate(d, e);		/* ours, of before a rekey */
+	else
+		conflict(d, e);
+out:
+	buf_free(&ctx);
+}
+
+static void install(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+	int ret;
+
+	e->repair = false;
+	e->existed = false;
+	ret = genl_get(&d->req, &e->id, &k);
+	if (ret == -ESRCH || ret == -ENOENT)
+		create(d, e);
+	else if (ret)
+		failed(d, e, "look at", d->req.error);
+	else
+		existing(d, e, &k);
+}
+
+void apply_sa(struct daemon *d, const struct wire_sa *sa)
+{
+	struct cache_entry *e, *other;
+	struct context_sa info;
+	int ret;
+
+	ret = context_sa_info(sa->context, sa->context_len, &info);
+	if (ret) {
+		d->context_refused++;
+		log_warn("an SA's context is refused (%s): it is not protected on this node",
+			 ret == -EOPNOTSUPP ?
+			 "it has a mandatory field that this version does not know: upgrade" :
+			 "malformed");
+		return;
+	}
+	other = cache_find_handle(&d->cache, sa->handle);
+	e = cache_find(&d->cache, &info.id);
+	if (other && other != e)
+		cache_set_handle(&d->cache, other, 0);
+	if (e && e->tag != sa->tag)
+		e->floor = 0;
+	if (!e) {
+		e = cache_add(&d->cache, &info, sa->context, sa->context_len,
+			      sa->handle);
+		if (!e) {
+			log_err("out of memory");
+			return;
+		}
+		d->applied[CACHE_NOT_APPLIED]++;
+	} else if (cache_set_context(e, &info, sa->context, sa->context_len)) {
+		log_err("out of memory");
+		return;
+	}
+	cache_set_handle(&d->cache, e, sa->handle);
+	e->tag = sa->tag;
+	e->lease_end = sa->lease_end;
+	e->sent = sa->sent;
+	e->unsafe = sa->flags & WIRE_SA_UNSAFE;
+	e->seen = true;
+	take_record(e, &sa->rec);
+	install(d, e);
+}
+
+void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
+		  uint64_t sent)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+
+	/* Its context was refused, or it was deleted meanwhile. */
+	if (!e || !handle)
+		return;
+	take_record(e, rec);
+	e->sent = sent;
+	control_server_record(d, &e->rec);
+	if (e->applied == CACHE_APPLIED)
+		queue(d, e);
+}
+
+static void forget(struct daemon *d, struct cache_entry *e)
+{
+	unqueue(d, e);
+	d->applied[e->applied]--;
+	cache_remove(&d->cache, e);
+}
+
+/* Only the life of the SA that the active meant: it may be another one now. */
+static void uninstall(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+
+	/* One that was created a moment ago gets its tag first. */
+	if (e->queued)
+		apply_flush(d);
+	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag &&
+	    xfrm_delete_sa(&d->xfrm, &e->id) == -EPERM)
+		log_warn("%s: cannot delete it: %s", name_of(e), d->xfrm.error);
+	forget(d, e);
+}
+
+void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+
+	if (e && handle && e->tag == tag)
+		uninstall(d, e);
+}
+
+static void repair_due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	struct cache_entry *e;
+	size_t n = 0;
+
+	if (role_is_active(d))
+		return;
+	cache_for_each(&d->cache, e) {
+		if (!e->repair)
+			continue;
+		n++;
+		install(d, e);
+	}
+	apply_flush(d);
+	d->repaired += n;
+}
+
+/* Somebody else deleted an SA that the active still has: it comes back. */
+void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
+{
+	struct cache_entry *e;
+
+	if (type == XFRM_MSG_FLUSHSA) {
+		cache_for_each(&d->cache, e)
+			repair_later(d, e);
+		return;
+	}
+	if (type != XFRM_MSG_DELSA || !id)
+		return;
+	e = cache_find(&d->cache, id);
+	if (e && e->applied == CACHE_APPLIED)
+		repair_later(d, e);
+}
+
+/* ---- policies ---- */
+
+void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
+{
+	struct context_policy info;
+	struct cache_policy *p;
+	bool owned;
+	int ret;
+
+	if (context_policy_info(ctx, len, &info)) {
+		d->context_refused++;
+		log_warn("a policy's context is refused: this version does not understand it");
+		return;
+	}
+	p = cache_policy_find(&d->cache, &info);
+	if (!p)
+		p = cache_policy_add(&d->cache, &info, ctx, len);
+	else if (cache_policy_set(p, ctx, len))
+		p = NULL;
+	if (!p) {
+		log_err("out of memory");
+		return;
+	}
+	p->info = info;
+	p->seen = true;
+	owned = owned_has(&d->owned, info.key, info.key_len);
+	ret = xfrm_add_policy(&d->xfrm, ctx, len, owned);
+	if (ret == -EEXIST)
+		return;		/* of another owner: left alone */
+	if (ret) {
+		log_warn("%s: cannot create it: %s", info.name,
+			 d->xfrm.error[0] ? d->xfrm.error : strerror(-ret));
+		return;
+	}
+	if (!owned)
+		owned_add(&d->owned, info.key, info.key_len);
+}
+
+static void delete_policy(struct daemon *d, const struct context_policy *info,
+			  const uint8_t *ctx, size_t len)
+{
+	int ret;
+
+	if (!owned_has(&d->owned, info->key, info->key_len))
+		return;
+	ret = xfrm_delete_policy(&d->xfrm, ctx, len);
+	if (ret && ret != -ENOENT && ret != -ESRCH) {
+		log_warn("%s: cannot delete it: %s", info->name,
+			 d->xfrm.error);
+		return;
+	}
+	owned_del(&d->owned, info->key, info->key_len);
+}
+
+void apply_policy_delete(struct daemon *d, const uint8_t *ctx, size_t len)
+{
+	struct context_policy info;
+	struct cache_policy *p;
+
+	if (context_policy_info(ctx, len, &info))
+		return;
+	p = cache_policy_find(&d->cache, &info);
+	if (p)
+		cache_policy_remove(&d->cache, p);
+	delete_policy(d, &info, ctx, len);
+}
+
+/* ---- snapshots ---- */
+
+void apply_snapshot_begin(struct daemon *d, struct peer *p)
+{
+	struct cache_policy *pol, *np;
+	struct cache_entry *e;
+
+	/* Handles of another active, or of its last run, mean nothing now. */
+	cache_forget_handles(&d->cache);
+	cache_for_each(&d->cache, e)
+		e->seen = false;
+	cache_for_each_policy_safe(&d->cache, pol, np)
+		pol->seen = false;
+	p->in_snapshot = true;
+	p->snapshots_in++;
+	d->source = p;
+	d->synced = false;
+	log_info("peer %s: it sends a snapshot", p->name);
+}
+
+struct strays {
+	struct daemon *d;
+	struct sa_id *id;
+	size_t n;
+};
+
+/* Ours by its tag, but the active has no such SA (any more). */
+static int find_stray(const struct record *rec, void *data)
+{
+	struct strays *s = data;
+	struct sa_id *id;
+
+	if (!rec->tag || cache_find(&s->d->cache, &rec->id) ||
+	    !conf_filter_match(&s->d->conf.filter, rec->id.family, rec->src,
+			       rec->id.dst, rec->reqid, rec->if_id,
+			       rec->id.mark, rec->id.mark_mask))
+		return 0;
+	id = reallocarray(s->id, s->n + 1, sizeof(*id));
+	if (!id)
+		return -ENOMEM;
+	s->id = id;
+	s->id[s->n++] = rec->id;
+	return 0;
+}
+
+static size_t delete_strays(struct daemon *d)
+{
+	struct strays s = { .d = d };
+	size_t i;
+
+	if (genl_dump(&d->req, find_stray, &s))
+		log_warn("cannot list the SAs: %s", d->req.error);
+	for (i = 0; i < s.n; i++)
+		xfrm_delete_sa(&d->xfrm, &s.id[i]);
+	free(s.id);
+	return s.n;
+}
+
+struct stray_policies {
+	struct daemon *d;
+	struct buf list;	/* u32 length, context, ... */
+};
+
+static int find_stray_policy(const uint8_t *ctx, size_t len, void *data)
+{
+	struct stray_policies *s = data;
+	struct context_policy info;
+
+	if (context_policy_info(ctx, len, &info) ||
+	    !owned_has(&s->d->owned, info.key, info.key_len) ||
+	    cache_policy_find(&s->d->cache, &info))
+		return 0;
+	buf_u32(&s->list, len);
+	buf_put(&s->list, ctx, len);
+	return 0;
+}
+
+static void delete_stray_policies(struct daemon *d)
+{
+	struct stray_policies s = { .d = d };
+	struct context_policy info;
+	const uint8_t *ctx;
+	uint32_t len;
+	struct rd r;
+
+	if (xfrm_dump_policies(&d->xfrm, find_stray_policy, &s))
+		log_warn("cannot list the policies: %s", d->xfrm.error);
+	r = (struct rd){ .p = s.list.data, .left = s.list.len };
+	while (r.left) {
+		len = rd_u32(&r);
+		ctx = rd_bytes(&r, len);
+		if (ctx && !context_policy_info(ctx, len, &info))
+			delete_policy(d, &info, ctx, len);
+	}
+	buf_free(&s.list);
+}
+
+void apply_snapshot_end(struct daemon *d, struct peer *p)
+{
+	struct cache_policy *pol, *np;
+	struct cache_entry *e, *n;
+	size_t gone = 0;
+
+	if (!p->in_snapshot)
+		return;
+	cache_for_each_policy_safe(&d->cache, pol, np) {
+		if (!pol->seen)
+			cache_policy_remove(&d->cache, pol);
+	}
+	delete_stray_policies(d);
+	cache_for_each_safe(&d->cache, e, n) {
+		if (e->seen)
+			continue;
+		uninstall(d, e);
+		gone++;
+	}
+	apply_flush(d);
+	gone += delete_strays(d);
+	p->in_snapshot = false;
+	d->synced = true;
+	log_info("peer %s: in step with it: %zu SAs ready, %zu in conflict, %zu failed, %zu policies; %zu old SAs removed",
+		 p->name, d->applied[CACHE_APPLIED], d->applied[CACHE_CONFLICT],
+		 d->applied[CACHE_FAILED], d->cache.n_policies, gone);
+}
+
+void apply_reset(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	memset(d->applied, 0, sizeof(d->applied));
+	d->n_batch = 0;
+	cache_for_each(&d->cache, e) {
+		e->applied = CACHE_NOT_APPLIED;
+		e->queued = false;
+		e->repair = false;
+		e->floor = 0;
+		d->applied[CACHE_NOT_APPLIED]++;
+	}
+}
+
+void apply_init(struct daemon *d)
+{
+	d->repair_timer.cb = repair_due;
+	d->repair_timer.data = d;
+	owned_load(&d->owned, d->conf.socket);
+}
+
+void apply_exit(struct daemon *d)
+{
+	owned_free(&d->owned);
+}

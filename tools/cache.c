@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: contexts and records, of this kernel (active) or of the active (standby).
+ * Out: the newest of each, and what each peer has yet to hear.
+ * One thread. Memory is bounded by the number of SAs; keys in it are wiped.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/xfrmsync.h>
+#include <sodium.h>
+
+#include "cache.h"
+
+#define POLICY_BUCKETS 4096
+
+int cache_init(struct cache *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->buckets = 16384;
+	c->by_id = calloc(c->buckets, sizeof(*c->by_id));
+	c->by_handle = calloc(c->buckets, sizeof(*c->by_handle));
+	c->by_key = calloc(POLICY_BUCKETS, sizeof(*c->by_key));
+	list_init(&c->entries);
+	list_init(&c->policies);
+	if (c->by_id && c->by_handle && c->by_key)
+		return 0;
+	cache_exit(c);
+	return -ENOMEM;
+}
+
+void cache_exit(struct cache *c)
+{
+	struct cache_policy *p, *np;
+	struct cache_entry *e, *n;
+
+	cache_for_each_safe(c, e, n)
+		cache_remove(c, e);
+	cache_for_each_policy_safe(c, p, np)
+		cache_policy_remove(c, p);
+	free(c->by_id);
+	free(c->by_handle);
+	free(c->by_key);
+	memset(c, 0, sizeof(*c));
+}
+
+static struct cache_entry **id_slot(struct cache *c, const struct sa_id *id)
+{
+	return &c->by_id[sa_id_hash(id) & (c->buckets - 1)];
+}
+
+static struct cache_entry **handle_slot(struct cache *c, uint32_t handle)
+{
+	return &c->by_handle[handle & (c->buckets - 1)];
+}
+
+struct cache_entry *cache_find(struct cache *c, const struct sa_id *id)
+{
+	struct cache_entry *e;
+
+	for (e = *id_slot(c, id); e; e = e->next_id) {
+		if (sa_id_equal(&e->id, id))
+			return e;
+	}
+	return NULL;
+}
+
+struct cache_entry *cache_find_handle(struct cache *c, uint32_t handle)
+{
+	struct cache_entry *e;
+
+	for (e = *handle_slot(c, handle); e; e = e->next_handle) {
+		if (e->handle == handle)
+			return e;
+	}
+	return NULL;
+}
+
+static void unlink_handle(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry **at = handle_slot(c, e->handle);
+
+	while (e->handle && *at != e)
+		at = &(*at)->next_handle;
+	if (e->handle)
+		*at = e->next_handle;
+}
+
+static void link_handle(struct cache *c, struct cache_entry *e, uint32_t handle)
+{
+	struct cache_entry **slot = handle_slot(c, handle);
+
+	e->handle = handle;
+	if (!handle)
+		return;
+	e->next_handle = *slot;
+	*slot = e;
+}
+
+static uint32_t free_handle(struct cache *c)
+{
+	do {
+		c->next_handle++;
+	} while (!c->next_handle || cache_find_handle(c, c->next_handle));
+	return c->next_handle;
+}
+
+void cache_forget_handles(struct cache *c)
+{
+	struct cache_entry *e;
+
+	memset(c->by_handle, 0, c->buckets * sizeof(*c->by_handle));
+	cache_for_each(c, e)
+		e->handle = 0;
+}
+
+void cache_renumber(struct cache *c)
+{
+	struct cache_entry *e;
+
+	cache_forget_handles(c);
+	cache_for_each(c, e)
+		link_handle(c, e, free_handle(c));
+}
+
+static void marks_init(struct mark *mark, void *owner, bool is_policy)
+{
+	int i;
+
+	for (i = 0; i < CONF_MAX_PEERS; i++) {
+		list_init(&mark[i].dirty);
+		list_init(&mark[i].flight);
+		mark[i].owner = owner;
+		mark[i].is_policy = is_policy;
+	}
+}
+
+static void marks_exit(struct mark *mark)
+{
+	int i;
+
+	for (i = 0; i < CONF_MAX_PEERS; i++) {
+		list_del(&mark[i].dirty);
+		list_del(&mark[i].flight);
+	}
+}
+
+static void wipe_free(uint8_t *p, size_t len)
+{
+	if (p)
+		sodium_memzero(p, len);
+	free(p);
+}
+
+static int set_bytes(uint8_t **to, size_t *to_len, const uint8_t *p, size_t len)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, p, len);
+	wipe_free(*to, *to_len);
+	*to = copy;
+	*to_len = len;
+	return 0;
+}
+
+struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
+			      const uint8_t *context, size_t len,
+			      uint32_t handle)
+{
+	struct cache_entry *e = calloc(1, sizeof(*e));
+	struct cache_entry **slot;
+
+	if (!e || cache_set_context(e, info, context, len)) {
+		free(e);
+		return NULL;
+	}
+	e->id = info->id;
+	marks_init(e->mark, e, false);
+	slot = id_slot(c, &e->id);
+	e->next_id = *slot;
+	*slot = e;
+	link_handle(c, e, handle ? handle : free_handle(c));
+	list_add_tail(&e->all, &c->entries);
+	c->n_entries++;
+	return e;
+}
+
+int cache_set_context(struct cache_entry *e, const struct context_sa *info,
+		      const uint8_t *context, size_t len)
+{
+	int ret = set_bytes(&e->context, &e->context_len, context, len);
+
+	if (!ret)
+		e->info = *info;
+	return ret;
+}
+
+void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle)
+{
+	unlink_handle(c, e);
+	link_handle(c, e, handle);
+}
+
+void cache_remove(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry **at = id_slot(c, &e->id);
+
+	while (*at != e)
+		at = &(*at)->next_id;
+	*at = e->next_id;
+	unlink_handle(c, e);
+	list_del(&e->all);
+	marks_exit(e->mark);
+	c->n_entries--;
+	wipe_free(e->context, e->context_len);
+	free(e);
+}
+
+static struct cache_policy **key_slot(struct cache *c,
+				      const struct context_policy *info)
+{
+	uint32_t h = 2166136261u;
+	size_t i;
+
+	for (i = 0; i < info->key_len; i++)
+		h = (h ^ info->key[i]) * 16777619u;
+	return &c->by_key[(h ^ h >> 16) % POLICY_BUCKETS];
+}
+
+struct cache_policy *cache_policy_find(struct cache *c,
+				       const struct context_policy *info)
+{
+	struct cache_policy *p;
+
+	for (p = *key_slot(c, info); p; p = p->next_key) {
+		if (p->info.key_len == info->key_len &&
+		    !memcmp(p->info.key, info->key, info->key_len))
+			return p;
+	}
+	return NULL;
+}
+
+struct cache_policy *cache_policy_add(struct cache *c,
+				      const struct context_policy *info,
+				      const uint8_t *context, size_t len)
+{
+	struct cache_policy *p = calloc(1, sizeof(*p));
+	struct cache_policy **slot;
+
+	if (!p || cache_policy_set(p, context, len)) {
+		free(p);
+		return NULL;
+	}
+	p->info = *info;
+	marks_init(p->mark, p, true);
+	slot = key_slot(c, info);
+	p->next_key = *slot;
+	*slot = p;
+	list_add_tail(&p->all, &c->policies);
+	c->n_policies++;
+	return p;
+}
+
+int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len)
+{
+	return set_bytes(&p->context, &p->context_len, context, len);
+}
+
+void cache_policy_remove(struct cache *c, struct cache_policy *p)
+{
+	struct cache_policy **at = key_slot(c, &p->info);
+
+	while (*at != p)
+		at = &(*at)->next_key;
+	*at = p->next_key;
+	list_del(&p->all);
+	marks_exit(p->mark);
+	c->n_policies--;
+	wipe_free(p->context, p->context_len);
+	free(p);
+}
+
+void cache_note_record(struct cache_entry *e, const struct record *rec)
+{
+	if (rec->flags & XFRMSYNC_RECORD_F_RESTORED) {
+		/* Nothing was sent from here: the counter was only raised. */
+		e->base = rec->oseq;
+	} else if (rec->oseq > e->base) {
+		e->sent = rec->oseq;
+	}
+	e->rec = *rec;
+	if (e->sent > rec->oseq)
+		e->sent = rec->oseq;
+}

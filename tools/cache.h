@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: contexts and records, of this kernel (active) or of the active (standby).
+ * Out: the newest of each, and what each peer has yet to hear.
+ * One thread. Memory is bounded by the number of SAs; keys in it are wiped.
+ */
+#ifndef XFRMSYNC_TOOLS_CACHE_H
+#define XFRMSYNC_TOOLS_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+#include "context.h"
+#include "record.h"
+
+struct list {
+	struct list *next, *prev;
+};
+
+static inline void list_init(struct list *l)
+{
+	l->next = l;
+	l->prev = l;
+}
+
+static inline bool list_empty(const struct list *l)
+{
+	return l->next == l;
+}
+
+static inline void list_del(struct list *l)
+{
+	l->next->prev = l->prev;
+	l->prev->next = l->next;
+	list_init(l);
+}
+
+static inline void list_add_tail(struct list *l, struct list *head)
+{
+	l->prev = head->prev;
+	l->next = head;
+	head->prev->next = l;
+	head->prev = l;
+}
+
+#define container(ptr, type, member) \
+	((type *)((char *)(ptr) - offsetof(type, member)))
+
+/*
+ * What one peer has yet to hear of one SA or policy. While dirty it is on the
+ * peer's dirty list, oldest first; while a sent record waits for its
+ * acknowledgement, on the peer's flight list.
+ */
+struct mark {
+	struct list dirty, flight;
+	void *owner;			/* the entry, or the policy */
+	bool is_policy;
+	bool need_context;		/* else the record alone */
+	bool told;			/* the peer knows this context */
+	bool snapshot;			/* part of the snapshot that runs */
+	uint64_t since_ns;		/* when it became dirty */
+	uint64_t flight_since_ns, flight_frame, flight_oseq, flight_seq;
+	uint64_t last_frame, last_oseq, last_seq;	/* newest sent */
+	uint64_t acked_oseq, acked_seq;
+};
+
+enum cache_applied {
+	CACHE_NOT_APPLIED,
+	CACHE_APPLIED,
+	CACHE_CONFLICT,		/* another SA with this identity; left alone */
+	CACHE_FAILED,
+};
+
+struct cache_entry {
+	struct cache_entry *next_id, *next_handle;	/* hash chains */
+	struct list all;
+	struct sa_id id;
+	struct context_sa info;
+	uint8_t *context;		/* keys; wiped by cache_remove */
+	size_t context_len;
+	uint32_t handle;		/* on the wire */
+	uint64_t tag;
+	uint64_t cookie;		/* life in this kernel, 0 unknown */
+	struct record rec;
+	uint64_t first;			/* outbound counter when first seen */
+	uint64_t base;			/* counter as restored, not sent up to */
+	uint64_t sent;			/* highest number known to be sent */
+	uint64_t lease_end;		/* 0: none */
+	bool unsafe;			/* no lease is possible: rekey */
+	bool seen;			/* in the walk or snapshot that runs */
+	bool bound;			/* the kernel knows tag and lease */
+	bool queued;			/* its record waits for a restore */
+	bool repair;			/* look at the kernel's SA again */
+	bool existed;			/* in the kernel, unknown to the module */
+	uint64_t floor;			/* outbound counter that our kernel had */
+	enum cache_applied applied;	/* standby */
+	struct mark mark[CONF_MAX_PEERS];
+};
+
+struct cache_policy {
+	struct cache_policy *next_key;	/* hash chain */
+	struct list all;
+	struct context_policy info;
+	uint8_t *context;
+	size_t context_len;
+	bool seen;
+	struct mark mark[CONF_MAX_PEERS];
+};
+
+struct cache {
+	struct cache_entry **by_id, **by_handle;
+	size_t buckets;			/* power of two */
+	struct list entries;
+	size_t n_entries;
+	struct list policies;
+	struct cache_policy **by_key;
+	size_t n_policies;
+	uint32_t next_handle;
+};
+
+int cache_init(struct cache *c);	/* 0 or -ENOMEM */
+void cache_exit(struct cache *c);
+
+struct cache_entry *cache_find(struct cache *c, const struct sa_id *id);
+struct cache_entry *cache_find_handle(struct cache *c, uint32_t handle);
+/* A new entry; the context is copied. handle 0: the next free one. NULL: no memory. */
+struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
+			      const uint8_t *context, size_t len,
+			      uint32_t handle);
+/* Another context for the same SA. 0 or -ENOMEM (the old one stays). */
+int cache_set_context(struct cache_entry *e, const struct context_sa *info,
+		      const uint8_t *context, size_t len);
+void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle);
+/* No entry has a handle any more; cache_set_handle gives new ones. */
+void cache_forget_handles(struct cache *c);
+/* Each entry gets one of ours. */
+void cache_renumber(struct cache *c);
+void cache_remove(struct cache *c, struct cache_entry *e);
+
+struct cache_policy *cache_policy_find(struct cache *c,
+				       const struct context_policy *info);
+struct cache_policy *cache_policy_add(struct cache *c,
+				      const struct context_policy *info,
+				      const uint8_t *context, size_t len);
+int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len);
+void cache_policy_remove(struct cache *c, struct cache_policy *p);
+
+#define cache_for_each(c, e) \
+	for (e = container((c)->entries.next, struct cache_entry, all); \
+	     &e->all != &(c)->entries; \
+	     e = container(e->all.next, struct cache_entry, all))
+/* Stands removal of the current one. */
+#define cache_for_each_safe(c, e, n) \
+	for (e = container((c)->entries.next, struct cache_entry, all), \
+	     n = container(e->all.next, struct cache_entry, all); \
+	     &e->all != &(c)->entries; \
+	     e = n, n = container(e->all.next, struct cache_entry, all))
+#define cache_for_each_policy_safe(c, p, n) \
+	for (p = container((c)->policies.next, struct cache_policy, all), \
+	     n = container(p->all.next, struct cache_policy, all); \
+	     &p->all != &(c)->policies; \
+	     p = n, n = container(p->all.next, struct cache_policy, all))
+
+/* Note a number that the active drew; keeps sent and base (see the fields). */
+void cache_note_record(struct cache_entry *e, const struct record *rec);
+
+#endif

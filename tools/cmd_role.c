@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: takeover and standby, of an operator or of keepalived.
+ * Out: the role changed: by the daemon; in the kernel directly where none runs.
+ * Returns when the role is in force, or refused.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <linux/xfrmsync.h>
+
+#include "cmd.h"
+#include "genl.h"
+#include "state.h"
+
+#define DEFAULT_TIMEOUT_S 10
+
+static const char takeover_help[] =
+	"Usage: xfrmsync takeover [OPTIONS]\n\n"
+	"Become active: planned if the active answers, else as after a crash.\n\n"
+	"      --force-unsafe  also with SAs whose counters were never handed over here:\n"
+	"                      their numbers may be sent twice\n"
+	"      --dry-run       say what would happen, change nothing; exit 1 if refused\n"
+	"      --timeout S     give up waiting for the daemon after so many seconds (10)\n"
+	CMD_COMMON_HELP;
+
+static const char standby_help[] =
+	"Usage: xfrmsync standby [OPTIONS]\n\n"
+	"Step down: another node is, or becomes, active.\n\n"
+	"      --dry-run       say what would happen, change nothing\n"
+	"      --timeout S     give up waiting for the daemon after so many seconds (10)\n"
+	CMD_COMMON_HELP;
+
+enum { OPT_FORCE = CMD_OWN, OPT_DRY_RUN, OPT_TIMEOUT };
+
+static const struct option takeover_options[] = {
+	CMD_LONG,
+	{ "force-unsafe", no_argument, NULL, OPT_FORCE },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct option standby_options[] = {
+	CMD_LONG,
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct change {
+	struct cmd_common common;
+	uint32_t role;		/* that is wanted */
+	bool force, dry_run;
+	uint64_t timeout_s;
+	struct timespec since;
+	const struct conf_filter *filter;	/* of the managed SAs */
+	size_t unsafe;		/* managed SAs that no restore has reached */
+};
+
+static double elapsed_ms(const struct change *c)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - c->since.tv_sec) * 1e3 +
+	       (now.tv_nsec - c->since.tv_nsec) / 1e6;
+}
+
+/* A sentence about what was done, or would be; takes the reference. */
+static int report(const struct change *c, json_t *o, const char *what)
+{
+	double ms = elapsed_ms(c);
+	const json_t *why;
+	size_t i;
+
+	if (c->common.json) {
+		json_object_set_new(o, "dry_run", json_boolean(c->dry_run));
+		json_object_set_new(o, "ms", json_real(ms));
+		cmd_print_json(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+		return CMD_OK;
+	}
+	if (c->dry_run)
+		printf("would %s\n", what);
+	else
+		printf("%s, in %.1f ms\n", what, ms);
+	json_array_foreach(json_object_get(o, "reasons"), i, why)
+		printf("  not ready: %s\n", json_string_value(why));
+	json_decref(o);
+	return CMD_OK;
+}
+
+/* What the daemon answered; takes the reference. */
+static int daemon_answer(const struct change *c, json_t *o)
+{
+	const char *error = json_string_value(json_object_get(o, "error"));
+	const char *what = json_string_value(json_object_get(o, c->dry_run ?
+							    "would" : "text"));
+	int code = json_integer_value(json_object_get(o, "exit"));
+	char word[256];
+
+	if (error) {
+		cmd_fail(&c->common, "%s", error);
+		if (c->common.json)
+			report(c, json_incref(o), "");
+		json_decref(o);
+		return code ? code : CMD_FAILED;
+	}
+	if (c->dry_run && c->role == XFRMSYNC_ROLE_STANDBY) {
+		what = json_string_value(json_object_get(o, "role"));
+		snprintf(word, sizeof(word), "step down; the role is %s", what ? what : "unknown");
+		json_object_del(o, "reasons");
+	} else {
+		snprintf(word, sizeof(word), "%s", what ? what : genl_role_str(c->role));
+		if (c->dry_run && json_is_false(json_object_get(o, "ready")) && !c->force)
+			code = CMD_FAILED;
+	}
+	report(c, o, word);
+	return code;
+}
+
+/* A standby that is asked to step down has nothing to prove: its status tells. */
+static json_t *request(const struct change *c)
+{
+	if (c->dry_run && c->role == XFRMSYNC_ROLE_STANDBY)
+		return json_pack("{s:s}", "cmd", "status");
+	return json_pack("{s:s, s:b, s:b}", "cmd", c->common.verb,
+			 "force_unsafe", c->force, "dry_run", c->dry_run);
+}
+
+static int count_unsafe(const struct record *r, void *data)
+{
+	struct change *c = data;
+
+	/* Without a record of the active its counter and its window are a guess. */
+	if (!(r->flags & (XFRMSYNC_RECORD_F_RESTORED | XFRMSYNC_RECORD_F_LARVAL)) &&
+	    conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
+			      r->if_id, r->id.mark, r->id.mark_mask))
+		c->unsafe++;
+	return 0;
+}
+
+/* 0, or an exit code where the change is not to be made. */
+static int refuse_direct(struct change *c, const struct conf *conf,
+			 struct genl *g, const struct genl_status *st)
+{
+	/* Only a standby's SAs had another node's packets sent on them. */
+	if (c->role != XFRMSYNC_ROLE_ACTIVE || st->role != XFRMSYNC_ROLE_STANDBY)
+		return 0;
+	c->filter = &conf->filter;
+	if (genl_dump(g, count_unsafe, c))
+		return cmd_fail(&c->common, "the module's list of SAs: %s", g->error);
+	if (c->unsafe && !c->force)
+		return cmd_fail(&c->common, "%zu SAs have no counters of the active, so numbers could be sent, or accepted, twice: rekey or delete them, or --force-unsafe",
+				c->unsafe);
+	return 0;
+}
+
+/*
+ * The epoch for the new role: one more than any known for an active, the newest
+ * known for a standby, which must not be ahead of the active that it follows.
+ */
+static void next_epoch(const struct change *c, const struct conf *conf,
+		       const struct genl_status *st, struct state *s)
+{
+	if (state_epoch_cmp(s->epoch, s->node, st->epoch, st->node) < 0) {
+		s->epoch = st->epoch;
+		s->node = st->node;
+	}
+	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
+		s->epoch++;
+		s->node = conf->node_id;
+	}
+	s->role = c->role;
+}
+
+/* Stored before it is used; taken back where the kernel refuses it. */
+static int set_role(const struct change *c, const struct conf *conf,
+		    struct genl *g, struct genl_status *st)
+{
+	struct state old, s;
+	int err;
+
+	err = state_load(conf->state_dir, &old);
+	if (err && err != -ENOENT)
+		return cmd_fail(&c->common, "%s/state: %s; the epoch must not go back: mend it, or remove it if the other nodes are down",
+				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
+	s = old;
+	next_epoch(c, conf, st, &s);
+	if (c->dry_run) {
+		st->epoch = s.epoch;
+		st->node = s.node;
+		return CMD_OK;
+	}
+	err = state_store(conf->state_dir, &s);
+	if (err)
+		return cmd_fail(&c->common, "%s/state cannot be written (%s): the role is as it was",
+				conf->state_dir, strerror(-err));
+	if (genl_role_set(g, c->role, s.epoch, s.node, st)) {
+		state_store(conf->state_dir, &old);
+		return cmd_fail(&c->common, "the module refused: %s", g->error);
+	}
+	return CMD_OK;
+}
+
+static int change_directly(struct change *c, const struct conf *conf,
+			   struct genl *g)
+{
+	struct genl_status st;
+	char what[160];
+	int ret;
+	json_t *o;
+
+	if (genl_status_get(g, &st))
+		return cmd_fail(&c->common, "the module's status: %s", g->error);
+	if (st.role == c->role) {
+		snprintf(what, sizeof(what), "%s already %s, epoch %" PRIu64,
+			 c->dry_run ? "change nothing:" : "is", genl_role_str(st.role),
+			 st.epoch);
+	} else {
+		ret = refuse_direct(c, conf, g, &st);
+		if (!ret)
+			ret = set_role(c, conf, g, &st);
+		if (ret)
+			return ret;
+		snprintf(what, sizeof(what), "%s %s without the daemon, epoch %" PRIu64 " of node %" PRIu32,
+			 c->dry_run ? "become" : "became", genl_role_str(c->role),
+			 st.epoch, st.node);
+	}
+	o = json_pack("{s:s, s:I, s:I, s:b, s:I}", "role",
+		      genl_role_str(c->dry_run ? st.role : c->role), "epoch",
+		      (json_int_t)st.epoch, "epoch_node", (json_int_t)st.node,
+		      "daemon", 0, "unsafe", (json_int_t)c->unsafe);
+	return report(c, o, what);
+}
+
+static int without_daemon(struct change *c)
+{
+	struct conf conf;
+	struct genl g;
+	int ret;
+
+	/* The node's id and where its epoch stands: nothing to guess. */
+	if (!cmd_need_conf(&c->common, &conf))
+		return CMD_FAILED;
+	if (genl_open(&g))
+		return cmd_fail(&c->common, "%s", g.error);
+	ret = change_directly(c, &conf, &g);
+	genl_close(&g);
+	return ret;
+}
+
+static int change(struct change *c)
+{
+	int err = 0;
+	json_t *req, *o;
+
+	clock_gettime(CLOCK_MONOTONIC, &c->since);
+	req = request(c);
+	o = cmd_ask(&c->common, req, c->timeout_s * 1000, &err);
+	json_decref(req);
+	if (o)
+		return daemon_answer(c, o);
+	if (cmd_no_daemon(err))
+		return without_daemon(c);
+	return cmd_fail(&c->common, "the daemon did not answer (%s): 'xfrmsync status' tells the role",
+			err == -ENODATA ? "it closed the connection" : strerror(-err));
+}
+
+static int run(struct change *c, int argc, char **argv,
+	       const struct option *options)
+{
+	int opt;
+
+	while ((opt = cmd_option(&c->common, argc, argv, CMD_SHORT, options)) != -1) {
+		if (opt == OPT_FORCE)
+			c->force = true;
+		else if (opt == OPT_DRY_RUN)
+			c->dry_run = true;
+		else if (!cmd_number(optarg, 3600, &c->timeout_s) || !c->timeout_s)
+			return cmd_usage(&c->common, "--timeout wants seconds from 1 to 3600, not %s",
+					 optarg);
+	}
+	return c->common.exit_code >= 0 ? c->common.exit_code : change(c);
+}
+
+int cmd_takeover_main(int argc, char **argv)
+{
+	struct change c = {
+		.common = { .verb = "takeover", .help = takeover_help },
+		.role = XFRMSYNC_ROLE_ACTIVE,
+		.timeout_s = DEFAULT_TIMEOUT_S,
+	};
+
+	return run(&c, argc, argv, takeover_options);
+}
+
+int cmd_standby_main(int argc, char **argv)
+{
+	struct change c = {
+		.common = { .verb = "standby", .help = standby_help },
+		.role = XFRMSYNC_ROLE_STANDBY,
+		.timeout_s = DEFAULT_TIMEOUT_S,
+	};
+
+	return run(&c, argc, argv, standby_options);
+}

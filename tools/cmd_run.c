@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the configuration, signals.
+ * Out: the daemon: kernel of the active -> peers -> kernel of the standby.
+ * Starts all parts in order, runs the loop, and takes them down again.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/xfrm.h>
+#include <sodium.h>
+
+#include "cmd.h"
+#include "daemon.h"
+#include "log.h"
+
+static void usage(FILE *f)
+{
+	fprintf(f,
+		"Usage: xfrmsync run [-c FILE] [-f]\n"
+		"\n"
+		"The daemon: follows this node's SAs, tells the peers, and writes theirs into\n"
+		"this kernel. Stays in the foreground and logs to stderr; SIGHUP reads the\n"
+		"configuration again, SIGTERM ends it.\n"
+		"\n"
+		"  -c, --config FILE   configuration (default " CONF_DEFAULT_FILE ")\n"
+		"  -f, --foreground    accepted, and always so\n"
+		"  -h, --help          this text\n");
+}
+
+/* sd_notify(3), without its library. */
+static void notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (len < 2 || len >= sizeof(sun.sun_path) ||
+	    (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(sun.sun_path, path, len);
+	if (path[0] == '@')
+		sun.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (void *)&sun,
+	       offsetof(struct sockaddr_un, sun_path) + len);
+	close(fd);
+}
+
+static void notify_status(const struct daemon *d, const char *before)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "%sSTATUS=%s, epoch %llu, %zu SAs\n",
+		 before, genl_role_str(d->st.role),
+		 (unsigned long long)d->st.epoch, d->cache.n_entries);
+	notify(text);
+}
+
+static void notify_reloading(void)
+{
+	struct timespec ts;
+	char text[80];
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu\n",
+		 ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000);
+	notify(text);
+}
+
+/* Keys pass through this memory: no core, no ptrace, no swap. */
+static void harden(void)
+{
+	struct rlimit none = {};
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		log_warn("cannot lock the memory (%s): keys may reach the swap",
+			 strerror(errno));
+	umask(0077);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int tls_load(struct daemon *d, const struct conf *conf)
+{
+	struct link_tls *t = malloc(sizeof(*t));
+	char err[400];
+
+	if (!t)
+		return -ENOMEM;
+	if (link_tls_init(t, conf, err, sizeof(err))) {
+		log_err("%s", err);
+		free(t);
+		return -EINVAL;
+	}
+	if (d->tls) {
+		link_tls_exit(d->tls);
+		free(d->tls);
+	}
+	d->tls = t;
+	return 0;
+}
+
+static void heartbeat(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	peer_heartbeat(d);
+	notify_status(d, "");
+	loop_timer_set(&d->loop, t, d->conf.heartbeat_ms * LOOP_MS);
+}
+
+static void sa_event(int type, const struct sa_id *id, void *data)
+{
+	struct daemon *d = data;
+
+	if (role_is_active(d))
+		source_sa_event(d, type, id);
+	else
+		apply_sa_event(d, type, id);
+}
+
+static void xfrm_event(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = f->data;
+	bool policies = false;
+	int ret;
+
+	(void)events;
+	ret = xfrm_read_events(&d->xfrm, sa_event, d, &policies);
+	if (ret == -ENOBUFS) {
+		d->events_lost++;
+		log_warn("XFRM events were lost: looking at everything");
+		policies = true;
+		if (role_is_active(d))
+			loop_timer_set(&d->loop, &d->resync_timer, 0);
+		else
+			apply_sa_event(d, XFRM_MSG_FLUSHSA, NULL);
+	}
+	if (policies && role_is_active(d))
+		source_policies_changed(d);
+}
+
+/* Role changes that others make (another tool) are undone by nobody: say so. */
+static void module_event(struct loop_fd *f, uint32_t events)
+{
+	bool dirty = false, resync = false, role = false;
+	struct daemon *d = f->data;
+	struct genl_status st;
+	int ret;
+
+	(void)events;
+	ret = genl_read_events(&d->events, &dirty, &resync, &role);
+	if (ret && ret != -EAGAIN && ret != -ENOBUFS)
+		log_warn("the module's events end: %s", d->events.error);
+	ret = genl_status_get(&d->req, &st);
+	if (ret) {
+		log_err("the module does not answer (%s): stopping, start me again",
+			d->req.error);
+		d->exit_code = 1;
+		d->loop.stop = true;
+	} else if (st.role != d->st.role || st.epoch != d->st.epoch) {
+		log_err("the module's role is now %s, epoch %llu, and was not changed by this daemon: stopping, start me again",
+			genl_role_str(st.role), (unsigned long long)st.epoch);
+		d->exit_code = 1;
+		d->loop.stop = true;
+	}
+}
+
+/* Links are closed and come back with a full sync: simple, and always right. */
+static void reload(struct daemon *d)
+{
+	struct conf next;
+	char err[512];
+
+	notify_reloading();
+	if (conf_load(&next, d->conf.file, err, sizeof(err))) {
+		log_err("%s: the old configuration stays", err);
+		goto out;
+	}
+	if (strcmp(next.socket, d->conf.socket) ||
+	    strcmp(next.state_dir, d->conf.state_dir) ||
+	    next.node_id != d->conf.node_id) {
+		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
+		goto out;
+	}
+	peer_exit(d);
+	if (tls_load(d, &next)) {
+		log_err("the old configuration stays");
+	} else {
+		d->conf = next;
+		log_info("configuration read again");
+	}
+	if (role_is_active(d)) {
+		source_stop(d);
+		cache_exit(&d->cache);
+		if (cache_init(&d->cache) || source_start(d))
+			goto stop;
+	}
+	if (peer_init(d))
+		goto stop;
+out:
+	notify_status(d, "READY=1\n");
+	return;
+stop:
+	d->exit_code = 1;
+	d->loop.stop = true;
+}
+
+static void signal_event(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = f->data;
+	struct signalfd_siginfo si;
+
+	(void)events;
+	while (read(f->fd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGHUP)
+			reload(d);
+		else
+			d->loop.stop = true;
+	}
+}
+
+static int watch_signals(struct daemon *d, struct loop_fd *f)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	f->cb = signal_event;
+	f->data = d;
+	return loop_add(&d->loop, f, fd, EPOLLIN);
+}
+
+static int open_kernel(struct daemon *d)
+{
+	int ret;
+
+	ret = genl_open(&d->req);
+	if (!ret)
+		ret = genl_open(&d->events);
+	if (!ret)
+		ret = genl_join_events(&d->events);
+	if (ret == -ENOENT) {
+		log_err("the module xfrmsync is not loaded: modprobe xfrmsync");
+		return ret;
+	}
+	if (ret) {
+		log_err("cannot reach the module: %s", strerror(-ret));
+		return ret;
+	}
+	ret = xfrm_open(&d->xfrm);
+	if (ret) {
+		log_err("cannot open XFRM netlink: %s", strerror(-ret));
+		return ret;
+	}
+	d->xfrm_io.cb = xfrm_event;
+	d->xfrm_io.data = d;
+	d->module_io.cb = module_event;
+	d->module_io.data = d;
+	ret = loop_add(&d->loop, &d->xfrm_io, xfrm_event_fd(&d->xfrm), EPOLLIN);
+	if (!ret)
+		ret = loop_add(&d->loop, &d->module_io, genl_fd(&d->events),
+			       EPOLLIN);
+	return ret;
+}
+
+static int start(struct daemon *d, struct loop_fd *signals)
+{
+	int ret;
+
+	ret = loop_init(&d->loop);
+	if (!ret)
+		ret = watch_signals(d, signals);
+	if (!ret)
+		ret = cache_init(&d->cache);
+	if (!ret)
+		ret = tls_load(d, &d->conf);
+	if (!ret)
+		ret = open_kernel(d);
+	if (!ret)
+		ret = control_server_init(d);
+	if (ret)
+		return ret;
+	apply_init(d);
+	ret = role_init(d);
+	if (!ret)
+		ret = peer_init(d);
+	if (ret)
+		return ret;
+	d->heartbeat.cb = heartbeat;
+	d->heartbeat.data = d;
+	loop_timer_set(&d->loop, &d->heartbeat, d->conf.heartbeat_ms * LOOP_MS);
+	return 0;
+}
+
+static void stop(struct daemon *d)
+{
+	peer_exit(d);
+	source_stop(d);
+	control_server_exit(d);
+	apply_exit(d);
+	xfrm_close(&d->xfrm);
+	genl_close(&d->events);
+	genl_close(&d->req);
+	if (d->cache.by_id)
+		cache_exit(&d->cache);
+	if (d->tls) {
+		link_tls_exit(d->tls);
+		free(d->tls);
+	}
+	loop_exit(&d->loop);
+	sodium_memzero(d, sizeof(*d));
+}
+
+int cmd_run_main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	static struct daemon d;
+
+	struct loop_fd signals = { .fd = -1 };
+	const char *file = CONF_DEFAULT_FILE;
+	int c, ret, code;
+	char err[512];
+
+	while ((c = getopt_long(argc, argv, "c:fh", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'f':
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		usage(stderr);
+		return 2;
+	}
+	if (sodium_init() < 0) {
+		log_err("no source of random numbers");
+		return 1;
+	}
+	if (conf_load(&d.conf, file, err, sizeof(err))) {
+		log_err("%s", err);
+		return 1;
+	}
+	harden();
+	randombytes_buf(d.tag_key, sizeof(d.tag_key));
+	randombytes_buf(&d.instance, sizeof(d.instance));
+	d.listen_io.fd = -1;
+	d.reader_io.fd = -1;
+	d.owned.fd = -1;
+	ret = start(&d, &signals);
+	if (!ret) {
+		notify_status(&d, "READY=1\n");
+		ret = loop_run(&d.loop);
+		log_info("stopping");
+		notify("STOPPING=1\n");
+	}
+	code = ret ? 1 : d.exit_code;
+	stop(&d);
+	return code;
+}

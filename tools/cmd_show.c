@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the module's dump of this namespace's SAs.
+ * Out: those that were asked for: a table, a block each, or JSON.
+ * Asks the kernel alone; the daemon need not run.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "genl.h"
+#include "print.h"
+
+static const char help[] =
+	"Usage: xfrmsync show [OPTIONS]\n\n"
+	"The SAs that the module follows in this network namespace.\n\n"
+	"  -d, --details      a block each: window, lifetimes, errors\n"
+	"      --family F     only inet, or only inet6\n"
+	"      --proto P      only esp, ah or comp\n"
+	"      --src ADDRESS  only from there\n"
+	"      --dst ADDRESS  only to there\n"
+	"      --spi SPI      only this SPI (0x... or decimal)\n"
+	"      --reqid N      only this reqid\n"
+	CMD_COMMON_HELP;
+
+enum { OPT_FAMILY = CMD_OWN, OPT_PROTO, OPT_SRC, OPT_DST, OPT_SPI, OPT_REQID };
+
+static const struct option options[] = {
+	CMD_LONG,
+	{ "details", no_argument, NULL, 'd' },
+	{ "family", required_argument, NULL, OPT_FAMILY },
+	{ "proto", required_argument, NULL, OPT_PROTO },
+	{ "src", required_argument, NULL, OPT_SRC },
+	{ "dst", required_argument, NULL, OPT_DST },
+	{ "spi", required_argument, NULL, OPT_SPI },
+	{ "reqid", required_argument, NULL, OPT_REQID },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct address {
+	uint16_t family;	/* 0: not asked for */
+	uint8_t addr[16];
+};
+
+struct show {
+	struct cmd_common common;
+	bool details;
+	uint16_t family;	/* 0: any */
+	uint8_t proto;		/* 0: any */
+	struct address src, dst;
+	bool has_spi, has_reqid;
+	uint32_t spi;		/* network order */
+	uint32_t reqid;
+	struct record *list;
+	size_t n, size;
+};
+
+static bool parse_address(const char *text, struct address *a)
+{
+	a->family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	return inet_pton(a->family, text, a->addr) == 1;
+}
+
+static bool parse_family(const char *text, uint16_t *family)
+{
+	*family = !strcmp(text, "inet6") ? AF_INET6 : AF_INET;
+	return *family == AF_INET6 || !strcmp(text, "inet");
+}
+
+static bool parse_proto(const char *text, uint8_t *proto)
+{
+	*proto = !strcmp(text, "ah") ? IPPROTO_AH :
+		 !strcmp(text, "comp") ? IPPROTO_COMP : IPPROTO_ESP;
+	return *proto != IPPROTO_ESP || !strcmp(text, "esp");
+}
+
+/* False where the option's value makes no sense. */
+static bool take_option(struct show *s, int c)
+{
+	uint64_t v = 0;
+	bool ok = true;
+
+	switch (c) {
+	case 'd':
+		s->details = true;
+		break;
+	case OPT_FAMILY:
+		return parse_family(optarg, &s->family);
+	case OPT_PROTO:
+		return parse_proto(optarg, &s->proto);
+	case OPT_SRC:
+		return parse_address(optarg, &s->src);
+	case OPT_DST:
+		return parse_address(optarg, &s->dst);
+	case OPT_SPI:
+		ok = cmd_number(optarg, UINT32_MAX, &v);
+		s->spi = htonl(v);
+		s->has_spi = true;
+		break;
+	case OPT_REQID:
+		ok = cmd_number(optarg, UINT32_MAX, &v);
+		s->reqid = v;
+		s->has_reqid = true;
+		break;
+	}
+	return ok;
+}
+
+static bool is_address(const struct address *a, uint16_t family,
+		       const uint8_t *addr)
+{
+	return !a->family || (a->family == family &&
+			      !memcmp(a->addr, addr, sizeof(a->addr)));
+}
+
+static bool is_wanted(const struct show *s, const struct record *r)
+{
+	return (!s->family || s->family == r->id.family) &&
+	       (!s->proto || s->proto == r->id.proto) &&
+	       (!s->has_spi || s->spi == r->id.spi) &&
+	       (!s->has_reqid || s->reqid == r->reqid) &&
+	       is_address(&s->src, r->id.family, r->src) &&
+	       is_address(&s->dst, r->id.family, r->id.dst);
+}
+
+static int keep(const struct record *r, void *data)
+{
+	struct show *s = data;
+	struct record *list;
+
+	if (!is_wanted(s, r))
+		return 0;
+	if (s->n == s->size) {
+		s->size = s->size ? 2 * s->size : 64;
+		list = reallocarray(s->list, s->size, sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		s->list = list;
+	}
+	s->list[s->n++] = *r;
+	return 0;
+}
+
+/* Both directions of a tunnel stand together, and runs can be compared. */
+static int order(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+	int diff;
+
+	if (x->reqid != y->reqid)
+		return x->reqid < y->reqid ? -1 : 1;
+	if (x->id.family != y->id.family)
+		return x->id.family < y->id.family ? -1 : 1;
+	diff = memcmp(x->id.dst, y->id.dst, sizeof(x->id.dst));
+	if (!diff)
+		diff = memcmp(&x->id.spi, &y->id.spi, sizeof(x->id.spi));
+	if (!diff)
+		diff = x->id.proto - y->id.proto;
+	if (!diff)
+		diff = x->id.mark < y->id.mark ? -1 : x->id.mark > y->id.mark;
+	return diff;
+}
+
+/* One at a time: a JSON tree of 100000 SAs would take half a gigabyte. */
+static int print_json(const struct show *s)
+{
+	json_t *o;
+	size_t i;
+	int err = 0;
+
+	putchar('[');
+	for (i = 0; i < s->n && !err; i++) {
+		fputs(i ? ",\n " : "\n ", stdout);
+		o = record_json(&s->list[i]);
+		err = o ? json_dumpf(o, stdout, JSON_COMPACT) : -1;
+		json_decref(o);
+	}
+	puts(s->n ? "\n]" : "]");
+	return err ? -ENOMEM : 0;
+}
+
+static int print_all(const struct show *s)
+{
+	struct print p;
+	size_t i;
+
+	if (s->common.json)
+		return print_json(s);
+	print_init(&p);
+	if (!s->details)
+		return s->n ? print_table(&p, s->list, s->n) : 0;
+	for (i = 0; i < s->n; i++) {
+		if (i)
+			putchar('\n');
+		print_details(&p, &s->list[i]);
+	}
+	return 0;
+}
+
+static int show(struct show *s)
+{
+	struct genl g;
+	int err;
+
+	if (genl_open(&g))
+		return cmd_fail(&s->common, "%s", g.error);
+	err = genl_dump(&g, keep, s);
+	if (err)
+		cmd_fail(&s->common, "the module's list of SAs: %s", g.error);
+	genl_close(&g);
+	if (err)
+		return CMD_FAILED;
+	if (s->n)
+		qsort(s->list, s->n, sizeof(*s->list), order);
+	if (print_all(s))
+		return cmd_fail(&s->common, "out of memory");
+	return CMD_OK;
+}
+
+int cmd_show_main(int argc, char **argv)
+{
+	struct show s = { .common = { .verb = "show", .help = help } };
+	int c, ret;
+
+	while ((c = cmd_option(&s.common, argc, argv, CMD_SHORT "d", options)) != -1)
+		if (!take_option(&s, c))
+			return cmd_usage(&s.common, "%s is no value for %s",
+					 optarg, argv[optind - 2]);
+	if (s.common.exit_code >= 0)
+		return s.common.exit_code;
+	ret = show(&s);
+	free(s.list);
+	return ret;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: /etc/xfrmsync/xfrmsync.conf (INI).
+ * Out: struct conf, checked; or one line with file, line and reason.
+ * Runs at start and at SIGHUP.
+ */
+#ifndef XFRMSYNC_TOOLS_CONF_H
+#define XFRMSYNC_TOOLS_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <netinet/in.h>
+
+#define CONF_DEFAULT_FILE "/etc/xfrmsync/xfrmsync.conf"
+#define CONF_DEFAULT_SOCKET "/run/xfrmsync/xfrmsync.sock"
+#define CONF_DEFAULT_STATE_DIR "/var/lib/xfrmsync"
+#define CONF_DEFAULT_PORT 4797
+#define CONF_MAX_PEERS 16
+#define CONF_MAX_FILTER 64
+
+struct conf_peer {
+	char name[64];		/* [peer NAME]; the CN or SAN of its certificate */
+	char address[256];	/* host or address */
+	uint16_t port;		/* host order */
+};
+
+/* A prefix, with the address in network order. */
+struct conf_prefix {
+	uint16_t family;
+	uint8_t addr[16];
+	uint8_t len;
+};
+
+struct conf_mark {
+	uint32_t value, mask;
+};
+
+/* An SA is managed when each non-empty list matches. */
+struct conf_filter {
+	uint32_t reqid[CONF_MAX_FILTER];
+	size_t n_reqid;
+	uint32_t if_id[CONF_MAX_FILTER];
+	size_t n_if_id;
+	struct conf_mark mark[CONF_MAX_FILTER];
+	size_t n_mark;
+	struct conf_prefix address[CONF_MAX_FILTER];	/* src or dst of the SA */
+	size_t n_address;
+};
+
+struct conf {
+	char file[256];
+	/* [node] */
+	uint32_t node_id;	/* 1.., breaks ties of epochs */
+	char node_name[64];
+	char state_dir[256];
+	char socket[108];
+	/* [listen] */
+	char listen_address[256];	/* empty: all */
+	uint16_t listen_port;
+	/* [tls]: either ca+cert+key or psk_file (hex or raw, 32 bytes or more) */
+	char tls_ca[256], tls_cert[256], tls_key[256];
+	char tls_psk_file[256];
+	char tls_psk_identity[64];	/* default: "xfrmsync" */
+	/* [peer NAME], several */
+	struct conf_peer peer[CONF_MAX_PEERS];
+	size_t n_peers;
+	/* [filter] */
+	struct conf_filter filter;
+	/* [sync] */
+	uint32_t interval_us;	/* coalescing; key interval_ms, default 1 */
+	uint32_t heartbeat_ms;	/* default 1000 */
+	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
+	uint8_t lease_esn_log2;	/* default 30 */
+	uint8_t lease_log2;	/* default 24 */
+};
+
+/*
+ * conf_load - read and check a configuration file
+ * Return: 0, or -1 with one line "FILE:LINE: reason" in err. Refuses unknown
+ * sections and keys, values out of range, a file that others than root may
+ * write, and key files (tls_key, tls_psk_file) that group or others may read,
+ * that are symlinks or not regular files, or that do not belong to root.
+ */
+int conf_load(struct conf *c, const char *file, char *err, size_t errlen);
+
+/* True when an SA with these properties is managed; addresses as in record.h. */
+bool conf_filter_match(const struct conf_filter *f, uint16_t family,
+		       const uint8_t *src, const uint8_t *dst, uint32_t reqid,
+		       uint32_t if_id, uint32_t mark, uint32_t mark_mask);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: SAs and policies as XFRM netlink tells them, or as a peer sent them.
+ * Out: contexts, their canonical form (Documentation/wire.rst), and back.
+ * Pure but for interface names; the bytes hold keys: wipe them, log none.
+ *
+ * A context is a list of fields in strictly ascending order of type:
+ * {u16 type, u8 class, u8 0, u32 length, value}, all in network order. What
+ * moves with each packet (counters, window, lifetime used) is not in it, so
+ * that two contexts are equal when their parameters are.
+ */
+#ifndef XFRMSYNC_TOOLS_CONTEXT_H
+#define XFRMSYNC_TOOLS_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/netlink.h>
+
+#include "buf.h"
+#include "record.h"
+
+#define CONTEXT_MAX 65536	/* bytes of one context */
+#define CONTEXT_KEY_MAX 128	/* bytes of a policy's key */
+
+enum context_class {
+	CONTEXT_MANDATORY = 'M',	/* unknown: the context is refused */
+	CONTEXT_OPTIONAL = 'O',		/* unknown: kept, passed on, not applied */
+	CONTEXT_VENDOR = 'V',		/* an XFRM attribute we do not know */
+};
+
+enum context_field {
+	CONTEXT_SA_ID = 0x0001,
+	CONTEXT_SELECTOR = 0x0002,
+	CONTEXT_SEL_DEVICE = 0x0003,
+	CONTEXT_LIFETIME = 0x0004,
+	CONTEXT_SA_FLAGS = 0x0005,
+	CONTEXT_REPLAY = 0x0006,
+	CONTEXT_AEAD = 0x0007,
+	CONTEXT_AUTH = 0x0008,
+	CONTEXT_CRYPT = 0x0009,
+	CONTEXT_COMP = 0x000a,
+	CONTEXT_ENCAP = 0x000b,
+	CONTEXT_COADDR = 0x000c,
+	CONTEXT_MARK = 0x000d,
+	CONTEXT_SET_MARK = 0x000e,
+	CONTEXT_IF_ID = 0x000f,
+	CONTEXT_TFC_PAD = 0x0010,
+	CONTEXT_SEC_CTX = 0x0011,
+	CONTEXT_MTIMER = 0x0012,
+	CONTEXT_OFFLOAD = 0x0013,
+	CONTEXT_DIR = 0x0014,
+	CONTEXT_KEEPALIVE = 0x0015,
+	CONTEXT_PCPU = 0x0016,
+	CONTEXT_POLICY = 0x0040,
+	CONTEXT_TEMPLATES = 0x0041,
+	CONTEXT_VENDOR_BASE = 0x8000,	/* | number of the XFRM attribute */
+};
+
+/* What of an SA's context is of use without its keys. */
+struct context_sa {
+	struct sa_id id;
+	uint8_t src[16];	/* network order */
+	uint8_t mode;
+	uint8_t dir;		/* enum xfrmsync_dir */
+	uint32_t reqid, if_id;
+	bool large;		/* replay_esn state */
+	bool esn;
+	uint32_t window;	/* packets */
+	uint32_t bmp_words;	/* of the large state */
+};
+
+/* What of a policy's context is of use. */
+struct context_policy {
+	uint8_t key[CONTEXT_KEY_MAX];	/* dir, type, selector, mark, if_id */
+	size_t key_len;
+	uint8_t dir;
+	uint32_t if_id, mark, mark_mask;
+	unsigned int templates;
+	uint16_t family;	/* of the first template */
+	uint8_t src[16], dst[16];	/* its end points, or the selector's */
+	uint32_t reqid;
+	char name[160];		/* for people */
+};
+
+/*
+ * context_from_sa - a context from XFRM_MSG_NEWSA or _UPDSA
+ * @nlh: the message, of the kernel
+ * @out: empty; the caller wipes it
+ * Return: 0; -EBADMSG (the message is cut); -EOPNOTSUPP (keys withheld by
+ * lockdown, or a state that has none yet); -ENOMEM.
+ */
+int context_from_sa(const struct nlmsghdr *nlh, struct buf *out);
+
+/*
+ * context_sa_info - check a whole SA context, and read its outline
+ * Return: 0; -EBADMSG (malformed, not canonical, or fields missing);
+ * -EOPNOTSUPP (an unknown mandatory field).
+ */
+int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info);
+
+/*
+ * context_to_sa - the body and attributes of XFRM_MSG_NEWSA or _UPDSA
+ * @live: counters, window, lifetimes (times of this node's clock) that the SA
+ *        is born with; NULL leaves them out (update). For an SA with a
+ *        direction the other direction's counter is left 0: 6.12 insists.
+ * @nlh: header in place, body appended; at most buflen bytes in all
+ * Return: 0; -EBADMSG, -EOPNOTSUPP as above; -ENODEV (the selector names an
+ * interface that is not here); -EMSGSIZE.
+ */
+int context_to_sa(const uint8_t *p, size_t len, const struct record *live,
+		  struct nlmsghdr *nlh, size_t buflen);
+
+/* Incarnation: BLAKE2b-64 with a key of 32 bytes over identity and keys; not 0. */
+uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32]);
+
+/* True when both, valid, have the same identity and the same key material. */
+bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
+		       size_t blen);
+
+/* True when all that is mandatory is the same; both valid. */
+bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
+			     size_t blen);
+
+/* The same for policies: XFRM_MSG_NEWPOLICY or _UPDPOLICY. */
+int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
+int context_policy_info(const uint8_t *p, size_t len,
+			struct context_policy *info);
+int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
+		      size_t buflen);
+/* XFRM_MSG_DELPOLICY's body, from the policy's own context. */
+int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
+			 size_t buflen);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: one JSON object a line on the daemon's Unix socket ({"cmd": "status"}).
+ * Out: JSON objects, a line each; the last of a reply has "done": true, and
+ *      "error": "text" and "exit": N where the command failed.
+ * Only root (SO_PEERCRED) is heard. Commands: status, show, monitor,
+ * takeover (force_unsafe, dry_run), standby.
+ */
+#ifndef XFRMSYNC_TOOLS_CONTROL_H
+#define XFRMSYNC_TOOLS_CONTROL_H
+
+#include <jansson.h>
+
+/* Client side. Return: a connected fd, or -errno (-ENOENT, -ECONNREFUSED: no daemon). */
+int control_connect(const char *path);
+/* Send a request; 0 or -errno. Does not take the reference. */
+int control_send(int fd, const json_t *req);
+/*
+ * Next object of the reply, a new reference; NULL with errno ENODATA at the end
+ * of file, ETIMEDOUT, EINTR (only with timeout_ms < 0, which waits for ever),
+ * EBADMSG (not a JSON object), or another.
+ */
+json_t *control_recv(int fd, int timeout_ms);
+
+#endif

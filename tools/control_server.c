@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: commands of root on the control socket, a JSON object a line.
+ * Out: what the daemon knows, as control.h says; monitors hear each record.
+ * The daemon's loop; a client that does not read loses records, not us.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "daemon.h"
+#include "log.h"
+
+#define CLIENTS 32
+#define LINE_MAX_BYTES 65536
+#define MONITOR_MAX (1 << 20)	/* bytes that wait for a slow monitor */
+
+struct client {
+	struct loop_fd io;
+	struct daemon *d;
+	struct buf in, out;
+	bool used, monitor, waits_takeover, closing;
+	uint64_t lost;
+};
+
+static struct client clients[CLIENTS];
+static struct loop_fd listen_io = { .fd = -1 };
+static size_t n_monitors;
+
+static void client_end(struct client *c)
+{
+	int fd = c->io.fd;
+
+	loop_del(&c->d->loop, &c->io);
+	if (fd >= 0)
+		close(fd);
+	n_monitors -= c->monitor;
+	buf_free(&c->in);
+	buf_free(&c->out);
+	c->used = false;
+	c->monitor = false;
+	c->waits_takeover = false;
+}
+
+static void client_write(struct client *c)
+{
+	ssize_t n;
+
+	while (c->out.len) {
+		n = send(c->io.fd, c->out.data, c->out.len,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			client_end(c);
+			return;
+		}
+		buf_take(&c->out, n);
+	}
+	loop_mod(&c->d->loop, &c->io, EPOLLIN | (c->out.len ? EPOLLOUT : 0));
+}
+
+/* Takes the reference. */
+static void say(struct client *c, json_t *obj)
+{
+	char *text = json_dumps(obj, JSON_COMPACT);
+
+	json_decref(obj);
+	if (!text)
+		return;
+	buf_put(&c->out, text, strlen(text));
+	buf_put(&c->out, "\n", 1);
+	free(text);
+}
+
+static void say_done(struct client *c, int code, const char *text)
+{
+	json_t *obj = json_pack("{s:b}", "done", 1);
+
+	if (code) {
+		json_object_set_new(obj, "error", json_string(text));
+		json_object_set_new(obj, "exit", json_integer(code));
+	} else if (text) {
+		json_object_set_new(obj, "text", json_string(text));
+	}
+	say(c, obj);
+}
+
+/* ---- status ---- */
+
+static json_t *peer_json(const struct peer *p, const struct daemon *d)
+{
+	const char *state = "connected";
+	uint64_t packets = 0, ms = 0;
+
+	if (!p->link)
+		state = p->attempt ? "connecting" : "disconnected";
+	else if (p->in_snapshot || p->snapshot_end_due)
+		state = "syncing";
+	else if (p->sending || d->source == p)
+		state = "synced";
+	if (role_is_active(d))
+		peer_lag(p, d, &packets, &ms);
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+			 "name", p->name, "state", state,
+			 "role", p->link ? genl_role_str(p->role) : "unknown",
+			 "address", p->link ? p->link->addr : p->conf.address,
+			 "node", p->node_id,
+			 "lag_packets", (json_int_t)packets,
+			 "lag_ms", (json_int_t)ms,
+			 "sas", (json_int_t)p->peer_sas,
+			 "conflicts", (json_int_t)p->peer_conflicts,
+			 "records_in", (json_int_t)p->records_in,
+			 "records_out", (json_int_t)p->records_out,
+			 "snapshots", (json_int_t)(p->snapshots_in +
+						   p->snapshots_out),
+			 "last_failure", p->refusal);
+}
+
+static void reason(json_t *list, size_t n, const char *what)
+{
+	char text[160];
+
+	if (n)
+		snprintf(text, sizeof(text), "%zu %s", n, what);
+	else
+		snprintf(text, sizeof(text), "%s", what);
+	json_array_append_new(list, json_string(text));
+}
+
+/* What would keep this node from carrying the tunnels on. */
+static json_t *reasons(const struct daemon *d)
+{
+	json_t *list = json_array();
+	struct cache_entry *e;
+	size_t unsafe = 0;
+
+	if (!role_is_active(d) && !d->synced)
+		reason(list, 0, "no snapshot of an active was complete yet");
+	if (d->applied[CACHE_CONFLICT] && !role_is_active(d))
+		reason(list, d->applied[CACHE_CONFLICT],
+		       "SAs are in conflict with this node's own");
+	if (d->applied[CACHE_FAILED] && !role_is_active(d))
+		reason(list, d->applied[CACHE_FAILED],
+		       "SAs could not be created or restored");
+	cache_for_each(&d->cache, e)
+		unsafe += e->unsafe;
+	if (unsafe)
+		reason(list, unsafe, "SAs have no lease left: rekey them");
+	return list;
+}
+
+static json_t *counters_json(struct daemon *d)
+{
+	struct genl_stats stats;
+	json_t *obj = json_object();
+	int i;
+
+	if (genl_stats_get(&d->req, &stats))
+		return obj;
+	for (i = 1; i <= XFRMSYNC_A_STATS_MAX; i++) {
+		if (genl_stats_names[i])
+			json_object_set_new(obj, genl_stats_names[i],
+					    json_integer(stats.value[i]));
+	}
+	return obj;
+}
+
+static json_t *status_json(struct daemon *d)
+{
+	json_t *obj, *why = reasons(d), *peers = json_array();
+	struct genl_status st = {};
+	size_t i;
+
+	genl_status_get(&d->req, &st);
+	for (i = 0; i < d->n_peers; i++)
+		json_array_append_new(peers, peer_json(&d->peer[i], d));
+	obj = json_pack("{s:s, s:I, s:i, s:s, s:i, s:b, s:o, s:s, s:I, s:I, s:I, s:o}",
+			"role", genl_role_str(d->st.role),
+			"epoch", (json_int_t)d->st.epoch,
+			"epoch_node", d->st.node,
+			"node", d->conf.node_name, "node_id", d->conf.node_id,
+			"ready", json_array_size(why) == 0, "reasons", why,
+			"capture", genl_capture_str(st.capture),
+			"sas", (json_int_t)st.sas,
+			"managed", (json_int_t)d->cache.n_entries,
+			"policies", (json_int_t)d->cache.n_policies,
+			"peers", peers);
+	json_object_set_new(obj, "conflicts",
+			    json_integer(d->applied[CACHE_CONFLICT]));
+	json_object_set_new(obj, "losses",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			  "resyncs", (json_int_t)d->resyncs,
+			  "events_lost", (json_int_t)d->events_lost,
+			  "contexts_refused", (json_int_t)d->context_refused,
+			  "records_refused", (json_int_t)d->restore_refused,
+			  "stale_frames", (json_int_t)d->stale_frames,
+			  "connections_refused",
+			  (json_int_t)d->handshakes_refused,
+			  "repaired", (json_int_t)d->repaired));
+	json_object_set_new(obj, "kernel", counters_json(d));
+	return obj;
+}
+
+/* ---- commands ---- */
+
+struct show {
+	struct client *c;
+	struct daemon *d;
+};
+
+static int show_one(const struct record *rec, void *data)
+{
+	struct show *s = data;
+	struct cache_entry *e = cache_find(&s->d->cache, &rec->id);
+	json_t *obj = record_json(rec), *lag = json_object();
+	size_t i;
+
+	if (e && e->tag) {
+		json_object_set_new(obj, "lease_end",
+				    json_integer(e->lease_end));
+		json_object_set_new(obj, "sent", json_integer(e->sent));
+	}
+	for (i = 0; e && role_is_active(s->d) && i < s->d->n_peers; i++) {
+		json_object_set_new(lag, s->d->peer[i].name,
+				    json_integer(peer_lag_of(e,
+							     &s->d->peer[i])));
+	}
+	json_object_set_new(obj, "managed", json_boolean(e));
+	json_object_set_new(obj, "lag", lag);
+	say(s->c, obj);
+	return 0;
+}
+
+static void takeover_done(struct daemon *d, int code, const char *text)
+{
+	int i;
+
+	(void)d;
+	for (i = 0; i < CLIENTS; i++) {
+		if (!clients[i].used || !clients[i].waits_takeover)
+			continue;
+		clients[i].waits_takeover = false;
+		say_done(&clients[i], code, text);
+		client_write(&clients[i]);
+	}
+}
+
+static void takeover(struct client *c, json_t *req)
+{
+	struct daemon *d = c->d;
+	json_t *obj, *why;
+	struct peer *p;
+
+	if (json_is_true(json_object_get(req, "dry_run"))) {
+		p = peer_active(d);
+		why = reasons(d);
+		obj = json_pack("{s:s, s:b, s:o, s:b}", "would",
+				role_is_active(d) ? "nothing: already active" :
+				p ? "ask the active to hand over" :
+				    "take over without an active",
+				"ready", json_array_size(why) == 0,
+				"reasons", why, "done", 1);
+		if (p)
+			json_object_set_new(obj, "active", json_string(p->name));
+		say(c, obj);
+		return;
+	}
+	c->waits_takeover = true;
+	role_takeover(d, takeover_done);
+}
+
+static void command(struct client *c, json_t *req)
+{
+	const char *cmd = json_string_value(json_object_get(req, "cmd"));
+	struct show show = { .c = c, .d = c->d };
+	json_t *obj;
+	int ret;
+
+	if (!cmd) {
+		say_done(c, 2, "no \"cmd\" in the request");
+	} else if (!strcmp(cmd, "status")) {
+		obj = status_json(c->d);
+		json_object_set_new(obj, "done", json_true());
+		say(c, obj);
+	} else if (!strcmp(cmd, "show")) {
+		ret = genl_dump(&c->d->req, show_one, &show);
+		say_done(c, ret ? 1 : 0, ret ? c->d->req.error : NULL);
+	} else if (!strcmp(cmd, "monitor")) {
+		n_monitors += !c->monitor;
+		c->monitor = true;
+	} else if (!strcmp(cmd, "takeover")) {
+		takeover(c, req);
+	} else if (!strcmp(cmd, "standby")) {
+		ret = role_standby(c->d, "asked to");
+		say_done(c, ret ? 1 : 0, ret ? strerror(-ret) : "standby");
+	} else {
+		say_done(c, 2, "unknown command");
+	}
+}
+
+static void client_lines(struct client *c)
+{
+	uint8_t *end;
+	json_t *req;
+
+	while (c->used && c->in.len &&
+	       (end = memchr(c->in.data, '\n', c->in.len))) {
+		size_t len = end - c->in.data;
+
+		req = json_loadb((char *)c->in.data, len, 0, NULL);
+		buf_take(&c->in, len + 1);
+		if (req)
+			command(c, req);
+		else
+			say_done(c, 2, "the request is not JSON");
+		json_decref(req);
+	}
+	if (c->used && c->in.len > LINE_MAX_BYTES)
+		client_end(c);
+}
+
+static void client_io(struct loop_fd *f, uint32_t events)
+{
+	struct client *c = f->data;
+	char chunk[4096];
+	ssize_t n;
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		n = recv(f->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN)) {
+			client_end(c);
+			return;
+		}
+		if (n > 0)
+			buf_put(&c->in, chunk, n);
+		client_lines(c);
+	}
+	if (c->used)
+		client_write(c);
+}
+
+static void accept_client(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = f->data;
+	struct ucred cred = {};
+	socklen_t len = sizeof(cred);
+	int fd, i;
+
+	(void)events;
+	fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.uid != 0) {
+		log_warn("control socket: refused user %u (process %d): only root is heard",
+			 cred.uid, cred.pid);
+		close(fd);
+		return;
+	}
+	for (i = 0; i < CLIENTS && clients[i].used; i++)
+		;
+	if (i == CLIENTS) {
+		close(fd);
+		return;
+	}
+	memset(&clients[i], 0, sizeof(clients[i]));
+	clients[i].used = true;
+	clients[i].d = d;
+	clients[i].io.cb = client_io;
+	clients[i].io.data = &clients[i];
+	clients[i].io.fd = -1;
+	if (loop_add(&d->loop, &clients[i].io, fd, EPOLLIN)) {
+		close(fd);
+		clients[i].used = false;
+	}
+}
+
+void control_server_record(struct daemon *d, const struct record *rec)
+{
+	struct client *c;
+
+	(void)d;
+	if (!n_monitors)
+		return;
+	for (c = clients; c < clients + CLIENTS; c++) {
+		if (!c->used || !c->monitor)
+			continue;
+		if (c->out.len > MONITOR_MAX) {
+			c->lost++;
+			continue;
+		}
+		if (c->lost)
+			say(c, json_pack("{s:I}", "lost", (json_int_t)c->lost));
+		c->lost = 0;
+		say(c, record_json(rec));
+		loop_mod(&c->d->loop, &c->io, EPOLLIN | EPOLLOUT);
+	}
+}
+
+/* The directory is ours alone: nobody else gets as far as connect(). */
+static int make_dir(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[108];
+	struct stat st;
+
+	if (!slash || slash == path)
+		return 0;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	if (stat(dir, &st) || st.st_uid != 0 || st.st_mode & 022) {
+		log_err("%s: has to belong to root, and to be writable by root alone",
+			dir);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* A socket that somebody answers on belongs to another daemon. */
+static bool is_alive(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool alive;
+
+	if (fd < 0)
+		return false;
+	alive = !connect(fd, (const void *)sun, sizeof(*sun));
+	close(fd);
+	return alive;
+}
+
+int control_server_init(struct daemon *d)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd, ret;
+	mode_t old;
+
+	ret = make_dir(d->conf.socket);
+	if (ret)
+		return ret;
+	memcpy(sun.sun_path, d->conf.socket, sizeof(sun.sun_path) - 1);
+	if (is_alive(&sun)) {
+		log_err("%s: another daemon answers there: stop it first, or use another socket",
+			d->conf.socket);
+		return -EBUSY;
+	}
+	unlink(d->conf.socket);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	old = umask(0177);
+	ret = bind(fd, (void *)&sun, sizeof(sun)) || listen(fd, 16) ? -errno : 0;
+	umask(old);
+	if (ret) {
+		log_err("%s: %s", d->conf.socket, strerror(-ret));
+		close(fd);
+		return ret;
+	}
+	listen_io.cb = accept_client;
+	listen_io.data = d;
+	return loop_add(&d->loop, &listen_io, fd, EPOLLIN);
+}
+
+void control_server_exit(struct daemon *d)
+{
+	int fd = listen_io.fd, i;
+
+	for (i = 0; i < CLIENTS; i++) {
+		if (clients[i].used)
+			client_end(&clients[i]);
+	}
+	if (fd < 0)
+		return;
+	loop_del(&d->loop, &listen_io);
+	close(fd);
+	unlink(d->conf.socket);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: -
+ * Out: struct daemon, what the parts of `xfrmsync run` share.
+ * One thread, one loop.
+ *
+ * source (active: kernel -> cache) -> peer (cache <-> wire) -> apply (standby:
+ * cache -> kernel); role decides which of them runs.
+ */
+#ifndef XFRMSYNC_TOOLS_DAEMON_H
+#define XFRMSYNC_TOOLS_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "conf.h"
+#include "genl.h"
+#include "link.h"
+#include "loop.h"
+#include "owned.h"
+#include "state.h"
+#include "wire.h"
+#include "xfrm.h"
+
+#define DAEMON_BATCH 256	/* records in one restore */
+
+struct daemon;
+
+/* A configured peer. Its link is the one that passed HELLO, or NULL. */
+struct peer {
+	struct daemon *d;
+	int index;			/* of the marks in the cache */
+	char name[64];
+	struct conf_peer conf;
+	struct link *link;		/* in use */
+	struct link *attempt;		/* outgoing, not in use yet */
+	struct loop_timer retry;
+	unsigned int failures;
+	uint64_t refusal_logged_ns;
+	char refusal[160];		/* last one logged, so that each is said once */
+	/* As the peer's HELLO said. */
+	uint32_t node_id;
+	uint64_t instance, last_instance;
+	uint32_t role;
+	uint64_t epoch;
+	uint32_t epoch_node;
+	/* What goes to it (we are active). */
+	bool sending;			/* it takes our stream */
+	bool snapshot_end_due;
+	size_t snapshot_left;
+	struct list dirty, flight;	/* marks */
+	struct buf deletes;		/* frames, before all else */
+	size_t n_deletes;
+	uint64_t frames_sent, frames_acked;
+	uint32_t peer_sas, peer_conflicts;
+	/* What comes from it (it is active). */
+	bool in_snapshot;
+	uint64_t frames_taken, frames_ack_sent;
+	uint64_t snapshots_in, snapshots_out, records_in, records_out;
+};
+
+struct daemon {
+	struct loop loop;
+	struct conf conf;
+	struct state st;
+	struct genl req;		/* requests */
+	struct genl reader;		/* subscribed while active */
+	struct genl events;		/* role changes */
+	bool reading;
+	bool bind_due;			/* an entry is not bound */
+	struct loop_fd reader_io, xfrm_io, module_io;
+	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
+	struct xfrm xfrm;
+	struct cache cache;
+	struct link_tls *tls;
+	struct loop_fd listen_io;
+	struct peer peer[CONF_MAX_PEERS];
+	size_t n_peers;
+	struct link *guest[32];		/* incoming, before their HELLO */
+	uint64_t instance;
+	uint8_t tag_key[WIRE_TAG_KEY];	/* wiped at exit */
+
+	/* standby */
+	struct peer *source;		/* the active that fills us */
+	bool synced;			/* a snapshot was complete */
+	struct record batch[DAEMON_BATCH];
+	struct cache_entry *batch_entry[DAEMON_BATCH];
+	size_t n_batch;
+	struct loop_timer repair_timer;
+	struct owned owned;		/* policies that we created */
+	size_t applied[CACHE_FAILED + 1];	/* entries of the cache, each kind */
+
+	/* planned takeover */
+	struct loop_timer handover_timer;
+	bool handover_wait;
+	bool handover_answered;
+	struct peer *handover_from;	/* we wait for it */
+	struct peer *handover_to;	/* it waits for us */
+	void (*takeover_done)(struct daemon *d, int exit_code,
+			      const char *text);
+
+	/* what happened, for status */
+	uint64_t conflicts, context_refused, restore_refused, stale_frames;
+	uint64_t resyncs, events_lost, handshakes_refused, repaired;
+	int exit_code;
+};
+
+/* ---- source.c: the active's kernel -> cache ---- */
+int source_start(struct daemon *d);		/* 0, -EBUSY, -errno; logged */
+void source_stop(struct daemon *d);
+int source_pull(struct daemon *d);		/* all that is dirty; 0 or -errno */
+void source_policies_changed(struct daemon *d);
+void source_sa_event(struct daemon *d, int type, const struct sa_id *id);
+/* True when the SA, or the policy, is ours to look after. */
+bool source_manages(const struct daemon *d, const struct context_sa *info);
+/* The lease that a standby is offered for an SA; sets lease_end or unsafe. */
+void source_lease(struct daemon *d, struct cache_entry *e);
+
+/* ---- peer.c: cache <-> wire ---- */
+int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */
+void peer_exit(struct daemon *d);
+void peer_announce(struct daemon *d);		/* HELLO to all: role or epoch changed */
+void peer_heartbeat(struct daemon *d);
+void peer_mark_entry(struct daemon *d, struct cache_entry *e, bool context);
+void peer_mark_policy(struct daemon *d, struct cache_policy *p);
+/* Before it leaves the cache: the peers that know it are told. */
+void peer_gone_entry(struct daemon *d, struct cache_entry *e);
+void peer_gone_policy(struct daemon *d, struct cache_policy *p);
+void peer_kick(struct daemon *d);		/* something waits to be sent */
+void peer_send_simple(struct peer *p, uint8_t type);
+void peer_lag(const struct peer *p, const struct daemon *d,
+	      uint64_t *packets, uint64_t *ms);
+/* Numbers of this SA, both ways, that the peer has not acknowledged. */
+uint64_t peer_lag_of(const struct cache_entry *e, const struct peer *p);
+struct peer *peer_active(struct daemon *d);	/* connected and active, or NULL */
+
+/* ---- apply.c: the active's stream -> cache -> the standby's kernel ---- */
+void apply_init(struct daemon *d);
+void apply_exit(struct daemon *d);
+void apply_reset(struct daemon *d);		/* the role changed */
+void apply_snapshot_begin(struct daemon *d, struct peer *p);
+void apply_snapshot_end(struct daemon *d, struct peer *p);
+void apply_sa(struct daemon *d, const struct wire_sa *sa);
+void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
+		  uint64_t sent);
+void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag);
+void apply_policy(struct daemon *d, const uint8_t *p, size_t len);
+void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
+void apply_flush(struct daemon *d);		/* restore what waits in the batch */
+void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
+size_t apply_count(const struct daemon *d, enum cache_applied what);
+
+/* ---- role.c ---- */
+int role_init(struct daemon *d);		/* 0 or -errno; logged */
+/* A peer's HELLO, or a frame of an active, told this epoch. */
+void role_heard(struct daemon *d, struct peer *p);
+void role_peer_down(struct daemon *d, struct peer *p);
+void role_handover_request(struct daemon *d, struct peer *p);
+void role_handover(struct daemon *d, struct peer *p, uint32_t result,
+		   uint64_t epoch);
+/* done is called once, now or later. */
+void role_takeover(struct daemon *d,
+		   void (*done)(struct daemon *d, int code, const char *text));
+int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
+bool role_is_active(const struct daemon *d);
+
+/* ---- control_server.c ---- */
+int control_server_init(struct daemon *d);	/* 0 or -errno; logged */
+void control_server_exit(struct daemon *d);
+void control_server_record(struct daemon *d, const struct record *rec);
+
+#endif

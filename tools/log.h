@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: what happened, to which SA or peer, and what to do about it.
+ * Out: one line on stderr, with systemd's priority prefix unless a terminal.
+ * Runs anywhere in the daemon. Never give it a key.
+ */
+#ifndef XFRMSYNC_TOOLS_LOG_H
+#define XFRMSYNC_TOOLS_LOG_H
+
+void log_line(int priority, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_err(...) log_line(3, __VA_ARGS__)
+#define log_warn(...) log_line(4, __VA_ARGS__)
+#define log_info(...) log_line(6, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: keys (identities, nothing secret) of policies that this node created.
+ * Out: the same after a restart of the daemon, but not after a reboot.
+ * A file beside the control socket, appended to as it goes.
+ */
+#ifndef XFRMSYNC_TOOLS_OWNED_H
+#define XFRMSYNC_TOOLS_OWNED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OWNED_BUCKETS 4096
+
+struct owned_key;
+
+struct owned {
+	struct owned_key *bucket[OWNED_BUCKETS];
+	int fd;			/* of the file, -1 for none */
+};
+
+void owned_load(struct owned *o, const char *socket_path);	/* logs failures */
+void owned_free(struct owned *o);
+bool owned_has(const struct owned *o, const uint8_t *key, size_t len);
+void owned_add(struct owned *o, const uint8_t *key, size_t len);
+void owned_del(struct owned *o, const uint8_t *key, size_t len);
+
+#endif

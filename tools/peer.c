@@ -1,0 +1,1077 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: marks on what changed in the cache; frames of the peers.
+ * Out: frames, read from the cache when there is room; calls of apply and role.
+ * The daemon's loop; never waits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "daemon.h"
+#include "log.h"
+
+#define RETRY_MIN (100 * LOOP_MS)
+#define RETRY_MAX (5000 * LOOP_MS)
+#define RECORDS_FRAME 16384	/* bytes after which a batch is closed */
+#define DELETES_MAX (1 << 20)	/* bytes; a peer that is further behind resyncs */
+#define GUESTS (sizeof(((struct daemon *)0)->guest) / sizeof(struct link *))
+#define N_PEERS(d) ((int)(d)->n_peers)
+
+static const struct link_ops ops;
+
+static uint64_t wall_now(void)
+{
+	return time(NULL);
+}
+
+static const char *role_name(uint32_t role)
+{
+	return genl_role_str(role);
+}
+
+/* ---- marks ---- */
+
+static bool mark_is_dirty(const struct mark *m)
+{
+	return !list_empty(&m->dirty);
+}
+
+static void mark_set(struct peer *p, struct mark *m, bool context)
+{
+	m->need_context |= context || !m->told;
+	if (mark_is_dirty(m))
+		return;
+	m->since_ns = loop_now_ns();
+	list_add_tail(&m->dirty, &p->dirty);
+}
+
+static void mark_clear(struct peer *p, struct mark *m)
+{
+	list_del(&m->dirty);
+	list_del(&m->flight);
+	if (m->snapshot)
+		p->snapshot_left--;
+	m->snapshot = false;
+	m->need_context = false;
+	m->told = false;
+	m->acked_oseq = 0;
+	m->acked_seq = 0;
+}
+
+void peer_mark_entry(struct daemon *d, struct cache_entry *e, bool context)
+{
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		if (d->peer[i].sending)
+			mark_set(&d->peer[i], &e->mark[i], context);
+	}
+}
+
+void peer_mark_policy(struct daemon *d, struct cache_policy *pol)
+{
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		if (d->peer[i].sending)
+			mark_set(&d->peer[i], &pol->mark[i], true);
+	}
+}
+
+static size_t begin(struct peer *p, struct buf *b, uint8_t type)
+{
+	return wire_begin(b, type, p->d->st.epoch, p->d->st.node);
+}
+
+void peer_gone_entry(struct daemon *d, struct cache_entry *e)
+{
+	struct peer *p;
+	size_t at;
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		p = &d->peer[i];
+		if (p->sending && e->mark[i].told) {
+			at = begin(p, &p->deletes, WIRE_DELETE);
+			buf_u32(&p->deletes, e->handle);
+			buf_u64(&p->deletes, e->tag);
+			wire_end(&p->deletes, at);
+			p->n_deletes++;
+		}
+		if (p->sending)
+			mark_clear(p, &e->mark[i]);
+	}
+}
+
+void peer_gone_policy(struct daemon *d, struct cache_policy *pol)
+{
+	struct peer *p;
+	size_t at;
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		p = &d->peer[i];
+		if (p->sending && pol->mark[i].told) {
+			at = begin(p, &p->deletes, WIRE_POLICY_DELETE);
+			buf_put(&p->deletes, pol->context, pol->context_len);
+			wire_end(&p->deletes, at);
+			p->n_deletes++;
+		}
+		if (p->sending)
+			mark_clear(p, &pol->mark[i]);
+	}
+}
+
+static void stop_sending(struct peer *p)
+{
+	struct daemon *d = p->d;
+	struct cache_policy *pol, *np;
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e)
+		mark_clear(p, &e->mark[p->index]);
+	cache_for_each_policy_safe(&d->cache, pol, np)
+		mark_clear(p, &pol->mark[p->index]);
+	p->sending = false;
+	p->snapshot_end_due = false;
+	p->snapshot_left = 0;
+	buf_clear(&p->deletes);
+	p->n_deletes = 0;
+}
+
+static void start_sending(struct peer *p)
+{
+	struct daemon *d = p->d;
+	struct cache_policy *pol, *np;
+	struct cache_entry *e;
+	struct mark *m;
+	size_t at;
+
+	stop_sending(p);
+	p->sending = true;
+	p->snapshots_out++;
+	at = begin(p, &p->link->out, WIRE_SNAPSHOT_BEGIN);
+	buf_u32(&p->link->out, d->cache.n_entries);
+	buf_u32(&p->link->out, d->cache.n_policies);
+	wire_end(&p->link->out, at);
+	/* SAs first: a policy without its SA would ask IKE for one. */
+	cache_for_each(&d->cache, e) {
+		m = &e->mark[p->index];
+		mark_set(p, m, true);
+		m->snapshot = true;
+		p->snapshot_left++;
+	}
+	cache_for_each_policy_safe(&d->cache, pol, np) {
+		m = &pol->mark[p->index];
+		mark_set(p, m, true);
+		m->snapshot = true;
+		p->snapshot_left++;
+	}
+	p->snapshot_end_due = true;
+	log_info("peer %s: sending it a snapshot of %zu SAs and %zu policies",
+		 p->name, d->cache.n_entries, d->cache.n_policies);
+	link_kick(p->link);
+}
+
+/* The stream goes from the active to each peer that is not. */
+static void sync_peer(struct peer *p)
+{
+	bool want = p->link && role_is_active(p->d) &&
+		    p->role != XFRMSYNC_ROLE_ACTIVE;
+
+	if (want && !p->sending)
+		start_sending(p);
+	else if (!want && p->sending)
+		stop_sending(p);
+}
+
+/* ---- out ---- */
+
+static void note_sent(struct peer *p, struct mark *m, const struct record *rec,
+		      uint64_t frame)
+{
+	m->last_frame = frame;
+	m->last_oseq = rec->oseq;
+	m->last_seq = rec->seq;
+	if (list_empty(&m->flight)) {
+		m->flight_frame = frame;
+		m->flight_oseq = rec->oseq;
+		m->flight_seq = rec->seq;
+		m->flight_since_ns = m->since_ns;
+		list_add_tail(&m->flight, &p->flight);
+	}
+}
+
+static void put_context(struct peer *p, struct buf *b,
+			const struct cache_entry *e)
+{
+	struct wire_sa sa = {
+		.handle = e->handle,
+		.flags = e->unsafe ? WIRE_SA_UNSAFE : 0,
+		.tag = e->tag,
+		.lease_end = e->lease_end,
+		.sent = e->sent,
+		.rec = e->rec,
+		.context = e->context,
+		.context_len = e->context_len,
+	};
+	size_t at = begin(p, b, WIRE_CONTEXT);
+
+	wire_put_sa(b, &sa, wall_now());
+	wire_end(b, at);
+	p->frames_sent++;
+}
+
+static void put_policy(struct peer *p, struct buf *b,
+		       const struct cache_policy *pol)
+{
+	size_t at = begin(p, b, WIRE_POLICY);
+
+	buf_put(b, pol->context, pol->context_len);
+	wire_end(b, at);
+	p->frames_sent++;
+}
+
+/* A batch of records that is open in the buffer. */
+struct batch {
+	size_t at;
+	bool open;
+};
+
+static void batch_close(struct peer *p, struct buf *b, struct batch *batch)
+{
+	if (!batch->open)
+		return;
+	wire_end(b, batch->at);
+	p->frames_sent++;
+	batch->open = false;
+}
+
+static void put_mark(struct peer *p, struct buf *b, struct mark *m,
+		     struct batch *batch)
+{
+	struct cache_entry *e = m->owner;
+
+	if (m->need_context) {
+		batch_close(p, b, batch);
+		if (m->is_policy)
+			put_policy(p, b, m->owner);
+		else
+			put_context(p, b, e);
+	} else {
+		if (batch->open && b->len - batch->at > RECORDS_FRAME)
+			batch_close(p, b, batch);
+		if (!batch->open) {
+			batch->at = begin(p, b, WIRE_RECORDS);
+			batch->open = true;
+		}
+		wire_put_record(b, e->handle, &e->rec, e->sent, wall_now());
+		p->records_out++;
+	}
+	if (!m->is_policy)
+		note_sent(p, m, &e->rec, p->frames_sent + batch->open);
+	list_del(&m->dirty);
+	m->need_context = false;
+	m->told = true;
+	if (m->snapshot)
+		p->snapshot_left--;
+	m->snapshot = false;
+}
+
+static void put_hello(struct daemon *d, struct buf *b)
+{
+	struct wire_hello h = {
+		.node_id = d->conf.node_id,
+		.role = d->st.role,
+		.instance = d->instance,
+		.has_tag_key = d->st.role == XFRMSYNC_ROLE_ACTIVE,
+	};
+	size_t at;
+
+	snprintf(h.name, sizeof(h.name), "%s", d->conf.node_name);
+	if (h.has_tag_key)
+		memcpy(h.tag_key, d->tag_key, sizeof(h.tag_key));
+	at = wire_begin(b, WIRE_HELLO, d->st.epoch, d->st.node);
+	wire_put_hello(b, &h);
+	wire_end(b, at);
+	sodium_memzero(&h, sizeof(h));
+}
+
+/* All of the last records went before it: the other side may start. */
+static void put_handover(struct peer *p, struct buf *b)
+{
+	struct daemon *d = p->d;
+	size_t at = begin(p, b, WIRE_HANDOVER);
+
+	buf_u32(b, 0);
+	wire_end(b, at);
+	d->handover_to = NULL;
+	stop_sending(p);
+	put_hello(d, b);
+}
+
+static void fill(struct link *l)
+{
+	struct daemon *d = l->data;
+	struct batch batch = {};
+	struct peer *p;
+	int i;
+
+	for (i = 0; i < N_PEERS(d) && d->peer[i].link != l; i++)
+		;
+	if (i == N_PEERS(d))
+		return;
+	p = &d->peer[i];
+	if (!p->sending)
+		return;
+	if (p->deletes.len) {
+		buf_put(&l->out, p->deletes.data, p->deletes.len);
+		buf_clear(&p->deletes);
+		p->frames_sent += p->n_deletes;
+		p->n_deletes = 0;
+	}
+	while (!list_empty(&p->dirty) && l->out.len < LINK_OUT_ROOM)
+		put_mark(p, &l->out, container(p->dirty.next, struct mark, dirty),
+			 &batch);
+	batch_close(p, &l->out, &batch);
+	if (p->snapshot_end_due && !p->snapshot_left) {
+		wire_end(&l->out, begin(p, &l->out, WIRE_SNAPSHOT_END));
+		p->snapshot_end_due = false;
+	}
+	if (d->handover_to == p && list_empty(&p->dirty))
+		put_handover(p, &l->out);
+}
+
+void peer_kick(struct daemon *d)
+{
+	struct peer *p;
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		p = &d->peer[i];
+		if (!p->link || !p->sending)
+			continue;
+		if (p->deletes.len > DELETES_MAX) {
+			log_warn("peer %s: too far behind, it gets a new snapshot",
+				 p->name);
+			start_sending(p);
+		} else if (!list_empty(&p->dirty) || p->deletes.len ||
+			   p->snapshot_end_due || d->handover_to == p) {
+			link_kick(p->link);
+		}
+	}
+}
+
+void peer_send_simple(struct peer *p, uint8_t type)
+{
+	if (!p->link)
+		return;
+	wire_end(&p->link->out, begin(p, &p->link->out, type));
+	link_kick(p->link);
+}
+
+void peer_announce(struct daemon *d)
+{
+	struct peer *p;
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		p = &d->peer[i];
+		/* It hears of the new role after the last record. */
+		if (!p->link || d->handover_to == p)
+			continue;
+		put_hello(d, &p->link->out);
+		link_kick(p->link);
+		sync_peer(p);
+	}
+}
+
+void peer_heartbeat(struct daemon *d)
+{
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++)
+		peer_send_simple(&d->peer[i], WIRE_PING);
+}
+
+static void send_ack(struct peer *p)
+{
+	struct buf *b = &p->link->out;
+	size_t at = begin(p, b, WIRE_ACK);
+
+	buf_u64(b, p->frames_taken);
+	buf_u32(b, apply_count(p->d, CACHE_APPLIED));
+	buf_u32(b, apply_count(p->d, CACHE_CONFLICT));
+	wire_end(b, at);
+	p->frames_ack_sent = p->frames_taken;
+	link_kick(p->link);
+}
+
+/* ---- in ---- */
+
+static void take_ack(struct peer *p, uint64_t frames)
+{
+	struct mark *m;
+
+	p->frames_acked = frames;
+	while (!list_empty(&p->flight)) {
+		m = container(p->flight.next, struct mark, flight);
+		if (m->flight_frame > frames)
+			break;
+		list_del(&m->flight);
+		m->acked_oseq = m->flight_oseq;
+		m->acked_seq = m->flight_seq;
+		if (m->last_frame == m->flight_frame)
+			continue;
+		m->flight_frame = m->last_frame;
+		m->flight_oseq = m->last_oseq;
+		m->flight_seq = m->last_seq;
+		m->flight_since_ns = loop_now_ns();
+		list_add_tail(&m->flight, &p->flight);
+	}
+}
+
+uint64_t peer_lag_of(const struct cache_entry *e, const struct peer *p)
+{
+	const struct mark *m = &e->mark[p->index];
+	/* What the counter was raised to by a restore, nobody sent. */
+	uint64_t out = e->base > m->acked_oseq ? e->base : m->acked_oseq;
+	uint64_t n = 0;
+
+	if (e->rec.oseq > out)
+		n += e->rec.oseq - out;
+	if (e->rec.seq > m->acked_seq)
+		n += e->rec.seq - m->acked_seq;
+	return n;
+}
+
+void peer_lag(const struct peer *p, const struct daemon *d, uint64_t *packets,
+	      uint64_t *ms)
+{
+	uint64_t now = loop_now_ns(), oldest = now;
+	const struct cache_entry *e;
+	const struct mark *m;
+
+	*packets = 0;
+	cache_for_each(&d->cache, e)
+		*packets += peer_lag_of(e, p);
+	if (!list_empty(&p->dirty)) {
+		m = container(p->dirty.next, struct mark, dirty);
+		oldest = m->since_ns;
+	}
+	if (!list_empty(&p->flight)) {
+		m = container(p->flight.next, struct mark, flight);
+		oldest = m->flight_since_ns < oldest ? m->flight_since_ns :
+						       oldest;
+	}
+	*ms = (now - oldest) / LOOP_MS;
+}
+
+static bool take_records(struct daemon *d, struct peer *p, struct rd *r)
+{
+	struct record rec;
+	uint32_t handle;
+	uint64_t sent;
+
+	while (r->left) {
+		if (wire_get_record(r, &handle, &rec, &sent, wall_now()))
+			return false;
+		p->records_in++;
+		apply_record(d, handle, &rec, sent);
+	}
+	return true;
+}
+
+/* Frames of the active's stream. False: malformed. */
+static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
+		       struct rd *r)
+{
+	struct wire_sa sa;
+	uint32_t handle;
+	uint64_t tag;
+
+	switch (type) {
+	case WIRE_SNAPSHOT_BEGIN:
+		apply_snapshot_begin(d, p);
+		return true;
+	case WIRE_SNAPSHOT_END:
+		apply_snapshot_end(d, p);
+		return true;
+	case WIRE_CONTEXT:
+		if (wire_get_sa(r, &sa, wall_now()))
+			return false;
+		apply_sa(d, &sa);
+		return true;
+	case WIRE_DELETE:
+		handle = rd_u32(r);
+		tag = rd_u64(r);
+		if (!rd_done(r))
+			return false;
+		apply_delete(d, handle, tag);
+		return true;
+	case WIRE_RECORDS:
+		return take_records(d, p, r);
+	case WIRE_POLICY:
+		apply_policy(d, r->p, r->left);
+		return true;
+	default:
+		apply_policy_delete(d, r->p, r->left);
+		return true;
+	}
+}
+
+static bool state_frame(struct daemon *d, struct peer *p,
+			const struct wire_header *h, struct rd *r)
+{
+	if (h->type != WIRE_SNAPSHOT_BEGIN && h->type != WIRE_SNAPSHOT_END)
+		p->frames_taken++;
+	/* Of an epoch that is over, or not of the active that we follow. */
+	if (role_is_active(d) || p->role != XFRMSYNC_ROLE_ACTIVE ||
+	    state_epoch_cmp(h->epoch, h->node, d->st.epoch, d->st.node) < 0) {
+		d->stale_frames++;
+		return true;
+	}
+	return take_state(d, p, h->type, r);
+}
+
+static void hello_to_peer(struct peer *p, const struct wire_header *h,
+			  const struct wire_hello *hello)
+{
+	p->node_id = hello->node_id;
+	p->role = hello->role;
+	p->epoch = h->epoch;
+	p->epoch_node = h->node;
+	p->instance = hello->instance;
+	/* Whoever is active decides; a standby keeps the key for its own time. */
+	if (hello->has_tag_key && hello->role == XFRMSYNC_ROLE_ACTIVE &&
+	    !role_is_active(p->d))
+		memcpy(p->d->tag_key, hello->tag_key, WIRE_TAG_KEY);
+	role_heard(p->d, p);
+	if (p->link)
+		sync_peer(p);
+}
+
+/* Of two links between the same two, the one that the lower id opened stays. */
+static bool is_preferred(const struct daemon *d, const struct link *l,
+			 uint32_t peer_id)
+{
+	return l->outgoing == (d->conf.node_id < peer_id);
+}
+
+static void refuse(struct daemon *d, struct link *l, const char *why);
+
+static void forget_pending(struct daemon *d, struct link *l)
+{
+	size_t i;
+
+	for (i = 0; i < GUESTS; i++) {
+		if (d->guest[i] == l)
+			d->guest[i] = NULL;
+	}
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].attempt == l)
+			d->peer[i].attempt = NULL;
+	}
+}
+
+static struct peer *peer_named(struct daemon *d, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (!strcmp(d->peer[i].name, name))
+			return &d->peer[i];
+	}
+	return NULL;
+}
+
+static void detach(struct peer *p)
+{
+	if (p->sending)
+		stop_sending(p);
+	p->link = NULL;
+	p->frames_sent = 0;
+	p->frames_acked = 0;
+	p->frames_taken = 0;
+	p->frames_ack_sent = 0;
+	p->in_snapshot = false;
+}
+
+static void establish(struct peer *p, struct link *l,
+		      const struct wire_header *h,
+		      const struct wire_hello *hello)
+{
+	struct daemon *d = p->d;
+	bool restarted = p->last_instance && p->last_instance != hello->instance;
+	struct link *old = p->link;
+
+	forget_pending(d, l);
+	if (old) {
+		detach(p);
+		link_close(old);
+	}
+	p->link = l;
+	p->failures = 0;
+	p->refusal[0] = '\0';
+	p->last_instance = hello->instance;
+	loop_timer_stop(&p->retry);
+	log_info("peer %s: connected (%s, %s%s, epoch %llu of node %u)", p->name,
+		 l->addr, role_name(hello->role),
+		 restarted ? ", restarted" : "", (unsigned long long)h->epoch,
+		 h->node);
+	hello_to_peer(p, h, hello);
+}
+
+/* The first frame of a link. False: malformed. */
+static bool first_hello(struct daemon *d, struct link *l,
+			const struct wire_header *h, struct rd *r)
+{
+	struct wire_hello hello;
+	struct peer *p;
+	bool ok = true;
+
+	if (h->type != WIRE_HELLO || wire_get_hello(r, &hello))
+		return false;
+	p = peer_named(d, hello.name);
+	if (!p)
+		refuse(d, l, "it is not a configured peer by its node name");
+	else if (l->name[0] && strcmp(l->name, hello.name))
+		refuse(d, l, "its node name is not the one of its certificate");
+	else if (l->outgoing && p->attempt != l)
+		refuse(d, l, "another peer answers at this address");
+	else if (hello.node_id == d->conf.node_id)
+		refuse(d, l, "it has our own node id: give each node another");
+	else if (p->link && p->instance == hello.instance &&
+		 is_preferred(d, p->link, hello.node_id) &&
+		 !is_preferred(d, l, hello.node_id)) {
+		forget_pending(d, l);
+		link_close(l);
+	} else {
+		establish(p, l, h, &hello);
+	}
+	sodium_memzero(&hello, sizeof(hello));
+	return ok;
+}
+
+static bool later_hello(struct peer *p, const struct wire_header *h,
+			struct rd *r)
+{
+	struct wire_hello hello;
+
+	if (wire_get_hello(r, &hello))
+		return false;
+	if (hello.role != p->role)
+		log_info("peer %s: is now %s (epoch %llu of node %u)", p->name,
+			 role_name(hello.role), (unsigned long long)h->epoch,
+			 h->node);
+	hello_to_peer(p, h, &hello);
+	sodium_memzero(&hello, sizeof(hello));
+	return true;
+}
+
+static bool peer_frame(struct peer *p, const struct wire_header *h,
+		       struct rd *r)
+{
+	struct daemon *d = p->d;
+	uint64_t frames;
+	char text[100];
+	size_t len;
+
+	switch (h->type) {
+	case WIRE_HELLO:
+		return later_hello(p, h, r);
+	case WIRE_PING:
+		peer_send_simple(p, WIRE_PONG);
+		return true;
+	case WIRE_PONG:
+		return true;
+	case WIRE_ACK:
+		frames = rd_u64(r);
+		p->peer_sas = rd_u32(r);
+		p->peer_conflicts = rd_u32(r);
+		if (r->bad || frames > p->frames_sent)
+			return false;
+		take_ack(p, frames);
+		return true;
+	case WIRE_RESYNC:
+		if (p->sending)
+			start_sending(p);
+		return true;
+	case WIRE_HANDOVER_REQUEST:
+		role_handover_request(d, p);
+		return true;
+	case WIRE_HANDOVER:
+		role_handover(d, p, rd_u32(r), h->epoch);
+		return true;
+	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
+		return state_frame(d, p, h, r);
+	case WIRE_ERROR:
+		len = r->left > 2 ? r->left - 2 : 0;
+		rd_u16(r);
+		len = len < sizeof(text) - 1 ? len : sizeof(text) - 1;
+		memset(text, 0, sizeof(text));
+		rd_copy(r, text, len);
+		log_warn("peer %s: it says: %s", p->name, text);
+		return true;
+	default:
+		/* Of a later minor revision: not for us. */
+		return true;
+	}
+}
+
+static struct peer *peer_of(struct daemon *d, const struct link *l)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].link == l)
+			return &d->peer[i];
+	}
+	return NULL;
+}
+
+static bool frame(struct link *l, const struct wire_header *h, struct rd *r)
+{
+	struct daemon *d = l->data;
+	struct peer *p = peer_of(d, l);
+
+	if (p)
+		return peer_frame(p, h, r);
+	return first_hello(d, l, h, r);
+}
+
+static void up(struct link *l)
+{
+	put_hello(l->data, &l->out);
+}
+
+static void idle(struct link *l)
+{
+	struct daemon *d = l->data;
+	struct peer *p = peer_of(d, l);
+
+	if (!p)
+		return;
+	apply_flush(d);
+	if (p->frames_taken != p->frames_ack_sent)
+		send_ack(p);
+}
+
+/* ---- links come and go ---- */
+
+static uint64_t jitter(uint64_t ns)
+{
+	return ns / 2 + randombytes_uniform((uint32_t)(ns / 1000)) * 1000ULL;
+}
+
+static void retry_later(struct peer *p)
+{
+	uint64_t wait = RETRY_MIN << (p->failures < 6 ? p->failures : 6);
+
+	if (wait > RETRY_MAX)
+		wait = RETRY_MAX;
+	/* The lower id's link is the one that stays: let it try first. */
+	if (p->node_id && p->node_id < p->d->conf.node_id)
+		wait += RETRY_MIN;
+	p->failures++;
+	loop_timer_set(&p->d->loop, &p->retry, jitter(wait));
+}
+
+/* A line for each refusal, but no flood by whoever knocks all the time. */
+static bool may_log(void)
+{
+	static uint64_t window_ns;
+	static int lines;
+
+	uint64_t now = loop_now_ns();
+
+	if (now - window_ns > 10000 * LOOP_MS) {
+		window_ns = now;
+		lines = 0;
+	}
+	return lines++ < 50;
+}
+
+static void attempt_failed(struct peer *p, const char *why)
+{
+	p->attempt = NULL;
+	/* The same failure again and again is said once. */
+	if (strcmp(p->refusal, why)) {
+		snprintf(p->refusal, sizeof(p->refusal), "%.150s", why);
+		if (!p->link)
+			log_warn("peer %s: cannot connect to %s port %u: %s; trying again",
+				 p->name, p->conf.address, p->conf.port, why);
+	}
+	if (!p->link)
+		retry_later(p);
+}
+
+static void lost(struct daemon *d, struct peer *p, const char *why)
+{
+	log_warn("peer %s: link lost: %s; reconnecting", p->name, why);
+	detach(p);
+	retry_later(p);
+	role_peer_down(d, p);
+}
+
+static void down(struct link *l, const char *why)
+{
+	struct daemon *d = l->data;
+	struct peer *p = peer_of(d, l);
+	size_t i;
+
+	if (p) {
+		lost(d, p, why);
+		return;
+	}
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].attempt == l) {
+			d->handshakes_refused += l->up || !l->connecting;
+			attempt_failed(&d->peer[i], why);
+			return;
+		}
+	}
+	forget_pending(d, l);
+	d->handshakes_refused++;
+	if (may_log())
+		log_warn("refused a connection from %s: %s", l->addr, why);
+}
+
+static void refuse(struct daemon *d, struct link *l, const char *why)
+{
+	size_t at = wire_begin(&l->out, WIRE_ERROR, d->st.epoch, d->st.node);
+
+	buf_u16(&l->out, WIRE_ERROR_NAME);
+	buf_put(&l->out, why, strlen(why));
+	wire_end(&l->out, at);
+	down(l, why);
+	link_close(l);
+}
+
+static const struct link_ops ops = {
+	.up = up,
+	.frame = frame,
+	.fill = fill,
+	.idle = idle,
+	.down = down,
+};
+
+static void addr_text(const struct sockaddr *sa, socklen_t len, char *buf,
+		      size_t buflen)
+{
+	char host[INET6_ADDRSTRLEN + 20], port[8];
+
+	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(buf, buflen, "?");
+	else
+		/* IPv4 on the socket for both. */
+		snprintf(buf, buflen, "%s port %s",
+			 host + (strncmp(host, "::ffff:", 7) ? 0 : 7), port);
+}
+
+static void accept_one(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = f->data;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char addr[80];
+	int fd, one = 1;
+	size_t i;
+
+	(void)events;
+	fd = accept(f->fd, (void *)&ss, &len);
+	if (fd < 0)
+		return;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	addr_text((void *)&ss, len, addr, sizeof(addr));
+	for (i = 0; i < GUESTS && d->guest[i]; i++)
+		;
+	if (i == GUESTS) {
+		/* The dead timer makes room again. */
+		if (may_log())
+			log_warn("refused a connection from %s: too many that did not say who they are",
+				 addr);
+		close(fd);
+		return;
+	}
+	d->guest[i] = link_new(&d->loop, d->tls, &d->conf, fd, false, addr, &ops,
+			       d);
+}
+
+static int connect_fd(struct peer *p, char *addr, size_t addrlen,
+		      const char **why)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *ai = NULL;
+	int fd, ret, one = 1;
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", p->conf.port);
+	ret = getaddrinfo(p->conf.address, port, &hints, &ai);
+	if (ret) {
+		*why = gai_strerror(ret);
+		return -1;
+	}
+	addr_text(ai->ai_addr, ai->ai_addrlen, addr, addrlen);
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (fd < 0 || (connect(fd, ai->ai_addr, ai->ai_addrlen) &&
+		       errno != EINPROGRESS)) {
+		*why = strerror(errno);
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
+	freeaddrinfo(ai);
+	return fd;
+}
+
+static void connect_due(struct loop_timer *t)
+{
+	struct peer *p = t->data;
+	const char *why = "out of memory";
+	char addr[80];
+	int fd;
+
+	if (p->link || p->attempt)
+		return;
+	fd = connect_fd(p, addr, sizeof(addr), &why);
+	if (fd >= 0)
+		p->attempt = link_new(&p->d->loop, p->d->tls, &p->d->conf, fd,
+				      true, addr, &ops, p->d);
+	if (!p->attempt)
+		attempt_failed(p, why);
+}
+
+static int listen_on(struct daemon *d)
+{
+	const char *host = d->conf.listen_address;
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE,
+	};
+	struct addrinfo *ai = NULL, *a;
+	int fd = -1, ret, one = 1, zero = 0, err = EINVAL;
+	char port[8];
+
+	snprintf(port, sizeof(port), "%u", d->conf.listen_port);
+	if (!host[0])
+		hints.ai_family = AF_INET6;
+	ret = getaddrinfo(host[0] ? host : NULL, port, &hints, &ai);
+	if (ret) {
+		log_err("cannot listen on %s: %s", host, gai_strerror(ret));
+		return -EADDRNOTAVAIL;
+	}
+	for (a = ai; a && fd < 0; a = a->ai_next) {
+		fd = socket(a->ai_family,
+			    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (fd < 0) {
+			err = errno;
+			continue;
+		}
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		/* The address may be a virtual one that is elsewhere now. */
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+		if (a->ai_family == AF_INET6)
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero,
+				   sizeof(zero));
+		if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 16)) {
+			err = errno;
+			close(fd);
+			fd = -1;
+		}
+	}
+	freeaddrinfo(ai);
+	if (fd < 0) {
+		log_err("cannot listen on %s port %s: %s",
+			host[0] ? host : "any address", port, strerror(err));
+		return -err;
+	}
+	d->listen_io.cb = accept_one;
+	d->listen_io.data = d;
+	return loop_add(&d->loop, &d->listen_io, fd, EPOLLIN);
+}
+
+int peer_init(struct daemon *d)
+{
+	struct peer *p;
+	size_t i;
+
+	d->n_peers = d->conf.n_peers;
+	for (i = 0; i < d->n_peers; i++) {
+		p = &d->peer[i];
+		memset(p, 0, sizeof(*p));
+		p->d = d;
+		p->index = i;
+		p->conf = d->conf.peer[i];
+		memcpy(p->name, d->conf.peer[i].name, sizeof(p->name));
+		list_init(&p->dirty);
+		list_init(&p->flight);
+		p->retry.cb = connect_due;
+		p->retry.data = p;
+		loop_timer_set(&d->loop, &p->retry,
+			       randombytes_uniform(100) * LOOP_MS);
+	}
+	return listen_on(d);
+}
+
+void peer_exit(struct daemon *d)
+{
+	struct peer *p;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < d->n_peers; i++) {
+		p = &d->peer[i];
+		if (p->attempt)
+			link_close(p->attempt);
+		p->attempt = NULL;
+		if (p->link) {
+			struct link *l = p->link;
+
+			detach(p);
+			link_close(l);
+		}
+		loop_timer_forget(&d->loop, &p->retry);
+		buf_free(&p->deletes);
+	}
+	for (i = 0; i < GUESTS; i++) {
+		if (d->guest[i])
+			link_close(d->guest[i]);
+		d->guest[i] = NULL;
+	}
+	fd = d->listen_io.fd;
+	loop_del(&d->loop, &d->listen_io);
+	if (fd >= 0)
+		close(fd);
+	d->n_peers = 0;
+	d->source = NULL;
+	d->handover_to = NULL;
+	d->handover_from = NULL;
+}
+
+struct peer *peer_active(struct daemon *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].link && d->peer[i].role == XFRMSYNC_ROLE_ACTIVE)
+			return &d->peer[i];
+	}
+	return NULL;
+}

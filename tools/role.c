@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the stored role, the kernel's, what peers say, the operator's commands.
+ * Out: the role of this node: on disk first, then in the kernel, then told.
+ * The daemon's loop; blocks on the disk and the kernel.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+
+/* An active that lives steps down at once and says so; one that died costs
+ * just this long. Its last records may then take longer.
+ */
+#define HANDOVER_ANSWER_MS 300
+#define HANDOVER_DATA_MS 3000
+
+bool role_is_active(const struct daemon *d)
+{
+	return d->st.role == XFRMSYNC_ROLE_ACTIVE;
+}
+
+static int store(struct daemon *d, struct state *next)
+{
+	int ret = state_store(d->conf.state_dir, next);
+
+	if (ret)
+		log_err("cannot store the role in %s: %s", d->conf.state_dir,
+			strerror(-ret));
+	return ret;
+}
+
+/*
+ * Up: on disk before it is in force, so that after a crash nobody believes in
+ * a lower epoch. Down: the fence first, whatever the disk says; a start takes
+ * this node for active only where kernel and disk agree.
+ */
+static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
+		    uint32_t node)
+{
+	struct state next = { .role = role, .epoch = epoch, .node = node };
+	int ret = 0;
+
+	if (role == XFRMSYNC_ROLE_ACTIVE)
+		ret = store(d, &next);
+	if (ret)
+		return ret;
+	ret = genl_role_set(&d->req, role, epoch, node, NULL);
+	if (ret) {
+		log_err("the module refuses the role %s of epoch %llu: %s",
+			genl_role_str(role), (unsigned long long)epoch,
+			d->req.error);
+		return ret;
+	}
+	if (role != XFRMSYNC_ROLE_ACTIVE)
+		store(d, &next);
+	d->st = next;
+	return 0;
+}
+
+static void load_state(struct daemon *d)
+{
+	char boot_id[40];
+	int ret;
+
+	ret = state_load(d->conf.state_dir, &d->st);
+	if (ret == -EINVAL)
+		log_err("%s/state is damaged: starting as standby",
+			d->conf.state_dir);
+	else if (ret && ret != -ENOENT)
+		log_err("%s/state: %s: starting as standby", d->conf.state_dir,
+			strerror(-ret));
+	if (ret)
+		return;
+	state_boot_id(boot_id, sizeof(boot_id));
+	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
+	    strcmp(boot_id, d->st.boot_id)) {
+		log_info("was active before the reboot, its counters are gone: starting as standby");
+		d->st.role = XFRMSYNC_ROLE_STANDBY;
+	}
+}
+
+int role_init(struct daemon *d)
+{
+	uint32_t role = XFRMSYNC_ROLE_STANDBY;
+	struct genl_status st;
+	int ret;
+
+	load_state(d);
+	ret = genl_status_get(&d->req, &st);
+	if (ret) {
+		log_err("cannot ask the module: %s", d->req.error);
+		return ret;
+	}
+	/* Only where both say so are the counters in this kernel the newest. */
+	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
+	    st.role == XFRMSYNC_ROLE_ACTIVE)
+		role = XFRMSYNC_ROLE_ACTIVE;
+	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE)
+		log_warn("was active, but the module does not know of it: starting as standby");
+	if (st.role != XFRMSYNC_ROLE_NONE &&
+	    state_epoch_cmp(st.epoch, st.node, d->st.epoch, d->st.node) > 0) {
+		d->st.epoch = st.epoch;
+		d->st.node = st.node;
+	}
+	ret = set_role(d, role, d->st.epoch, d->st.node);
+	if (ret)
+		return ret;
+	log_info("node %s (id %u) is %s, epoch %llu of node %u",
+		 d->conf.node_name, d->conf.node_id, genl_role_str(role),
+		 (unsigned long long)d->st.epoch, d->st.node);
+	return role == XFRMSYNC_ROLE_ACTIVE ? source_start(d) : 0;
+}
+
+/* Fence first; then nothing is drawn any more, and the last records are final. */
+static int step_down(struct daemon *d, uint64_t epoch, uint32_t node)
+{
+	int ret;
+
+	ret = set_role(d, XFRMSYNC_ROLE_STANDBY, epoch, node);
+	if (ret)
+		return ret;
+	if (d->reading && source_pull(d))
+		log_warn("the last records could not be read: %s",
+			 d->reader.error);
+	source_stop(d);
+	apply_reset(d);
+	d->synced = false;
+	return 0;
+}
+
+void role_heard(struct daemon *d, struct peer *p)
+{
+	int order = state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
+				    d->st.node);
+
+	if (role_is_active(d)) {
+		if (order <= 0)
+			return;
+		/* Somebody was active after us, even if it is not any more. */
+		log_warn("peer %s: is %s with the newer epoch %llu of node %u: stepping down%s",
+			 p->name, genl_role_str(p->role),
+			 (unsigned long long)p->epoch, p->epoch_node,
+			 p->role == XFRMSYNC_ROLE_ACTIVE ? "" :
+			 "; no node is active now: `xfrmsync takeover` on one of them");
+		if (!step_down(d, p->epoch, p->epoch_node))
+			peer_announce(d);
+		return;
+	}
+	if (p->role != XFRMSYNC_ROLE_ACTIVE || order < 0)
+		return;
+	if (d->handover_wait && d->handover_from != p) {
+		d->handover_wait = false;
+		loop_timer_stop(&d->handover_timer);
+		d->takeover_done(d, 1, "another node became active meanwhile");
+	}
+	if (order > 0) {
+		log_info("peer %s: is the active, epoch %llu of node %u",
+			 p->name, (unsigned long long)p->epoch, p->epoch_node);
+		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+	}
+}
+
+static int become_active(struct daemon *d, uint64_t epoch)
+{
+	int ret;
+
+	apply_flush(d);
+	ret = set_role(d, XFRMSYNC_ROLE_ACTIVE, epoch, d->conf.node_id);
+	if (ret)
+		return ret;
+	apply_reset(d);
+	d->source = NULL;
+	d->handover_to = NULL;
+	/* The SAs carry traffic from here on; the rest is for the next one. */
+	ret = source_start(d);
+	peer_announce(d);
+	log_info("is active now, epoch %llu, %zu SAs",
+		 (unsigned long long)d->st.epoch, d->cache.n_entries);
+	return ret;
+}
+
+static void finish(struct daemon *d, const char *how)
+{
+	size_t bad = d->applied[CACHE_CONFLICT] + d->applied[CACHE_FAILED];
+	uint64_t epoch = d->st.epoch + 1;
+	char text[200];
+	int ret;
+
+	d->handover_wait = false;
+	loop_timer_stop(&d->handover_timer);
+	ret = become_active(d, epoch);
+	if (ret && !role_is_active(d)) {
+		snprintf(text, sizeof(text), "takeover failed: %s",
+			 strerror(-ret));
+		d->takeover_done(d, 1, text);
+		return;
+	}
+	snprintf(text, sizeof(text), "active, epoch %llu (%s), %zu SAs%s",
+		 (unsigned long long)epoch, how, d->cache.n_entries,
+		 bad ? ", some of them not ready: see status" : "");
+	d->takeover_done(d, 0, text);
+}
+
+static void handover_late(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (!d->handover_wait)
+		return;
+	/* It has stepped down and its last records are on their way. */
+	if (d->handover_from->role != XFRMSYNC_ROLE_ACTIVE &&
+	    !d->handover_answered) {
+		d->handover_answered = true;
+		loop_timer_set(&d->loop, &d->handover_timer,
+			       HANDOVER_DATA_MS * LOOP_MS);
+		return;
+	}
+	log_warn("the active does not hand over in time: taking over without it");
+	finish(d, "the active did not answer");
+}
+
+void role_takeover(struct daemon *d, void (*done)(struct daemon *d, int code,
+						  const char *text))
+{
+	struct peer *p = peer_active(d);
+
+	if (d->handover_wait) {
+		done(d, 1, "a takeover is under way");
+		return;
+	}
+	if (role_is_active(d)) {
+		done(d, 0, "already active");
+		return;
+	}
+	d->takeover_done = done;
+	if (!p) {
+		log_info("taking over: no active is connected");
+		finish(d, "no active was connected");
+		return;
+	}
+	log_info("taking over: asking %s to hand over", p->name);
+	d->handover_wait = true;
+	d->handover_from = p;
+	d->handover_timer.cb = handover_late;
+	d->handover_timer.data = d;
+	d->handover_answered = false;
+	loop_timer_set(&d->loop, &d->handover_timer,
+		       HANDOVER_ANSWER_MS * LOOP_MS);
+	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+}
+
+void role_handover_request(struct daemon *d, struct peer *p)
+{
+	if (!role_is_active(d) || d->handover_to) {
+		log_warn("peer %s: asks for a handover, but this node is not the active",
+			 p->name);
+		return;
+	}
+	log_info("peer %s: asks to become active: handing over", p->name);
+	d->handover_to = p;
+	if (step_down(d, d->st.epoch, d->st.node)) {
+		d->handover_to = NULL;
+		return;
+	}
+	peer_announce(d);
+	peer_kick(d);
+}
+
+void role_handover(struct daemon *d, struct peer *p, uint32_t result,
+		   uint64_t epoch)
+{
+	if (!d->handover_wait || d->handover_from != p || result)
+		return;
+	if (epoch > d->st.epoch)
+		d->st.epoch = epoch;
+	log_info("peer %s: handed over", p->name);
+	finish(d, "handed over");
+}
+
+void role_peer_down(struct daemon *d, struct peer *p)
+{
+	if (d->handover_to == p)
+		d->handover_to = NULL;
+	if (d->source == p)
+		d->source = NULL;
+	if (p->role == XFRMSYNC_ROLE_ACTIVE && !role_is_active(d))
+		log_warn("peer %s: was the active; a takeover is up to keepalived or to you",
+			 p->name);
+	p->role = XFRMSYNC_ROLE_NONE;
+	if (d->handover_wait && d->handover_from == p)
+		finish(d, "the active died");
+}
+
+int role_standby(struct daemon *d, const char *why)
+{
+	int ret;
+
+	if (!role_is_active(d))
+		return 0;
+	ret = step_down(d, d->st.epoch, d->st.node);
+	if (ret)
+		return ret;
+	log_info("is standby now: %s", why);
+	peer_announce(d);
+	return 0;
+}

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the module's stream of records, and contexts by XFRM netlink (active).
+ * Out: the cache, tags and leases in the module, marks for each peer.
+ * The daemon's loop; asks the kernel, and waits for its answer.
+ */
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <sodium.h>
+
+#include "../kmod/lease.h"
+#include "daemon.h"
+#include "log.h"
+
+#define POLICY_DELAY (20 * LOOP_MS)
+#define LEASE_MIN_LOG2 17	/* conf.c's smallest, too */
+#define LOST_RETRY (1000 * LOOP_MS)
+
+bool source_manages(const struct daemon *d, const struct context_sa *info)
+{
+	return conf_filter_match(&d->conf.filter, info->id.family, info->src,
+				 info->id.dst, info->reqid, info->if_id,
+				 info->id.mark, info->id.mark_mask);
+}
+
+static bool manages_policy(const struct daemon *d,
+			   const struct context_policy *info)
+{
+	/* Without a template it protects nothing: each node has its own. */
+	if (!info->templates)
+		return false;
+	return conf_filter_match(&d->conf.filter, info->family, info->src,
+				 info->dst, info->reqid, info->if_id,
+				 info->mark, info->mark_mask);
+}
+
+/* True for an SA that has received and, as far as is known, never sent. */
+static bool is_inbound(const struct cache_entry *e)
+{
+	return e->rec.dir == XFRMSYNC_DIR_IN ||
+	       (e->rec.dir != XFRMSYNC_DIR_OUT && !e->sent && e->rec.seq);
+}
+
+/*
+ * An SA that was taken over and has not sent since is as far ahead of its
+ * receiver as its counter was raised. Half of what is left of the 2^31 that
+ * the receiver can bridge stays for those who take over next.
+ */
+static unsigned int lease_log2(const struct daemon *d,
+			       const struct cache_entry *e)
+{
+	const uint64_t reach = (1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM;
+	uint64_t ahead = e->rec.oseq - e->sent;
+	unsigned int log2;
+
+	if (!e->info.esn)
+		return d->conf.lease_log2;
+	log2 = d->conf.lease_esn_log2;
+	while (ahead && log2 > LEASE_MIN_LOG2 && ahead + (2ULL << log2) > reach)
+		log2--;
+	return log2;
+}
+
+void source_lease(struct daemon *d, struct cache_entry *e)
+{
+	bool unsafe;
+	unsigned int log2;
+	uint64_t end, left;
+	char name[128];
+
+	if (e->rec.dir == XFRMSYNC_DIR_IN) {
+		e->lease_end = 0;
+		return;
+	}
+	log2 = lease_log2(d, e);
+	/* Given before, by this daemon or the one before it (kept by the module). */
+	left = e->lease_end > e->rec.oseq ? e->lease_end - e->rec.oseq : 0;
+	if (left > 1ULL << (log2 - 1))
+		return;
+	end = xfrmsync_lease_first(e->rec.oseq, e->sent, e->info.esn, log2);
+	/* Near the end of all numbers there is little to gain: not each time. */
+	if (left && end <= e->lease_end + (1ULL << (log2 - 2)))
+		return;
+	unsafe = !end && !is_inbound(e);
+	if (unsafe && !e->unsafe)
+		log_warn("%s: no lease is possible at number %llu (known to be sent: %llu): rekey it, a takeover would not be safe",
+			 sa_id_str(&e->id, name, sizeof(name)),
+			 (unsigned long long)e->rec.oseq,
+			 (unsigned long long)e->sent);
+	if (end == e->lease_end && unsafe == e->unsafe)
+		return;
+	e->unsafe = unsafe;
+	e->lease_end = end;
+	e->bound = false;
+	d->bind_due = true;
+	peer_mark_entry(d, e, true);
+}
+
+static void drop_entry(struct daemon *d, struct cache_entry *e)
+{
+	peer_gone_entry(d, e);
+	cache_remove(&d->cache, e);
+}
+
+static void take_deleted(struct daemon *d, const struct record *rec)
+{
+	struct cache_entry *e = cache_find(&d->cache, &rec->id);
+
+	/* Of another life: the SA was created anew meanwhile. */
+	if (!e || (e->cookie && rec->cookie && e->cookie != rec->cookie))
+		return;
+	drop_entry(d, e);
+}
+
+/* An SA whose context is new, or may be another. */
+static void refresh(struct daemon *d, const struct record *rec)
+{
+	struct cache_entry *e = cache_find(&d->cache, &rec->id);
+	struct context_sa info;
+	struct buf ctx = {};
+	bool told_anew = true;
+	int ret;
+
+	ret = xfrm_get_sa(&d->xfrm, &rec->id, &ctx);
+	if (!ret)
+		ret = context_sa_info(ctx.data, ctx.len, &info);
+	if (ret) {
+		char name[128];
+
+		if (ret != -ESRCH)
+			log_warn("%s: cannot read it (%s): it is not protected",
+				 sa_id_str(&rec->id, name, sizeof(name)),
+				 d->xfrm.error[0] ? d->xfrm.error :
+						    strerror(-ret));
+		goto out;
+	}
+	/* Another life, or other keys, is another SA. */
+	if (e && ((e->cookie && e->cookie != rec->cookie) ||
+		  !context_same_keys(e->context, e->context_len, ctx.data,
+				     ctx.len))) {
+		drop_entry(d, e);
+		e = NULL;
+	}
+	if (!e) {
+		e = cache_add(&d->cache, &info, ctx.data, ctx.len, 0);
+		if (!e)
+			goto out;
+		e->lease_end = rec->lease_end;
+		e->first = rec->oseq;
+	} else if (e->context_len == ctx.len &&
+		   !sodium_memcmp(e->context, ctx.data, ctx.len)) {
+		told_anew = false;
+	} else if (cache_set_context(e, &info, ctx.data, ctx.len)) {
+		goto out;
+	}
+	e->seen = true;
+	e->cookie = rec->cookie;
+	e->tag = rec->tag ? rec->tag :
+		 context_tag(e->context, e->context_len, d->tag_key);
+	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end;
+	d->bind_due |= !e->bound;
+	cache_note_record(e, rec);
+	source_lease(d, e);
+	peer_mark_entry(d, e, told_anew);
+out:
+	buf_free(&ctx);
+}
+
+static int take_record(const struct record *rec, void *data)
+{
+	struct daemon *d = data;
+	struct cache_entry *e;
+	bool read_context;
+
+	if (rec->flags & XFRMSYNC_RECORD_F_DELETED) {
+		take_deleted(d, rec);
+		control_server_record(d, rec);
+		return 0;
+	}
+	/* Keys first; the module tells it again when they come. */
+	if (rec->flags & XFRMSYNC_RECORD_F_LARVAL)
+		return 0;
+	if (!conf_filter_match(&d->conf.filter, rec->id.family, rec->src,
+			       rec->id.dst, rec->reqid, rec->if_id,
+			       rec->id.mark, rec->id.mark_mask))
+		return 0;
+	control_server_record(d, rec);
+	e = cache_find(&d->cache, &rec->id);
+	read_context = !e || rec->flags & XFRMSYNC_RECORD_F_CHANGED ||
+		       (e->cookie && e->cookie != rec->cookie) ||
+		       (rec->tag && e->tag != rec->tag) ||
+		       (!e->cookie && e->tag != rec->tag);
+	if (read_context) {
+		refresh(d, rec);
+		return 0;
+	}
+	e->seen = true;
+	if (!e->cookie) {
+		/* Ours since it came from the active before us. */
+		e->cookie = rec->cookie;
+		e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end;
+		d->bind_due |= !e->bound;
+	}
+	cache_note_record(e, rec);
+	source_lease(d, e);
+	peer_mark_entry(d, e, false);
+	return 0;
+}
+
+/* Tags and leases go to the module, where they outlive this daemon. */
+static void bind_entries(struct daemon *d)
+{
+	static struct record rec[XFRMSYNC_MAX_BATCH];
+	static struct genl_result res[XFRMSYNC_MAX_BATCH];
+
+	struct cache_entry *e;
+	size_t n = 0;
+	int ret;
+
+	if (!d->bind_due)
+		return;
+	d->bind_due = false;
+	cache_for_each(&d->cache, e) {
+		if (e->bound || !e->cookie)
+			continue;
+		rec[n] = e->rec;
+		rec[n].tag = e->tag;
+		rec[n].cookie = e->cookie;
+		rec[n].lease_end = e->lease_end;
+		/* A refusal is told once; a new life of the SA is bound anew. */
+		e->bound = true;
+		if (++n < XFRMSYNC_MAX_BATCH)
+			continue;
+		ret = genl_bind(&d->req, rec, n, res);
+		if (ret)
+			goto fail;
+		n = 0;
+	}
+	if (!n)
+		return;
+	ret = genl_bind(&d->req, rec, n, res);
+	if (!ret)
+		return;
+fail:
+	log_warn("cannot bind tags: %s", d->req.error);
+}
+
+int source_pull(struct daemon *d)
+{
+	int ret = genl_pull(&d->reader, take_record, d);
+
+	/* A wake-up that came between the answers left nothing to poll for. */
+	if (genl_pending(&d->reader))
+		loop_timer_set(&d->loop, &d->pull_timer,
+			       d->conf.interval_us * 1000ULL);
+	bind_entries(d);
+	peer_kick(d);
+	return ret;
+}
+
+/* After a full pull: what was not in it is gone, unless the kernel knows it. */
+static void sweep(struct daemon *d)
+{
+	struct cache_entry *e, *n;
+	struct record rec;
+
+	cache_for_each_safe(&d->cache, e, n) {
+		if (!e->seen && genl_get(&d->req, &e->id, &rec))
+			drop_entry(d, e);
+	}
+}
+
+static int full_pull(struct daemon *d)
+{
+	struct cache_entry *e;
+	uint32_t dirty = 0;
+	int ret;
+
+	cache_for_each(&d->cache, e)
+		e->seen = false;
+	ret = genl_subscribe(&d->reader, &dirty);
+	if (!ret)
+		ret = source_pull(d);
+	if (!ret)
+		sweep(d);
+	return ret;
+}
+
+static void resync(struct daemon *d, const char *why)
+{
+	int ret;
+
+	d->resyncs++;
+	log_warn("%s: reading all SAs again", why);
+	ret = full_pull(d);
+	if (ret) {
+		log_err("cannot read the SAs: %s; trying again",
+			d->reader.error);
+		loop_timer_set(&d->loop, &d->resync_timer, LOST_RETRY);
+	}
+}
+
+static void module_gone(struct daemon *d)
+{
+	log_err("the module is gone or was loaded anew: stopping, start me again");
+	d->exit_code = 1;
+	d->loop.stop = true;
+}
+
+static void pull_due(struct loop_timer *t)
+{
+	bool dirty = false, lost = false, role = false;
+	struct daemon *d = t->data;
+	int ret;
+
+	if (!d->reading)
+		return;
+	/* Events kept from a call: a resync among them must not be lost. */
+	genl_read_events(&d->reader, &dirty, &lost, &role);
+	if (lost) {
+		resync(d, "the module dropped changes");
+		return;
+	}
+	ret = source_pull(d);
+	if (ret == -ENOENT || ret == -ENODEV || ret == -EOPNOTSUPP)
+		module_gone(d);
+	else if (ret)
+		resync(d, d->reader.error);
+}
+
+static void resync_due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (d->reading)
+		resync(d, "after a failure");
+}
+
+static void reader_event(struct loop_fd *f, uint32_t events)
+{
+	bool dirty = false, lost = false, role = false;
+	struct daemon *d = f->data;
+	int ret;
+
+	(void)events;
+	ret = genl_read_events(&d->reader, &dirty, &lost, &role);
+	if (ret == -ENOBUFS)
+		dirty = true;
+	else if (ret && ret != -EAGAIN)
+		lost = true;
+	if (lost)
+		resync(d, "the module dropped changes");
+	else if (dirty && !d->pull_timer.at_ns)
+		loop_timer_set(&d->loop, &d->pull_timer,
+			       d->conf.interval_us * 1000ULL);
+}
+
+
+static int take_policy(const uint8_t *ctx, size_t len, void *data)
+{
+	struct daemon *d = data;
+	struct context_policy info;
+	struct cache_policy *p;
+
+	if (context_policy_info(ctx, len, &info) || !manages_policy(d, &info))
+		return 0;
+	p = cache_policy_find(&d->cache, &info);
+	if (p && p->context_len == len && !memcmp(p->context, ctx, len)) {
+		p->seen = true;
+		return 0;
+	}
+	if (p)
+		cache_policy_set(p, ctx, len);
+	else
+		p = cache_policy_add(&d->cache, &info, ctx, len);
+	if (!p)
+		return -ENOMEM;
+	p->info = info;
+	p->seen = true;
+	peer_mark_policy(d, p);
+	return 0;
+}
+
+static void read_policies(struct daemon *d)
+{
+	struct cache_policy *p, *n;
+	int ret, tries = 5;
+
+	cache_for_each_policy_safe(&d->cache, p, n)
+		p->seen = false;
+	do {
+		ret = xfrm_dump_policies(&d->xfrm, take_policy, d);
+	} while (ret == -EINTR && --tries);
+	if (ret) {
+		log_warn("cannot read the policies (%s): trying again",
+			 strerror(-ret));
+		loop_timer_set(&d->loop, &d->policy_timer, LOST_RETRY);
+		return;
+	}
+	cache_for_each_policy_safe(&d->cache, p, n) {
+		if (p->seen)
+			continue;
+		peer_gone_policy(d, p);
+		cache_policy_remove(&d->cache, p);
+	}
+	peer_kick(d);
+}
+
+static void policies_due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (d->reading)
+		read_policies(d);
+}
+
+/* An IKE daemon changes several at once: look once, a little later. */
+void source_policies_changed(struct daemon *d)
+{
+	if (!d->policy_timer.at_ns)
+		loop_timer_set(&d->loop, &d->policy_timer, POLICY_DELAY);
+}
+
+void source_sa_event(struct daemon *d, int type, const struct sa_id *id)
+{
+	struct cache_entry *e;
+	struct record rec;
+
+	/* New and deleted ones come in the module's stream, with their cookie. */
+	if (type != XFRM_MSG_UPDSA || !id)
+		return;
+	e = cache_find(&d->cache, id);
+	if (e && !genl_get(&d->req, id, &rec) && rec.cookie == e->cookie) {
+		refresh(d, &rec);
+		peer_kick(d);
+	}
+}
+
+int source_start(struct daemon *d)
+{
+	struct cache_entry *e;
+	int ret;
+
+	if (d->reading)
+		return 0;
+	ret = genl_open(&d->reader);
+	if (ret) {
+		log_err("cannot reach the module: %s", d->reader.error);
+		return ret;
+	}
+	/* Leases of the active before us end where our own numbers start. */
+	cache_renumber(&d->cache);
+	cache_for_each(&d->cache, e) {
+		e->cookie = 0;
+		e->bound = false;
+	}
+	d->pull_timer.cb = pull_due;
+	d->pull_timer.data = d;
+	d->policy_timer.cb = policies_due;
+	d->policy_timer.data = d;
+	d->resync_timer.cb = resync_due;
+	d->resync_timer.data = d;
+	d->reader_io.cb = reader_event;
+	d->reader_io.data = d;
+	ret = full_pull(d);
+	if (ret) {
+		if (ret == -EBUSY)
+			log_err("another reader follows this namespace's SAs: is a second daemon running?");
+		else
+			log_err("cannot follow the SAs: %s", d->reader.error);
+		genl_close(&d->reader);
+		return ret;
+	}
+	ret = loop_add(&d->loop, &d->reader_io, genl_fd(&d->reader), EPOLLIN);
+	if (ret) {
+		genl_close(&d->reader);
+		return ret;
+	}
+	d->reading = true;
+	read_policies(d);
+	/* The wake-up may have come before the loop listened. */
+	loop_timer_set(&d->loop, &d->pull_timer, d->conf.interval_us * 1000ULL);
+	return 0;
+}
+
+void source_stop(struct daemon *d)
+{
+	if (!d->reading)
+		return;
+	d->reading = false;
+	loop_del(&d->loop, &d->reader_io);
+	loop_timer_stop(&d->pull_timer);
+	loop_timer_stop(&d->policy_timer);
+	loop_timer_stop(&d->resync_timer);
+	genl_unsubscribe(&d->reader);
+	genl_close(&d->reader);
+}

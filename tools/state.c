@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the role and the epoch that this node last decided for.
+ * Out: the same, from disk, after any crash.
+ * Runs at start and at each change of role; blocks on the disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/xfrmsync.h>
+
+#include "conf.h"
+#include "state.h"
+
+#define STATE_FILE "state"
+#define MODPROBE_DIR "/etc/modprobe.d"
+#define MODPROBE_FILE "xfrmsync-role.conf"
+
+int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
+		    uint32_t node_b)
+{
+	if (epoch_a != epoch_b)
+		return epoch_a < epoch_b ? -1 : 1;
+	if (node_a != node_b)
+		return node_a < node_b ? -1 : 1;
+	return 0;
+}
+
+void state_boot_id(char *buf, size_t len)
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	buf[0] = '\0';
+	if (!f)
+		return;
+	if (!fgets(buf, len, f))
+		buf[0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	fclose(f);
+}
+
+static const char *role_word(uint32_t role)
+{
+	switch (role) {
+	case XFRMSYNC_ROLE_ACTIVE:
+		return "active";
+	case XFRMSYNC_ROLE_STANDBY:
+		return "standby";
+	default:
+		return "none";
+	}
+}
+
+static int role_of_word(const char *word, uint32_t *role)
+{
+	uint32_t r;
+
+	for (r = XFRMSYNC_ROLE_NONE; r <= XFRMSYNC_ROLE_STANDBY; r++) {
+		if (!strcmp(word, role_word(r))) {
+			*role = r;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int state_load(const char *dir, struct state *s)
+{
+	char path[320], role[16], end[8];
+	FILE *f;
+	int n;
+
+	memset(s, 0, sizeof(*s));
+	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fscanf(f,
+		   "xfrmsync-state 1\nepoch %" SCNu64 "\nnode %" SCNu32
+		   "\nrole %15s\nboot_id %39s\n%7s",
+		   &s->epoch, &s->node, role, s->boot_id, end);
+	fclose(f);
+	/* The last word tells a whole file from a cut one. */
+	if (n != 5 || strcmp(end, "end") || role_of_word(role, &s->role)) {
+		memset(s, 0, sizeof(*s));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int write_all(int fd, const char *buf, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, buf, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		buf += n;
+		len -= n;
+	}
+	return fsync(fd) ? -errno : 0;
+}
+
+static int write_durably(const char *dir, const char *name, const char *text,
+			 mode_t mode)
+{
+	char tmp[80];
+	int dirfd, fd, ret;
+
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return -errno;
+	snprintf(tmp, sizeof(tmp), ".%s.tmp", name);
+	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    mode);
+	if (fd < 0) {
+		ret = -errno;
+		goto close_dir;
+	}
+	ret = write_all(fd, text, strlen(text));
+	if (close(fd) && !ret)
+		ret = -errno;
+	if (!ret && renameat(dirfd, tmp, dirfd, name))
+		ret = -errno;
+	if (!ret && fsync(dirfd))
+		ret = -errno;
+	if (ret)
+		unlinkat(dirfd, tmp, 0);
+close_dir:
+	close(dirfd);
+	return ret;
+}
+
+static int modprobe_store(const struct state *s)
+{
+	char text[256];
+
+	if (s->role == XFRMSYNC_ROLE_NONE) {
+		if (unlink(MODPROBE_DIR "/" MODPROBE_FILE) && errno != ENOENT)
+			return -errno;
+		return 0;
+	}
+	if (mkdir(MODPROBE_DIR, 0755) && errno != EEXIST)
+		return -errno;
+	snprintf(text, sizeof(text),
+		 "# Written by xfrmsync at each change of role.\n"
+		 "options xfrmsync role=standby epoch=%" PRIu64 " node=%" PRIu32
+		 "\n",
+		 s->epoch, s->node);
+	return write_durably(MODPROBE_DIR, MODPROBE_FILE, text, 0644);
+}
+
+int state_store(const char *dir, struct state *s)
+{
+	char text[256];
+	int ret;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	state_boot_id(s->boot_id, sizeof(s->boot_id));
+	snprintf(text, sizeof(text),
+		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
+		 "\nrole %s\nboot_id %s\nend\n",
+		 s->epoch, s->node, role_word(s->role),
+		 s->boot_id[0] ? s->boot_id : "-");
+	ret = write_durably(dir, STATE_FILE, text, 0600);
+	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR))
+		ret = modprobe_store(s);
+	return ret;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: the role and the epoch that this node last decided for.
+ * Out: the same, from disk, after any crash.
+ * Runs at start and at each change of role; blocks on the disk.
+ */
+#ifndef XFRMSYNC_TOOLS_STATE_H
+#define XFRMSYNC_TOOLS_STATE_H
+
+#include <stdint.h>
+
+struct state {
+	uint64_t epoch;		/* counter of the epoch */
+	uint32_t node;		/* id of the node that made the epoch */
+	uint32_t role;		/* enum xfrmsync_role */
+	char boot_id[40];	/* boot in which it was stored */
+};
+
+/* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */
+int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
+		    uint32_t node_b);
+
+/* The kernel's boot id into buf; empty where it cannot be read. */
+void state_boot_id(char *buf, size_t len);
+
+/*
+ * state_load - read the state file of a directory
+ * Return: 0; -ENOENT (never stored: *s is zero); -EINVAL (the file is damaged:
+ * *s is zero, its owner has to look); -errno.
+ */
+int state_load(const char *dir, struct state *s);
+
+/*
+ * state_store - write it, so that it stands after a power cut
+ *
+ * Temporary file, fsync, rename, fsync of the directory (made, 0700, where it
+ * is missing). s->boot_id is filled in. For the default state directory the
+ * module's options are rewritten too, so that the role is in force from the
+ * moment the module loads; always as standby, because the counters of an
+ * active are gone after a reboot.
+ *
+ * Return: 0 or -errno; on failure the old state stands.
+ */
+int state_store(const char *dir, struct state *s);
+
+#endif

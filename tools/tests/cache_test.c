@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: SAs that come, change handle, draw numbers, and go.
+ * Out: they are found by what they have now, and by nothing else.
+ * Host only.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/xfrmsync.h>
+
+#include "cache.h"
+
+#define MANY 20000
+
+static struct context_sa info_of(uint32_t spi)
+{
+	struct context_sa info = {
+		.id = { .family = AF_INET, .proto = 50, .spi = spi },
+	};
+
+	return info;
+}
+
+static struct cache_entry *add(struct cache *c, uint32_t spi, uint32_t handle)
+{
+	struct context_sa info = info_of(spi);
+
+	return cache_add(c, &info, (void *)"key", 3, handle);
+}
+
+static struct cache_entry *find(struct cache *c, uint32_t spi)
+{
+	struct context_sa info = info_of(spi);
+
+	return cache_find(c, &info.id);
+}
+
+static void test_many(void **state)
+{
+	struct cache_entry *e, *n;
+	struct cache c;
+	uint32_t i;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	for (i = 1; i <= MANY; i++)
+		assert_non_null(add(&c, i, 0));
+	assert_int_equal(c.n_entries, MANY);
+	for (i = 1; i <= MANY; i++) {
+		e = find(&c, i);
+		assert_non_null(e);
+		assert_ptr_equal(cache_find_handle(&c, e->handle), e);
+	}
+	cache_for_each_safe(&c, e, n) {
+		if (e->id.spi % 2)
+			cache_remove(&c, e);
+	}
+	assert_int_equal(c.n_entries, MANY / 2);
+	assert_null(find(&c, 1));
+	assert_non_null(find(&c, 2));
+	cache_exit(&c);
+}
+
+static void test_handles(void **state)
+{
+	struct cache_entry *a, *b;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	a = add(&c, 1, 100);
+	b = add(&c, 2, 100 + 16384);	/* the same bucket */
+	assert_ptr_equal(cache_find_handle(&c, 100), a);
+	cache_set_handle(&c, b, 7);
+	assert_ptr_equal(cache_find_handle(&c, 7), b);
+	assert_null(cache_find_handle(&c, 100 + 16384));
+	cache_forget_handles(&c);
+	assert_null(cache_find_handle(&c, 7));
+	cache_remove(&c, a);		/* without a handle */
+	cache_renumber(&c);
+	assert_true(b->handle != 0);
+	assert_ptr_equal(cache_find_handle(&c, b->handle), b);
+	cache_exit(&c);
+}
+
+/* A counter that was only raised is not a number that was sent. */
+static void test_sent(void **state)
+{
+	struct record rec = { .oseq = 1 << 30, .add_time = 1 };
+	struct cache_entry *e;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	e = add(&c, 1, 0);
+	rec.flags = XFRMSYNC_RECORD_F_RESTORED;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, 0);
+	/* Used, but the other way round: a packet came in. */
+	rec.flags = 0;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, 0);
+	rec.oseq++;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, rec.oseq);
+	cache_exit(&c);
+}
+
+static void test_policies(void **state)
+{
+	struct context_policy info = { .key = "abc", .key_len = 3 };
+	struct cache_policy *p;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	p = cache_policy_add(&c, &info, (void *)"x", 1);
+	assert_ptr_equal(cache_policy_find(&c, &info), p);
+	assert_int_equal(cache_policy_set(p, (void *)"yy", 2), 0);
+	assert_int_equal(p->context_len, 2);
+	info.key[0] = 'z';
+	assert_null(cache_policy_find(&c, &info));
+	cache_policy_remove(&c, p);
+	assert_int_equal(c.n_policies, 0);
+	cache_exit(&c);
+}
+
+/* Marks leave their lists with the entry. */
+static void test_marks(void **state)
+{
+	struct cache_entry *e;
+	struct list dirty;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	list_init(&dirty);
+	e = add(&c, 1, 0);
+	list_add_tail(&e->mark[3].dirty, &dirty);
+	assert_false(list_empty(&dirty));
+	assert_ptr_equal(e->mark[3].owner, e);
+	cache_remove(&c, e);
+	assert_true(list_empty(&dirty));
+	cache_exit(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_handles),
+		cmocka_unit_test(test_sent),
+		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_marks),
+	};
+
+	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
+}

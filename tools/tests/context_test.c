@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: SAs and policies as the kernel tells them, and bytes of all kinds.
+ * Out: the same again for a kernel; nothing for what is malformed.
+ * Host only.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libmnl/libmnl.h>
+#include <linux/xfrm.h>
+#include <linux/xfrmsync.h>
+#include <sodium.h>
+
+#include "context.h"
+
+#define SIZE 16384
+#define UNKNOWN_ATTR 60
+
+struct msg {
+	union {
+		uint8_t bytes[SIZE];
+		struct nlmsghdr nlh;
+	};
+};
+
+static struct xfrm_usersa_info *sa_begin(struct msg *m, uint16_t family,
+					 uint8_t proto)
+{
+	struct xfrm_usersa_info *sa;
+
+	memset(m, 0, sizeof(*m));
+	mnl_nlmsg_put_header(m->bytes)->nlmsg_type = XFRM_MSG_NEWSA;
+	sa = mnl_nlmsg_put_extra_header(&m->nlh, sizeof(*sa));
+	sa->family = family;
+	sa->sel.family = family;
+	sa->id.proto = proto;
+	sa->id.spi = htonl(0x12345678);
+	sa->mode = XFRM_MODE_TUNNEL;
+	sa->reqid = 42;
+	sa->lft.hard_byte_limit = XFRM_INF;
+	sa->lft.soft_add_expires_seconds = 3600;
+	if (family == AF_INET) {
+		sa->id.daddr.a4 = htonl(0xc0000202);
+		sa->saddr.a4 = htonl(0xc0000201);
+	} else {
+		memset(&sa->id.daddr, 0x22, 16);
+		memset(&sa->saddr, 0x11, 16);
+	}
+	sa->curlft.bytes = 12345;	/* does not belong to the context */
+	return sa;
+}
+
+static void put_aead(struct msg *m)
+{
+	struct {
+		struct xfrm_algo_aead a;
+		uint8_t key[20];
+	} alg = {};
+
+	strcpy(alg.a.alg_name, "rfc4106(gcm(aes))");
+	alg.a.alg_key_len = 160;
+	alg.a.alg_icv_len = 128;
+	memset(alg.key, 0x5a, sizeof(alg.key));
+	mnl_attr_put(&m->nlh, XFRMA_ALG_AEAD, sizeof(alg.a) + 20, &alg);
+}
+
+static void put_auth(struct msg *m, uint8_t fill)
+{
+	struct {
+		struct xfrm_algo_auth a;
+		uint8_t key[32];
+	} alg = {};
+
+	strcpy(alg.a.alg_name, "hmac(sha256)");
+	alg.a.alg_key_len = 256;
+	alg.a.alg_trunc_len = 128;
+	memset(alg.key, fill, sizeof(alg.key));
+	mnl_attr_put(&m->nlh, XFRMA_ALG_AUTH_TRUNC, sizeof(alg.a) + 32, &alg);
+}
+
+static void put_esn(struct msg *m, uint32_t window)
+{
+	struct {
+		struct xfrm_replay_state_esn e;
+		uint32_t bmp[RECORD_BMP_WORDS];
+	} esn = {};
+
+	esn.e.bmp_len = (window + 31) / 32;
+	esn.e.replay_window = window;
+	esn.e.seq = 99;			/* nor does this */
+	mnl_attr_put(&m->nlh, XFRMA_REPLAY_ESN_VAL,
+		     sizeof(esn.e) + esn.e.bmp_len * 4, &esn);
+}
+
+static void put_u32(struct msg *m, int attr, uint32_t v)
+{
+	mnl_attr_put(&m->nlh, attr, 4, &v);
+}
+
+static void put_mark(struct msg *m)
+{
+	struct xfrm_mark mark = { .v = 5, .m = 0xff };
+
+	mnl_attr_put(&m->nlh, XFRMA_MARK, sizeof(mark), &mark);
+}
+
+static void make_gcm(struct msg *m)
+{
+	struct xfrm_usersa_info *sa = sa_begin(m, AF_INET, IPPROTO_ESP);
+
+	sa->flags = XFRM_STATE_ESN;
+	put_aead(m);
+	put_esn(m, 128);
+}
+
+static void make_everything(struct msg *m)
+{
+	struct xfrm_encap_tmpl encap = {
+		.encap_type = 2, .encap_sport = htons(4500),
+		.encap_dport = htons(4501),
+	};
+	struct xfrm_usersa_info *sa = sa_begin(m, AF_INET, IPPROTO_ESP);
+
+	sa->flags = XFRM_STATE_ESN | XFRM_STATE_AF_UNSPEC;
+	sa->sel.dport = htons(53);
+	sa->sel.dport_mask = 0xffff;
+	sa->sel.prefixlen_d = 24;
+	put_aead(m);
+	mnl_attr_put(&m->nlh, XFRMA_ENCAP, sizeof(encap), &encap);
+	put_mark(m);
+	put_u32(m, XFRMA_SET_MARK, 7);
+	put_u32(m, XFRMA_SET_MARK_MASK, 0xf);
+	put_u32(m, XFRMA_IF_ID, 3);
+	put_u32(m, XFRMA_TFCPAD, 100);
+	put_u32(m, XFRMA_SA_EXTRA_FLAGS, XFRM_SA_XFLAG_DONT_ENCAP_DSCP);
+	put_esn(m, 4096);
+}
+
+static void make_ah6(struct msg *m)
+{
+	sa_begin(m, AF_INET6, IPPROTO_AH)->replay_window = 32;
+	put_auth(m, 0x77);
+}
+
+typedef void (*make_fn)(struct msg *m);
+
+/* A context, through a kernel's message and back, is the same context. */
+static void round_trip(make_fn make)
+{
+	struct record live = { .oseq = 1ULL << 33 | 7, .seq = 9 };
+	struct buf one = {}, two = {};
+	struct context_sa info;
+	struct msg m, out;
+
+	make(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &one), 0);
+	assert_int_equal(context_sa_info(one.data, one.len, &info), 0);
+	live.bmp_words = info.bmp_words;
+	memset(&out, 0, sizeof(out));
+	mnl_nlmsg_put_header(out.bytes)->nlmsg_type = XFRM_MSG_NEWSA;
+	assert_int_equal(context_to_sa(one.data, one.len, &live, &out.nlh, SIZE),
+			 0);
+	assert_int_equal(context_from_sa(&out.nlh, &two), 0);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.data, two.data, one.len);
+	buf_free(&one);
+	buf_free(&two);
+}
+
+static void test_round_trip(void **state)
+{
+	(void)state;
+	round_trip(make_gcm);
+	round_trip(make_everything);
+	round_trip(make_ah6);
+}
+
+static void test_outline(void **state)
+{
+	struct context_sa info;
+	struct buf b = {};
+	struct msg m;
+
+	(void)state;
+	make_everything(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	assert_int_equal(context_sa_info(b.data, b.len, &info), 0);
+	assert_int_equal(info.id.family, AF_INET);
+	assert_int_equal(info.id.spi, htonl(0x12345678));
+	assert_int_equal(info.id.mark, 5);
+	assert_int_equal(info.id.mark_mask, 0xff);
+	assert_int_equal(info.reqid, 42);
+	assert_int_equal(info.if_id, 3);
+	assert_true(info.esn && info.large);
+	assert_int_equal(info.window, 4096);
+	assert_int_equal(info.bmp_words, 128);
+	buf_free(&b);
+}
+
+/* What the SA is born with stands in the message. */
+static void test_live(void **state)
+{
+	struct record live = {
+		.oseq = 0x500000006ULL, .seq = 0x700000008ULL,
+		.bmp_words = 4, .bmp = { 1, 2, 3, 4 },
+		.bytes = 11, .packets = 12, .add_time = 13, .use_time = 14,
+	};
+	const struct xfrm_replay_state_esn *esn = NULL;
+	const struct xfrm_lifetime_cur *cur = NULL;
+	const struct nlattr *attr;
+	struct msg m, out = {};
+	struct buf b = {};
+
+	(void)state;
+	make_gcm(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	mnl_nlmsg_put_header(out.bytes);
+	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, SIZE), 0);
+	mnl_attr_for_each(attr, &out.nlh, sizeof(struct xfrm_usersa_info)) {
+		if (mnl_attr_get_type(attr) == XFRMA_REPLAY_ESN_VAL)
+			esn = mnl_attr_get_payload(attr);
+		if (mnl_attr_get_type(attr) == XFRMA_LTIME_VAL)
+			cur = mnl_attr_get_payload(attr);
+	}
+	assert_non_null(esn);
+	assert_non_null(cur);
+	assert_int_equal(esn->oseq, 6);
+	assert_int_equal(esn->oseq_hi, 5);
+	assert_int_equal(esn->seq, 8);
+	assert_int_equal(esn->seq_hi, 7);
+	assert_memory_equal(esn->bmp, live.bmp, 16);
+	assert_int_equal(cur->bytes, 11);
+	assert_int_equal(cur->add_time, 13);
+	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, 200),
+			 -EMSGSIZE);
+	buf_free(&b);
+}
+
+static void cut(make_fn make)
+{
+	struct context_sa info;
+	struct buf b = {};
+	struct msg m;
+	uint8_t *copy;
+	size_t len;
+
+	make(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	for (len = 0; len < b.len; len++) {
+		/* Exactly so long, so that sanitizers see a step beyond. */
+		copy = malloc(len ? len : 1);
+		memcpy(copy, b.data, len);
+		/* At a field's border an optional tail may be missing. */
+		if (!context_sa_info(copy, len, &info))
+			assert_true(len > 200);
+		free(copy);
+	}
+	buf_free(&b);
+}
+
+static void test_cut(void **state)
+{
+	(void)state;
+	cut(make_gcm);
+	cut(make_everything);
+	cut(make_ah6);
+}
+
+/* No byte that changes makes it read or write out of bounds. */
+static void test_mutated(void **state)
+{
+	struct record live = { .bmp_words = 4 };
+	struct context_sa info;
+	struct msg m, out;
+	struct buf b = {};
+	size_t i, bit;
+
+	(void)state;
+	make_everything(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	for (i = 0; i < b.len; i++) {
+		for (bit = 0; bit < 8; bit++) {
+			b.data[i] ^= 1 << bit;
+			context_sa_info(b.data, b.len, &info);
+			memset(&out, 0, sizeof(out));
+			mnl_nlmsg_put_header(out.bytes);
+			context_to_sa(b.data, b.len, &live, &out.nlh, SIZE);
+			b.data[i] ^= 1 << bit;
+		}
+	}
+	buf_free(&b);
+}
+
+static void append_field(struct buf *b, uint16_t type, uint8_t class)
+{
+	buf_u16(b, type);
+	buf_u8(b, class);
+	buf_u8(b, 0);
+	buf_u32(b, 2);
+	buf_u16(b, 0xbeef);
+}
+
+static void test_unknown(void **state)
+{
+	struct context_sa info;
+	struct buf b = {};
+	size_t len;
+	struct msg m;
+
+	(void)state;
+	make_gcm(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	len = b.len;
+	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
+	append_field(&b, 0x8099, CONTEXT_VENDOR);
+	assert_int_equal(context_sa_info(b.data, b.len, &info), 0);
+	b.len = len;
+	append_field(&b, 0x0100, CONTEXT_MANDATORY);
+	assert_int_equal(context_sa_info(b.data, b.len, &info), -EOPNOTSUPP);
+	b.len = len;
+	append_field(&b, 0x0100, 'X');
+	assert_int_equal(context_sa_info(b.data, b.len, &info), -EBADMSG);
+	b.len = len;
+	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
+	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
+	assert_int_equal(context_sa_info(b.data, b.len, &info), -EBADMSG);
+	buf_free(&b);
+}
+
+/* An attribute of a newer kernel comes out as it went in. */
+static void test_vendor(void **state)
+{
+	struct buf b = {};
+	const struct nlattr *attr;
+	struct msg m, out = {};
+	bool seen = false;
+
+	(void)state;
+	make_gcm(&m);
+	mnl_attr_put(&m.nlh, UNKNOWN_ATTR, 5, "abcd");
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	mnl_nlmsg_put_header(out.bytes);
+	assert_int_equal(context_to_sa(b.data, b.len, NULL, &out.nlh, SIZE), 0);
+	mnl_attr_for_each(attr, &out.nlh, sizeof(struct xfrm_usersa_info)) {
+		if (mnl_attr_get_type(attr) != UNKNOWN_ATTR)
+			continue;
+		seen = true;
+		assert_int_equal(mnl_attr_get_payload_len(attr), 5);
+		assert_string_equal(mnl_attr_get_payload(attr), "abcd");
+	}
+	assert_true(seen);
+	buf_free(&b);
+}
+
+/* The bytes of a whole AH context, the same on every architecture. */
+static void test_golden(void **state)
+{
+	static const char want[] =
+		"00014d000000002c" "000a330112345678" "0000002a"
+		"22222222222222222222222222222222"
+		"11111111111111111111111111111111"
+		"00024d0000000034" "000a000000000000"
+		"00000000000000000000000000000000"
+		"00000000000000000000000000000000"
+		"0000000000000000" "00000000"
+		"00044d0000000040" "0000000000000000ffffffffffffffff"
+		"00000000000000000000000000000000"
+		"0000000000000e100000000000000000"
+		"00000000000000000000000000000000"
+		"00054d0000000008" "0000000000000000"
+		"00064d000000000c" "000000000000002000000000"
+		"00084d0000000035" "0000010000000080" "0c"
+		"686d61632873686132353629"
+		"7777777777777777777777777777777777777777777777777777777777777777";
+	char hex[2048];
+	struct buf b = {};
+	struct msg m;
+
+	(void)state;
+	make_ah6(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	assert_true(b.len * 2 < sizeof(hex));
+	sodium_bin2hex(hex, sizeof(hex), b.data, b.len);
+	assert_string_equal(hex, want);
+	buf_free(&b);
+}
+
+static void test_tag(void **state)
+{
+	static const uint8_t key[32] = { 1 }, other_key[32] = { 2 };
+	struct buf a = {}, b = {};
+	struct msg m;
+	uint64_t tag;
+
+	(void)state;
+	make_ah6(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &a), 0);
+	tag = context_tag(a.data, a.len, key);
+	assert_true(tag != 0);
+	assert_true(tag != context_tag(a.data, a.len, other_key));
+
+	/* Another key is another SA; another lifetime is not. */
+	sa_begin(&m, AF_INET6, IPPROTO_AH)->lft.hard_byte_limit = 5;
+	put_auth(&m, 0x77);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	assert_int_equal(tag, context_tag(b.data, b.len, key));
+	assert_true(context_same_keys(a.data, a.len, b.data, b.len));
+	assert_false(context_same_parameters(a.data, a.len, b.data, b.len));
+	buf_clear(&b);
+	sa_begin(&m, AF_INET6, IPPROTO_AH);
+	put_auth(&m, 0x78);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	assert_true(tag != context_tag(b.data, b.len, key));
+	assert_false(context_same_keys(a.data, a.len, b.data, b.len));
+	buf_free(&a);
+	buf_free(&b);
+}
+
+static void make_policy(struct msg *m)
+{
+	struct xfrm_userpolicy_info *pol;
+	struct xfrm_user_tmpl t = {
+		.family = AF_INET, .mode = XFRM_MODE_TUNNEL, .reqid = 42,
+		.id.proto = IPPROTO_ESP, .aalgos = ~0U,
+	};
+
+	memset(m, 0, sizeof(*m));
+	mnl_nlmsg_put_header(m->bytes)->nlmsg_type = XFRM_MSG_NEWPOLICY;
+	pol = mnl_nlmsg_put_extra_header(&m->nlh, sizeof(*pol));
+	pol->sel.family = AF_INET;
+	pol->sel.daddr.a4 = htonl(0x0a020000);
+	pol->sel.prefixlen_d = 16;
+	pol->dir = XFRM_POLICY_OUT;
+	pol->priority = 1000;
+	t.id.daddr.a4 = htonl(0xc0000202);
+	t.saddr.a4 = htonl(0xc0000201);
+	mnl_attr_put(&m->nlh, XFRMA_TMPL, sizeof(t), &t);
+	put_u32(m, XFRMA_IF_ID, 9);
+}
+
+static void test_policy(void **state)
+{
+	struct context_policy info;
+	struct buf one = {}, two = {};
+	struct msg m, out = {};
+	size_t len;
+
+	(void)state;
+	make_policy(&m);
+	assert_int_equal(context_from_policy(&m.nlh, &one), 0);
+	assert_int_equal(context_policy_info(one.data, one.len, &info), 0);
+	assert_int_equal(info.templates, 1);
+	assert_int_equal(info.reqid, 42);
+	assert_int_equal(info.if_id, 9);
+	assert_true(info.key_len < CONTEXT_KEY_MAX);
+	mnl_nlmsg_put_header(out.bytes);
+	assert_int_equal(context_to_policy(one.data, one.len, &out.nlh, SIZE), 0);
+	assert_int_equal(context_from_policy(&out.nlh, &two), 0);
+	assert_int_equal(one.len, two.len);
+	assert_memory_equal(one.data, two.data, one.len);
+	for (len = 0; len < one.len; len++)
+		context_policy_info(one.data, len, &info);
+	/* One is never taken for the other. */
+	assert_int_equal(context_sa_info(one.data, one.len,
+					 &(struct context_sa){}), -EBADMSG);
+	buf_free(&one);
+	buf_free(&two);
+}
+
+static void test_cut_message(void **state)
+{
+	struct buf b = {};
+	struct msg m;
+
+	(void)state;
+	make_gcm(&m);
+	m.nlh.nlmsg_len = NLMSG_LENGTH(10);
+	assert_int_equal(context_from_sa(&m.nlh, &b), -EBADMSG);
+	/* A key that is longer than its attribute. */
+	sa_begin(&m, AF_INET, IPPROTO_ESP);
+	put_aead(&m);
+	((struct xfrm_algo_aead *)(m.bytes + NLMSG_LENGTH(sizeof(
+		struct xfrm_usersa_info)) + MNL_ATTR_HDRLEN))->alg_key_len = 9999;
+	assert_int_equal(context_from_sa(&m.nlh, &b), -EBADMSG);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_outline),
+		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_mutated),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_vendor),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_tag),
+		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_cut_message),
+	};
+
+	return cmocka_run_group_tests_name("context", tests, NULL, NULL);
+}

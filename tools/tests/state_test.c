@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: states stored, cut short, damaged.
+ * Out: the last whole one, or none.
+ * Host only; in a folder of its own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <linux/xfrmsync.h>
+
+#include "state.h"
+
+static char dir[] = "/tmp/xfrmsync-state-XXXXXX";
+
+static int setup(void **state)
+{
+	(void)state;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	char cmd[100];
+
+	(void)state;
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+static void test_missing(void **state)
+{
+	struct state s = { .epoch = 5 };
+
+	(void)state;
+	assert_int_equal(state_load(dir, &s), -ENOENT);
+	assert_int_equal(s.epoch, 0);
+}
+
+static void test_round_trip(void **state)
+{
+	struct state s = {
+		.epoch = UINT64_MAX, .node = UINT32_MAX,
+		.role = XFRMSYNC_ROLE_ACTIVE,
+	};
+	struct state got;
+	struct stat st;
+	char path[100];
+
+	(void)state;
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_true(s.boot_id[0]);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_memory_equal(&s, &got, sizeof(s));
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+/* Whatever is missing at the end, it is not half a state. */
+static void test_cut(void **state)
+{
+	struct state s = { .epoch = 123456, .node = 12, .role = 2 }, got;
+	char path[100];
+	struct stat st;
+	off_t len;
+
+	(void)state;
+	assert_int_equal(state_store(dir, &s), 0);
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(stat(path, &st), 0);
+	for (len = st.st_size - 2; len >= 0; len--) {
+		assert_int_equal(truncate(path, len), 0);
+		assert_int_equal(state_load(dir, &got), -EINVAL);
+		assert_int_equal(got.epoch, 0);
+	}
+}
+
+/* A crash before the rename: the old state stands. */
+static void test_crash(void **state)
+{
+	struct state s = { .epoch = 1, .node = 1, .role = 1 }, got;
+	char path[100];
+	int fd;
+
+	(void)state;
+	assert_int_equal(state_store(dir, &s), 0);
+	snprintf(path, sizeof(path), "%s/.state.tmp", dir);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "xfrmsync-st", 11), 11);
+	close(fd);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_int_equal(got.epoch, 1);
+	s.epoch = 2;
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_int_equal(got.epoch, 2);
+}
+
+static void test_order(void **state)
+{
+	(void)state;
+	assert_true(state_epoch_cmp(1, 9, 2, 1) < 0);
+	assert_true(state_epoch_cmp(2, 1, 1, 9) > 0);
+	assert_true(state_epoch_cmp(2, 1, 2, 2) < 0);
+	assert_int_equal(state_epoch_cmp(2, 2, 2, 2), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_order),
+	};
+
+	return cmocka_run_group_tests_name("state", tests, setup, teardown);
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: frames and records, whole, cut, and made by another version.
+ * Out: what wire.h promises of each.
+ * Host only.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/xfrmsync.h>
+
+#include "wire.h"
+
+#define NOW 1800000000ULL
+
+static struct buf frame(uint8_t type, uint32_t bytes)
+{
+	struct buf b = {};
+	size_t at = wire_begin(&b, type, 0x0102030405060708ULL, 0x0a0b0c0d);
+
+	while (bytes--)
+		buf_u8(&b, 0x55);
+	wire_end(&b, at);
+	return b;
+}
+
+static void test_header_golden(void **state)
+{
+	static const uint8_t want[] = {
+		0x58, 0x53, 0x01, 0x03, 0x00, 0x00, 0x00, 0x02,
+		0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08,
+		0x0a, 0x0b, 0x0c, 0x0d, 0x55, 0x55,
+	};
+	struct buf b = frame(WIRE_PING, 2);
+	struct wire_header h;
+
+	(void)state;
+	assert_int_equal(b.len, sizeof(want));
+	assert_memory_equal(b.data, want, sizeof(want));
+	assert_int_equal(wire_header_parse(b.data, b.len, &h), 1);
+	assert_int_equal(h.type, WIRE_PING);
+	assert_int_equal(h.length, 2);
+	assert_int_equal(h.epoch, 0x0102030405060708ULL);
+	assert_int_equal(h.node, 0x0a0b0c0d);
+	buf_free(&b);
+}
+
+static void test_header_cut(void **state)
+{
+	struct buf b = frame(WIRE_PING, 0);
+	struct wire_header h;
+	size_t len;
+
+	(void)state;
+	for (len = 0; len < WIRE_HEADER; len++)
+		assert_int_equal(wire_header_parse(b.data, len, &h), 0);
+	buf_free(&b);
+}
+
+static void test_header_refused(void **state)
+{
+	struct buf b = frame(WIRE_PING, 0);
+	struct wire_header h;
+
+	(void)state;
+	b.data[2] = WIRE_VERSION + 1;
+	assert_int_equal(wire_header_parse(b.data, 3, &h), -EPROTONOSUPPORT);
+	assert_int_equal(h.version, WIRE_VERSION + 1);
+	b.data[2] = WIRE_VERSION;
+	buf_set_u32(&b, 4, WIRE_MAX_PAYLOAD + 1);
+	assert_int_equal(wire_header_parse(b.data, b.len, &h), -EMSGSIZE);
+	assert_int_equal(wire_header_parse((void *)"GET / HTTP/1.1", 14, &h),
+			 -EPROTO);
+	buf_free(&b);
+}
+
+static void test_hello(void **state)
+{
+	struct wire_hello h = {
+		.node_id = 7, .role = XFRMSYNC_ROLE_ACTIVE,
+		.has_tag_key = true, .instance = 99, .name = "gw-a",
+	};
+	struct wire_hello got;
+	struct buf b = {};
+	size_t len;
+	struct rd r;
+
+	(void)state;
+	memset(h.tag_key, 0xab, sizeof(h.tag_key));
+	wire_put_hello(&b, &h);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	assert_memory_equal(&h, &got, sizeof(h));
+	for (len = 0; len < b.len; len++) {
+		r = (struct rd){ .p = b.data, .left = len };
+		assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
+	}
+	/* What a later revision appends does not hurt. */
+	buf_u32(&b, 1);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	buf_free(&b);
+}
+
+static struct record sample(void)
+{
+	struct record rec = {
+		.seq = 0x100000005ULL, .window = 128, .bmp_words = 4,
+		.bmp = { 1, 2, 3, 0x80000000 },
+		.bytes = 1000, .packets = 10,
+		.use_time = NOW - 60, .last_used = NOW - 1,
+	};
+
+	return rec;
+}
+
+static void test_record_is_small(void **state)
+{
+	struct record rec = sample();
+	struct buf b = {};
+
+	(void)state;
+	wire_put_record(&b, 1, &rec, 0, NOW);
+	assert_true(b.len <= 64);
+	buf_clear(&b);
+	rec.oseq = rec.seq;
+	rec.seq = 0;
+	wire_put_record(&b, 1, &rec, rec.oseq, NOW);
+	assert_true(b.len <= 64);
+	buf_free(&b);
+}
+
+static void round_trip(const struct record *rec, uint64_t sent)
+{
+	struct record got;
+	struct buf b = {};
+	uint64_t got_sent;
+	uint32_t handle;
+	struct rd r;
+	size_t len;
+
+	wire_put_record(&b, 0x12345678, rec, sent, NOW);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_record(&r, &handle, &got, &got_sent, NOW), 0);
+	assert_true(rd_done(&r));
+	assert_int_equal(handle, 0x12345678);
+	assert_int_equal(got_sent, sent);
+	assert_int_equal(got.oseq, rec->oseq);
+	assert_int_equal(got.seq, rec->seq);
+	assert_int_equal(got.bmp_words, rec->bmp_words);
+	assert_memory_equal(got.bmp, rec->bmp, sizeof(got.bmp));
+	assert_int_equal(got.bytes, rec->bytes);
+	assert_int_equal(got.packets, rec->packets);
+	assert_int_equal(got.add_time, rec->add_time);
+	assert_int_equal(got.use_time, rec->use_time);
+	assert_int_equal(got.last_used, rec->last_used);
+	assert_int_equal(got.replay_errors, rec->replay_errors);
+	for (len = 0; len < b.len; len++) {
+		r = (struct rd){ .p = b.data, .left = len };
+		assert_int_equal(wire_get_record(&r, &handle, &got, &got_sent,
+						 NOW), -EBADMSG);
+	}
+	buf_free(&b);
+}
+
+static void test_record_round_trip(void **state)
+{
+	struct record rec = sample();
+	struct record empty = {};
+
+	(void)state;
+	round_trip(&empty, 0);
+	round_trip(&rec, 0);
+	rec.oseq = 1ULL << 40;
+	round_trip(&rec, rec.oseq);
+	round_trip(&rec, 5);
+	rec.replay_errors = 3;
+	rec.add_time = NOW - 100000;
+	rec.bmp_words = RECORD_BMP_WORDS;
+	rec.bmp[RECORD_BMP_WORDS - 1] = ~0U;
+	round_trip(&rec, 0);
+}
+
+static void test_record_golden(void **state)
+{
+	static const uint8_t want[] = {
+		0x00, 0x00, 0x00, 0x01,			/* handle */
+		0x00, 0x47,				/* oseq, seq, bitmap, use */
+		0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x02,
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03,
+		0x01, 0x80, 0x00, 0x00, 0x01,
+		0x00, 0x00, 0x00, 0x3c,
+	};
+	struct record rec = {
+		.oseq = 0x100000002ULL, .seq = 3, .bmp_words = 1,
+		.bmp = { 0x80000001 }, .use_time = NOW - 60,
+	};
+	struct buf b = {};
+
+	(void)state;
+	wire_put_record(&b, 1, &rec, rec.oseq, NOW);
+	assert_int_equal(b.len, sizeof(want));
+	assert_memory_equal(b.data, want, sizeof(want));
+	buf_free(&b);
+}
+
+static void refused_record(const uint8_t *p, size_t len)
+{
+	struct rd r = { .p = p, .left = len };
+	struct record rec;
+	uint32_t handle;
+	uint64_t sent;
+
+	assert_int_equal(wire_get_record(&r, &handle, &rec, &sent, NOW),
+			 -EBADMSG);
+}
+
+static void test_record_refused(void **state)
+{
+	static const uint8_t unknown_bit[] = { 0, 0, 0, 1, 0x80, 0 };
+	/* A value that stands there, but is zero: another form of nothing. */
+	static const uint8_t zero[] = { 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 };
+	/* More was sent than was drawn. */
+	static const uint8_t sent[] = { 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 9 };
+	static const uint8_t words[] = { 0, 0, 0, 1, 0, 4, 129, 0, 0, 0, 0 };
+
+	(void)state;
+	refused_record(unknown_bit, sizeof(unknown_bit));
+	refused_record(zero, sizeof(zero));
+	refused_record(sent, sizeof(sent));
+	refused_record(words, sizeof(words));
+}
+
+/* Another clock at the other end: the age stays. */
+static void test_ages(void **state)
+{
+	struct record rec = { .add_time = NOW - 600 }, got;
+	struct buf b = {};
+	uint32_t handle;
+	uint64_t sent;
+	struct rd r;
+
+	(void)state;
+	wire_put_record(&b, 1, &rec, 0, NOW);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_record(&r, &handle, &got, &sent, 1000), 0);
+	assert_int_equal(got.add_time, 400);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_record(&r, &handle, &got, &sent, 10), 0);
+	assert_int_equal(got.add_time, 1);
+	buf_free(&b);
+}
+
+static void test_sa(void **state)
+{
+	static const uint8_t context[] = { 1, 2, 3 };
+	struct wire_sa sa = {
+		.handle = 5, .flags = WIRE_SA_UNSAFE, .tag = 77,
+		.lease_end = 1ULL << 30, .sent = 0, .rec = sample(),
+		.context = context, .context_len = sizeof(context),
+	};
+	struct wire_sa got;
+	struct buf b = {};
+	struct rd r;
+
+	(void)state;
+	wire_put_sa(&b, &sa, NOW);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_sa(&r, &got, NOW), 0);
+	assert_int_equal(got.handle, 5);
+	assert_int_equal(got.flags, WIRE_SA_UNSAFE);
+	assert_int_equal(got.tag, 77);
+	assert_int_equal(got.lease_end, 1ULL << 30);
+	assert_int_equal(got.context_len, sizeof(context));
+	assert_memory_equal(got.context, context, sizeof(context));
+	r = (struct rd){ .p = b.data, .left = 30 };
+	assert_int_equal(wire_get_sa(&r, &got, NOW), -EBADMSG);
+	/* An SA without an incarnation could be taken for another. */
+	memset(b.data + 4, 0, 8);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_sa(&r, &got, NOW), -EBADMSG);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_header_golden),
+		cmocka_unit_test(test_header_cut),
+		cmocka_unit_test(test_header_refused),
+		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_record_is_small),
+		cmocka_unit_test(test_record_round_trip),
+		cmocka_unit_test(test_record_golden),
+		cmocka_unit_test(test_record_refused),
+		cmocka_unit_test(test_ages),
+		cmocka_unit_test(test_sa),
+	};
+
+	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
+}

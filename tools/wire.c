@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: what one node tells another.
+ * Out: frames, as Documentation/wire.rst says byte by byte, and back.
+ * Pure; frames may hold keys: wipe them.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <linux/xfrmsync.h>
+
+#include "wire.h"
+
+#define HELLO_TAG_KEY 1
+
+int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
+{
+	struct rd r = { .p = p, .left = len };
+
+	/* Refuse a foreign protocol by its first bytes, not by a time-out. */
+	if (len >= 2 && rd_u16(&r) != WIRE_MAGIC)
+		return -EPROTO;
+	if (len >= 3) {
+		h->version = rd_u8(&r);
+		if (h->version != WIRE_VERSION)
+			return -EPROTONOSUPPORT;
+	}
+	if (len < WIRE_HEADER)
+		return 0;
+	h->type = rd_u8(&r);
+	h->length = rd_u32(&r);
+	h->epoch = rd_u64(&r);
+	h->node = rd_u32(&r);
+	return h->length > WIRE_MAX_PAYLOAD ? -EMSGSIZE : 1;
+}
+
+size_t wire_begin(struct buf *b, uint8_t type, uint64_t epoch, uint32_t node)
+{
+	size_t at = b->len;
+
+	buf_u16(b, WIRE_MAGIC);
+	buf_u8(b, WIRE_VERSION);
+	buf_u8(b, type);
+	buf_u32(b, 0);
+	buf_u64(b, epoch);
+	buf_u32(b, node);
+	return at;
+}
+
+void wire_end(struct buf *b, size_t at)
+{
+	buf_set_u32(b, at + 4, b->len - at - WIRE_HEADER);
+}
+
+void wire_put_hello(struct buf *b, const struct wire_hello *h)
+{
+	size_t name_len = strnlen(h->name, WIRE_NAME_MAX);
+
+	buf_u32(b, h->node_id);
+	buf_u8(b, h->role);
+	buf_u8(b, h->has_tag_key ? HELLO_TAG_KEY : 0);
+	buf_u64(b, h->instance);
+	buf_u8(b, name_len);
+	buf_put(b, h->name, name_len);
+	if (h->has_tag_key)
+		buf_put(b, h->tag_key, WIRE_TAG_KEY);
+}
+
+int wire_get_hello(struct rd *r, struct wire_hello *h)
+{
+	uint8_t flags, name_len;
+
+	memset(h, 0, sizeof(*h));
+	h->node_id = rd_u32(r);
+	h->role = rd_u8(r);
+	flags = rd_u8(r);
+	h->instance = rd_u64(r);
+	name_len = rd_u8(r);
+	if (!name_len || name_len > WIRE_NAME_MAX ||
+	    h->role > XFRMSYNC_ROLE_STANDBY)
+		return -EBADMSG;
+	rd_copy(r, h->name, name_len);
+	h->has_tag_key = flags & HELLO_TAG_KEY;
+	if (h->has_tag_key)
+		rd_copy(r, h->tag_key, WIRE_TAG_KEY);
+	/* More may follow: a later minor revision's. */
+	return r->bad || memchr(h->name, 0, name_len) ? -EBADMSG : 0;
+}
+
+void wire_put_sa(struct buf *b, const struct wire_sa *sa, uint64_t now)
+{
+	buf_u32(b, sa->flags);
+	buf_u64(b, sa->tag);
+	buf_u64(b, sa->lease_end);
+	wire_put_record(b, sa->handle, &sa->rec, sa->sent, now);
+	buf_put(b, sa->context, sa->context_len);
+}
+
+int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now)
+{
+	int ret;
+
+	sa->flags = rd_u32(r);
+	sa->tag = rd_u64(r);
+	sa->lease_end = rd_u64(r);
+	ret = wire_get_record(r, &sa->handle, &sa->rec, &sa->sent, now);
+	if (ret)
+		return ret;
+	sa->context_len = r->left;
+	sa->context = rd_bytes(r, r->left);
+	sa->rec.tag = sa->tag;
+	sa->rec.lease_end = sa->lease_end;
+	return r->bad || !sa->tag || !sa->handle ? -EBADMSG : 0;
+}

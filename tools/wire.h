@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: what one node tells another.
+ * Out: frames, as Documentation/wire.rst says byte by byte, and back.
+ * Pure; frames may hold keys: wipe them.
+ */
+#ifndef XFRMSYNC_TOOLS_WIRE_H
+#define XFRMSYNC_TOOLS_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "record.h"
+
+#define WIRE_MAGIC 0x5853		/* "XS" */
+#define WIRE_VERSION 1
+#define WIRE_HEADER 20			/* bytes */
+#define WIRE_MAX_PAYLOAD (128 * 1024)	/* bytes */
+#define WIRE_NAME_MAX 63
+#define WIRE_TAG_KEY 32
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_ERROR = 2,
+	WIRE_PING = 3,
+	WIRE_PONG = 4,
+	WIRE_SNAPSHOT_BEGIN = 16,
+	WIRE_SNAPSHOT_END = 17,
+	WIRE_CONTEXT = 18,
+	WIRE_DELETE = 19,
+	WIRE_RECORDS = 20,
+	WIRE_POLICY = 21,
+	WIRE_POLICY_DELETE = 22,
+	WIRE_ACK = 23,
+	WIRE_RESYNC = 24,
+	WIRE_HANDOVER_REQUEST = 32,
+	WIRE_HANDOVER = 33,
+};
+
+enum wire_error {
+	WIRE_ERROR_VERSION = 1,
+	WIRE_ERROR_NAME = 2,
+	WIRE_ERROR_MALFORMED = 3,
+	WIRE_ERROR_DUPLICATE = 4,
+	WIRE_ERROR_GOING = 5,		/* the daemon stops, in order */
+};
+
+struct wire_header {
+	uint8_t version, type;
+	uint32_t length;		/* of the payload, bytes */
+	uint64_t epoch;			/* in force at the sender */
+	uint32_t node;			/* that made this epoch */
+};
+
+/*
+ * wire_header_parse - look at the first bytes of what came
+ * Return: 1, *h is filled; 0, more bytes are needed; -EPROTO (no such
+ * protocol); -EPROTONOSUPPORT (h->version is not ours); -EMSGSIZE (too long).
+ */
+int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h);
+
+/* Append a header; the length is filled in by wire_end. Returns its place. */
+size_t wire_begin(struct buf *b, uint8_t type, uint64_t epoch, uint32_t node);
+void wire_end(struct buf *b, size_t at);
+
+struct wire_hello {
+	uint32_t node_id;		/* of the sender */
+	uint8_t role;			/* enum xfrmsync_role */
+	bool has_tag_key;
+	uint64_t instance;		/* random, of this run of the daemon */
+	char name[WIRE_NAME_MAX + 1];
+	uint8_t tag_key[WIRE_TAG_KEY];	/* of the active; wipe */
+};
+
+void wire_put_hello(struct buf *b, const struct wire_hello *h);
+int wire_get_hello(struct rd *r, struct wire_hello *h);	/* 0, -EBADMSG */
+
+#define WIRE_RECORD_MAX 700	/* bytes of one record with the largest window */
+#define WIRE_SA_UNSAFE 1	/* flags: no lease was possible, rekey it */
+
+/* An SA as a CONTEXT frame tells it. */
+struct wire_sa {
+	uint32_t handle;	/* names the SA in RECORDS and DELETE; not 0 */
+	uint32_t flags;		/* WIRE_SA_* */
+	uint64_t tag;
+	uint64_t lease_end;	/* 0 for none */
+	uint64_t sent;
+	struct record rec;	/* counters, window, lifetimes */
+	const uint8_t *context;	/* in place */
+	size_t context_len;
+};
+
+/* now: wall clock of this node, seconds; the wire carries ages. */
+void wire_put_sa(struct buf *b, const struct wire_sa *sa, uint64_t now);
+int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now);
+
+/*
+ * wire_put_record - the moving part of an SA
+ * Only what is not zero takes room. sent equal to oseq takes none.
+ */
+void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
+		     uint64_t sent, uint64_t now);
+/* rec is zeroed first. 0 or -EBADMSG (cut, or not the canonical form). */
+int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
+		    uint64_t *sent, uint64_t now);
+
+#endif

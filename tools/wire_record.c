@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: records, the moving part of SAs.
+ * Out: their form on the wire: a handle, a bit for each value that is not
+ *      zero, those values. Ages stand for times: clocks differ.
+ * Pure; holds no keys.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <linux/xfrmsync.h>
+
+#include "wire.h"
+
+enum {
+	HAS_OSEQ	= 1 << 0,	/* u64 */
+	HAS_SEQ		= 1 << 1,	/* u64 */
+	HAS_BITMAP	= 1 << 2,	/* u8 words, words */
+	HAS_BYTES	= 1 << 3,	/* u64 */
+	HAS_PACKETS	= 1 << 4,	/* u64 */
+	HAS_ADD		= 1 << 5,	/* u32 age, seconds */
+	HAS_USE		= 1 << 6,	/* u32 age, seconds */
+	HAS_LAST	= 1 << 7,	/* u32 age, seconds */
+	HAS_ERRORS	= 1 << 8,	/* 3 * u32 */
+	HAS_SENT	= 1 << 9,	/* u64; else sent is oseq */
+	HAS_DYING	= 1 << 10,	/* nothing */
+	HAS_ALL		= (1 << 11) - 1,
+};
+
+static uint32_t age(uint64_t then, uint64_t now)
+{
+	if (then >= now)
+		return 0;
+	return now - then > UINT32_MAX ? UINT32_MAX : now - then;
+}
+
+static uint64_t time_of(uint32_t age, uint64_t now)
+{
+	/* 0 means never, so the oldest time there is is 1. */
+	return age >= now ? 1 : now - age;
+}
+
+static uint16_t presence(const struct record *rec, uint64_t sent)
+{
+	uint16_t has = 0;
+
+	has |= rec->oseq ? HAS_OSEQ : 0;
+	has |= rec->seq ? HAS_SEQ : 0;
+	has |= rec->bmp_words ? HAS_BITMAP : 0;
+	has |= rec->bytes ? HAS_BYTES : 0;
+	has |= rec->packets ? HAS_PACKETS : 0;
+	has |= rec->add_time ? HAS_ADD : 0;
+	has |= rec->use_time ? HAS_USE : 0;
+	has |= rec->last_used ? HAS_LAST : 0;
+	has |= rec->replay_window_errors || rec->replay_errors ||
+	       rec->integrity_errors ? HAS_ERRORS : 0;
+	has |= sent != rec->oseq ? HAS_SENT : 0;
+	has |= rec->flags & XFRMSYNC_RECORD_F_DYING ? HAS_DYING : 0;
+	return has;
+}
+
+void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
+		     uint64_t sent, uint64_t now)
+{
+	uint16_t has = presence(rec, sent);
+	uint32_t i;
+
+	buf_u32(b, handle);
+	buf_u16(b, has);
+	if (has & HAS_OSEQ)
+		buf_u64(b, rec->oseq);
+	if (has & HAS_SEQ)
+		buf_u64(b, rec->seq);
+	if (has & HAS_BITMAP) {
+		buf_u8(b, rec->bmp_words);
+		for (i = 0; i < rec->bmp_words; i++)
+			buf_u32(b, rec->bmp[i]);
+	}
+	if (has & HAS_BYTES)
+		buf_u64(b, rec->bytes);
+	if (has & HAS_PACKETS)
+		buf_u64(b, rec->packets);
+	if (has & HAS_ADD)
+		buf_u32(b, age(rec->add_time, now));
+	if (has & HAS_USE)
+		buf_u32(b, age(rec->use_time, now));
+	if (has & HAS_LAST)
+		buf_u32(b, age(rec->last_used, now));
+	if (has & HAS_ERRORS) {
+		buf_u32(b, rec->replay_window_errors);
+		buf_u32(b, rec->replay_errors);
+		buf_u32(b, rec->integrity_errors);
+	}
+	if (has & HAS_SENT)
+		buf_u64(b, sent);
+}
+
+static int get_bitmap(struct rd *r, struct record *rec)
+{
+	uint32_t i;
+
+	rec->bmp_words = rd_u8(r);
+	if (!rec->bmp_words || rec->bmp_words > RECORD_BMP_WORDS)
+		return -EBADMSG;
+	for (i = 0; i < rec->bmp_words; i++)
+		rec->bmp[i] = rd_u32(r);
+	return 0;
+}
+
+int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
+		    uint64_t *sent, uint64_t now)
+{
+	uint16_t has;
+
+	memset(rec, 0, sizeof(*rec));
+	*handle = rd_u32(r);
+	has = rd_u16(r);
+	if (has & ~HAS_ALL)
+		return -EBADMSG;
+	if (has & HAS_OSEQ)
+		rec->oseq = rd_u64(r);
+	if (has & HAS_SEQ)
+		rec->seq = rd_u64(r);
+	if (has & HAS_BITMAP && get_bitmap(r, rec))
+		return -EBADMSG;
+	if (has & HAS_BYTES)
+		rec->bytes = rd_u64(r);
+	if (has & HAS_PACKETS)
+		rec->packets = rd_u64(r);
+	if (has & HAS_ADD)
+		rec->add_time = time_of(rd_u32(r), now);
+	if (has & HAS_USE)
+		rec->use_time = time_of(rd_u32(r), now);
+	if (has & HAS_LAST)
+		rec->last_used = time_of(rd_u32(r), now);
+	if (has & HAS_ERRORS) {
+		rec->replay_window_errors = rd_u32(r);
+		rec->replay_errors = rd_u32(r);
+		rec->integrity_errors = rd_u32(r);
+	}
+	*sent = has & HAS_SENT ? rd_u64(r) : rec->oseq;
+	if (has & HAS_DYING)
+		rec->flags |= XFRMSYNC_RECORD_F_DYING;
+	/* One form for one record; and nothing was sent beyond the counter. */
+	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)
+		return -EBADMSG;
+	return 0;
+}

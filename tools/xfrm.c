@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: contexts to install; questions about SAs and policies.
+ * Out: XFRM netlink, one call an operation; contexts with their keys.
+ * Blocking but for events; one socket each; buffers that held keys are wiped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <linux/netlink.h>
+#include <linux/xfrm.h>
+#include <sodium.h>
+
+#include "context.h"
+#include "xfrm.h"
+
+#define RCVBUF (16 * 1024 * 1024)
+
+static struct mnl_socket *socket_open(unsigned int groups)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
+	int size = RCVBUF, one = 1;
+
+	if (!nl)
+		return NULL;
+	if (mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID)) {
+		mnl_socket_close(nl);
+		return NULL;
+	}
+	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size,
+		   sizeof(size));
+	mnl_socket_setsockopt(nl, NETLINK_EXT_ACK, &one, sizeof(one));
+	return nl;
+}
+
+int xfrm_open(struct xfrm *x)
+{
+	int fd, ret;
+
+	memset(x, 0, sizeof(*x));
+	x->buf = malloc(XFRM_BUF);
+	x->nl = socket_open(0);
+	x->events = socket_open(XFRMGRP_SA | XFRMGRP_POLICY | XFRMGRP_EXPIRE);
+	if (!x->buf || !x->nl || !x->events) {
+		ret = errno ? -errno : -ENOMEM;
+		xfrm_close(x);
+		return ret;
+	}
+	fd = mnl_socket_get_fd(x->events);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return 0;
+}
+
+void xfrm_close(struct xfrm *x)
+{
+	if (x->nl)
+		mnl_socket_close(x->nl);
+	if (x->events)
+		mnl_socket_close(x->events);
+	if (x->buf)
+		sodium_memzero(x->buf, XFRM_BUF);
+	free(x->buf);
+	memset(x, 0, sizeof(*x));
+}
+
+int xfrm_event_fd(const struct xfrm *x)
+{
+	return mnl_socket_get_fd(x->events);
+}
+
+static struct nlmsghdr *request(struct xfrm *x, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(x->buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = ++x->seq;
+	return nlh;
+}
+
+static void keep_error(struct xfrm *x, const struct nlmsghdr *nlh, int err)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr;
+	size_t skip = sizeof(*e);
+
+	snprintf(x->error, sizeof(x->error), "%s", strerror(-err));
+	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
+		return;
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+		skip += e->msg.nlmsg_len - sizeof(e->msg);
+	mnl_attr_for_each(attr, nlh, skip) {
+		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
+			snprintf(x->error, sizeof(x->error), "%s",
+				 mnl_attr_get_str(attr));
+	}
+}
+
+typedef int (*reply_cb)(const struct nlmsghdr *nlh, void *data);
+
+/* One datagram: 1 = more to come, 0 = done, or -errno. */
+static int read_reply(struct xfrm *x, size_t len, reply_cb cb, void *data)
+{
+	struct nlmsghdr *nlh = (void *)x->buf;
+	bool interrupted = false;
+	int n = len, ret;
+
+	for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
+		if (nlh->nlmsg_seq != x->seq)
+			continue;
+		interrupted |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
+		if (nlh->nlmsg_type == NLMSG_ERROR) {
+			ret = ((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
+			if (ret)
+				keep_error(x, nlh, ret);
+			return ret;
+		}
+		if (nlh->nlmsg_type == NLMSG_DONE)
+			return interrupted ? -EINTR : 0;
+		ret = cb ? cb(nlh, data) : 0;
+		if (ret < 0)
+			return ret;
+		if (!(nlh->nlmsg_flags & NLM_F_MULTI) && cb)
+			return 0;
+	}
+	return 1;
+}
+
+static int talk(struct xfrm *x, struct nlmsghdr *nlh, reply_cb cb, void *data)
+{
+	ssize_t len;
+	int ret;
+
+	len = mnl_socket_sendto(x->nl, nlh, nlh->nlmsg_len);
+	sodium_memzero(x->buf, nlh->nlmsg_len);
+	if (len < 0)
+		return -errno;
+	do {
+		len = mnl_socket_recvfrom(x->nl, x->buf, XFRM_BUF);
+		if (len < 0) {
+			ret = -errno;
+			snprintf(x->error, sizeof(x->error), "%s",
+				 strerror(errno));
+			break;
+		}
+		ret = read_reply(x, len, cb, data);
+		sodium_memzero(x->buf, len);
+	} while (ret > 0);
+	return ret;
+}
+
+static void put_sa_id(struct nlmsghdr *nlh, const struct sa_id *id)
+{
+	struct xfrm_usersa_id *p = mnl_nlmsg_put_extra_header(nlh, sizeof(*p));
+	struct xfrm_mark mark = { .v = id->mark, .m = id->mark_mask };
+
+	memcpy(&p->daddr, id->dst, 16);
+	p->spi = id->spi;
+	p->family = id->family;
+	p->proto = id->proto;
+	if (mark.v || mark.m)
+		mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
+}
+
+static int got_sa(const struct nlmsghdr *nlh, void *data)
+{
+	if (nlh->nlmsg_type != XFRM_MSG_NEWSA)
+		return 0;
+	return context_from_sa(nlh, data);
+}
+
+int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_GETSA, 0);
+
+	put_sa_id(nlh, id);
+	return talk(x, nlh, got_sa, out);
+}
+
+struct dump {
+	xfrm_context_cb cb;
+	void *data;
+};
+
+static int got_policy(const struct nlmsghdr *nlh, void *data)
+{
+	struct dump *d = data;
+	struct buf b = {};
+	int ret;
+
+	if (nlh->nlmsg_type != XFRM_MSG_NEWPOLICY)
+		return 0;
+	ret = context_from_policy(nlh, &b);
+	if (!ret)
+		ret = d->cb(b.data, b.len, d->data);
+	else if (ret == -EOPNOTSUPP)
+		ret = 0;
+	buf_free(&b);
+	return ret;
+}
+
+int xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_GETPOLICY, NLM_F_DUMP);
+	struct dump d = { .cb = cb, .data = data };
+
+	return talk(x, nlh, got_policy, &d);
+}
+
+int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		const struct record *live)
+{
+	struct nlmsghdr *nlh;
+	int ret;
+
+	nlh = request(x, XFRM_MSG_NEWSA, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+	ret = context_to_sa(p, len, live, nlh, XFRM_BUF);
+	if (ret) {
+		snprintf(x->error, sizeof(x->error), "%s", strerror(-ret));
+		return ret;
+	}
+	return talk(x, nlh, NULL, NULL);
+}
+
+int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len)
+{
+	struct nlmsghdr *nlh;
+	int ret;
+
+	nlh = request(x, XFRM_MSG_UPDSA, NLM_F_ACK | NLM_F_REPLACE);
+	ret = context_to_sa(p, len, NULL, nlh, XFRM_BUF);
+	return ret ? ret : talk(x, nlh, NULL, NULL);
+}
+
+int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
+
+	put_sa_id(nlh, id);
+	return talk(x, nlh, NULL, NULL);
+}
+
+int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace)
+{
+	struct nlmsghdr *nlh;
+	int ret;
+
+	nlh = request(x, replace ? XFRM_MSG_UPDPOLICY : XFRM_MSG_NEWPOLICY,
+		      NLM_F_ACK | (replace ? NLM_F_REPLACE :
+					     NLM_F_CREATE | NLM_F_EXCL));
+	ret = context_to_policy(p, len, nlh, XFRM_BUF);
+	return ret ? ret : talk(x, nlh, NULL, NULL);
+}
+
+int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELPOLICY, NLM_F_ACK);
+	int ret;
+
+	ret = context_to_policy_id(p, len, nlh, XFRM_BUF);
+	return ret ? ret : talk(x, nlh, NULL, NULL);
+}
+
+/* The SA that an event names; false where it names none. */
+static bool event_id(const struct nlmsghdr *nlh, struct sa_id *id)
+{
+	const struct xfrm_usersa_info *sa = mnl_nlmsg_get_payload(nlh);
+	const struct xfrm_usersa_id *del = mnl_nlmsg_get_payload(nlh);
+	size_t body = nlh->nlmsg_type == XFRM_MSG_DELSA ? sizeof(*del) :
+							   sizeof(*sa);
+	const struct nlattr *attr;
+	struct xfrm_mark mark;
+
+	memset(id, 0, sizeof(*id));
+	if (mnl_nlmsg_get_payload_len(nlh) < body)
+		return false;
+	id->family = body == sizeof(*sa) ? sa->family : del->family;
+	id->spi = body == sizeof(*sa) ? sa->id.spi : del->spi;
+	id->proto = body == sizeof(*sa) ? sa->id.proto : del->proto;
+	memcpy(id->dst, body == sizeof(*sa) ? &sa->id.daddr : &del->daddr,
+	       id->family == AF_INET6 ? 16 : 4);
+	mnl_attr_for_each(attr, nlh, body) {
+		if (mnl_attr_get_type(attr) != XFRMA_MARK ||
+		    mnl_attr_get_payload_len(attr) < sizeof(mark))
+			continue;
+		memcpy(&mark, mnl_attr_get_payload(attr), sizeof(mark));
+		id->mark = mark.v;
+		id->mark_mask = mark.m;
+	}
+	return true;
+}
+
+static void read_event(const struct nlmsghdr *nlh, xfrm_sa_event_cb sa,
+		       void *data, bool *policies)
+{
+	struct sa_id id;
+
+	switch (nlh->nlmsg_type) {
+	case XFRM_MSG_NEWSA:
+	case XFRM_MSG_UPDSA:
+	case XFRM_MSG_DELSA:
+	case XFRM_MSG_EXPIRE:
+		if (event_id(nlh, &id))
+			sa(nlh->nlmsg_type, &id, data);
+		break;
+	case XFRM_MSG_FLUSHSA:
+		sa(nlh->nlmsg_type, NULL, data);
+		break;
+	case XFRM_MSG_NEWPOLICY:
+	case XFRM_MSG_UPDPOLICY:
+	case XFRM_MSG_DELPOLICY:
+	case XFRM_MSG_FLUSHPOLICY:
+	case XFRM_MSG_POLEXPIRE:
+		*policies = true;
+		break;
+	}
+}
+
+int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
+		     bool *policies)
+{
+	/* Its own buffer: the callback may ask the kernel through x->buf. */
+	static uint8_t buf[XFRM_BUF];
+	struct nlmsghdr *nlh;
+	ssize_t len;
+	int n;
+
+	for (;;) {
+		len = mnl_socket_recvfrom(x->events, buf, sizeof(buf));
+		if (len < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		n = len;
+		nlh = (void *)buf;
+		for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n))
+			read_event(nlh, sa, data, policies);
+		sodium_memzero(buf, len);
+	}
+}

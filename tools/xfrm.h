@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: contexts to install; questions about SAs and policies.
+ * Out: XFRM netlink, one call an operation; contexts with their keys.
+ * Blocking but for events; one socket each; buffers that held keys are wiped.
+ */
+#ifndef XFRMSYNC_TOOLS_XFRM_H
+#define XFRMSYNC_TOOLS_XFRM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <libmnl/libmnl.h>
+
+#include "buf.h"
+#include "record.h"
+
+#define XFRM_BUF (128 * 1024)
+
+struct xfrm {
+	struct mnl_socket *nl;		/* requests */
+	struct mnl_socket *events;	/* non-blocking, groups SA and POLICY */
+	uint32_t seq;
+	uint8_t *buf;			/* XFRM_BUF, wiped after each use */
+	char error[256];		/* what the kernel said last */
+};
+
+int xfrm_open(struct xfrm *x);		/* 0 or -errno */
+void xfrm_close(struct xfrm *x);
+int xfrm_event_fd(const struct xfrm *x);
+
+/* A context of the kernel's into out (empty, the caller wipes). 0; -ESRCH; -errno. */
+int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
+
+typedef int (*xfrm_context_cb)(const uint8_t *p, size_t len, void *data);
+
+/* Calls cb for each policy that can be told to another node. 0 or -errno;
+ * -EINTR: the dump was inconsistent, ask again.
+ */
+int xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data);
+
+/* live: what the SA is born with. 0; -EEXIST; -errno of context_to_sa or kernel. */
+int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		const struct record *live);
+int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
+int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
+/* replace: update the one that is there. */
+int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
+int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);
+
+/*
+ * xfrm_read_events - drain what the kernel told unasked
+ * sa is called with the message type (XFRM_MSG_NEWSA, _UPDSA, _DELSA,
+ * _FLUSHSA: id is then NULL) for SAs. *policies is set when policies changed.
+ * Return: 0 drained; -ENOBUFS (events were lost: look at everything); -errno.
+ */
+typedef void (*xfrm_sa_event_cb)(int type, const struct sa_id *id, void *data);
+int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
+		     bool *policies);
+
+#endif
