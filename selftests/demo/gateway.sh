@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# In a gateway's VM: addresses, keepalived and, with SYNC=on, xfrmsync.
+#
+# usage: gateway.sh DIR gw-a|gw-b on|off XFRMSYNC MODULE
+#   DIR   is shared with the host: what is to do, and what came out
+#   on    gw-a has the static SAs, gw-b none: it gets all from xfrmsync
+#   off   gw-b has the same SAs, installed beforehand, and nothing tells it their state
+#
+#   eth0 outside 198.51.100.0/24   eth1 inside 10.1.0.0/24, fd00:1::/64   eth2 sync 10.3.0.0/24
+#   .1 is the address that moves; gw-a is .2 and gw-b .3
+set -euo pipefail
+
+dir=$1 name=$2 sync=$3 xfrmsync=$4 module=$5
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=selftests/demo/lib.sh
+. "$here/lib.sh"
+
+case $name in
+gw-a) host=2 other=gw-b other_host=3 priority=200 batch=gateway.batch ;;
+gw-b) host=3 other=gw-a other_host=2 priority=100 batch=spare.batch ;;
+*) die "$name: gw-a or gw-b" ;;
+esac
+[ "$sync" = on ] || xfrmsync=-
+
+modprobe -a esp4 xfrm_user
+sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 \
+	net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+ip -batch - <<-END
+	link set eth0 up
+	link set eth1 up
+	link set eth2 up
+	address add 198.51.100.$host/24 dev eth0
+	address add 10.1.0.$host/24 dev eth1
+	address add fd00:1::$host/64 dev eth1 nodad
+	address add 10.3.0.$host/24 dev eth2
+	route add 10.2.0.0/16 dev eth0
+	route add fd00:2::/32 dev eth0
+END
+"$dir/bin/natt" &
+
+if [ "$sync" = on ]; then
+	insmod "$module"
+	mkdir -p /etc/xfrmsync/tls
+	install -m 600 "$dir/tls/$name.key" /etc/xfrmsync/tls/node.key
+	install -m 644 "$dir/tls/$name.crt" /etc/xfrmsync/tls/node.crt
+	install -m 644 "$dir/tls/ca.crt" /etc/xfrmsync/tls/ca.crt
+	cat >/etc/xfrmsync/xfrmsync.conf <<-END
+		[node]
+		id = $((host - 1))
+		name = $name
+		[listen]
+		address = 10.3.0.$host
+		[tls]
+		ca = /etc/xfrmsync/tls/ca.crt
+		cert = /etc/xfrmsync/tls/node.crt
+		key = /etc/xfrmsync/tls/node.key
+		[peer $other]
+		address = 10.3.0.$other_host
+	END
+	chmod 600 /etc/xfrmsync/xfrmsync.conf
+	"$xfrmsync" run >"$dir/$name.daemon.log" 2>&1 &
+	wait_for 20 "the daemon" test -S /run/xfrmsync/xfrmsync.sock
+fi
+if [ "$name" = gw-a ] || [ "$sync" = off ]; then
+	ip -batch "$dir/$batch"
+fi
+
+# keepalived runs no script that others than root could have written.
+install -m 755 "$here/notify.sh" /run/notify.sh
+cat >/run/keepalived.conf <<END
+global_defs {
+	router_id $name
+	vrrp_version 3
+	vrrp_garp_master_delay 1
+	script_user root
+	enable_script_security
+}
+vrrp_sync_group gateway {
+	group {
+		outside
+		inside
+	}
+	notify "/run/notify.sh $dir $xfrmsync"
+}
+vrrp_instance outside {
+	state BACKUP
+	nopreempt
+	interface eth0
+	virtual_router_id 51
+	priority $priority
+	advert_int 0.3
+	virtual_ipaddress {
+		198.51.100.1/24
+	}
+}
+vrrp_instance inside {
+	state BACKUP
+	nopreempt
+	interface eth1
+	virtual_router_id 52
+	priority $priority
+	advert_int 0.3
+	virtual_ipaddress {
+		10.1.0.1/24
+	}
+	virtual_ipaddress_excluded {
+		fd00:1::1/64
+	}
+}
+END
+
+sa_count() { # states and policies, as text
+	ip xfrm state count | sed -n 's/.*SAD count \([0-9]*\).*/\1/p'
+}
+
+has_all_sas() {
+	[ "$(sa_count)" -eq 40 ] || return 1
+	[ "$sync" = off ] || [ "$("$xfrmsync" status --json |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)["ready"])')" = True ]
+}
+
+report() { # WHEN: what the kernel here says, without keys
+	ip -s -d xfrm state list nokeys >"$dir/$name.state.$1"
+	ip xfrm policy >"$dir/$name.policy.$1"
+	cat /proc/net/xfrm_stat >"$dir/$name.stat.$1"
+	if [ "$sync" = on ]; then
+		"$xfrmsync" status --json >"$dir/$name.status.$1" || true
+		"$xfrmsync" show --json >"$dir/$name.show.$1" || true
+	fi
+}
+
+# The first to start becomes the master, and stays it (nopreempt).
+[ "$name" = gw-a ] || wait_for 90 "gw-a" test -e "$dir/gw-a.active"
+keepalived --dont-fork --log-console --log-detail --vrrp --use-file /run/keepalived.conf \
+	>"$dir/$name.keepalived.log" 2>&1 &
+keepalived=$!
+if [ "$name" = gw-b ]; then
+	wait_for 60 "all SAs at gw-b" has_all_sas
+	touch "$dir/gw-b.ready"
+fi
+
+wait_for 180 "traffic" test -e "$dir/warm"
+report before
+touch "$dir/$name.noted"
+wait_for 180 "the end" test -e "$dir/world.done"
+report after
+kill $keepalived
+wait $keepalived || true
+touch "$dir/$name.done"

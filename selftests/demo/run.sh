@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Shows a failover: two gateways and the world around them, in three VMs; the active
+# gateway loses its power under traffic, and the other one carries the tunnels on.
+#
+# usage: [SYNC=on|off] [K=6.12|6.1] run.sh
+#   SYNC=on    with xfrmsync (default)
+#   SYNC=off   the same crash without it: gw-b has the same SAs, but not their state
+#
+# Prints a story with a table. Writes results/demo.json, demo.svg, demo.png and demo/
+# (captures and logs, no keys); with SYNC=off results/demo-off.*.
+# Exit: 0 all that is required was seen; 1 something failed.
+set -euo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+tree=$(readlink -f "$here/../..")
+# shellcheck source=selftests/demo/lib.sh
+. "$here/lib.sh"
+
+sync=${SYNC:-on} kernel=${K:-6.12}
+case $sync in on | off) ;; *) die "SYNC is on or off, not '$sync'" ;; esac
+XFRMSYNC_CACHE=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}
+export XFRMSYNC_CACHE
+
+export DEMO_START=${DEMO_START:-$EPOCHSECONDS}
+# Once more in a network of its own: no frame of the demo leaves, and none comes in.
+if [ -z "${DEMO_INSIDE:-}" ]; then
+	[ "$(id -u)" -eq 0 ] || die "root is needed (a network namespace of its own)"
+	"$tree/selftests/install-deps.sh" demo
+	"$tree/selftests/vm/kernels.sh" get "$kernel" >/dev/null
+	[ "$sync" = off ] || [ -n "${DEMO_TOOL:-}" ] || env -u MAKEFLAGS -u MAKELEVEL make -s -j2 -C "$tree" "module-$kernel" tool >/dev/null
+	DEMO_INSIDE=1 exec unshare -n -- "$0"
+fi
+ip link set lo up multicast on
+ip route add 224.0.0.0/4 dev lo
+
+read -r _ kver vmlinuz _ initrd < <("$tree/selftests/vm/kernels.sh" get "$kernel")
+XFRMSYNC_ACCEL=$("$tree/selftests/vm/accel.sh" "$vmlinuz" "$initrd")
+export XFRMSYNC_ACCEL
+
+suffix='' && [ "$sync" = on ] || suffix=-off
+results=$tree/results
+module=$tree/build/$kver/xfrmsync.ko
+xfrmsync=${DEMO_TOOL:-$tree/tools/xfrmsync}
+
+# Keys live here only.
+tmp=$(mktemp -d)
+share=$tmp/share
+declare -A vms=()
+# shellcheck disable=SC2317 # the trap calls it
+cleanup() {
+	local rc=$? pid log
+
+	# A machine that failed is explained by what it said.
+	for log in "$tmp"/*.log "$share"/*.log "$share"/*.events; do
+		if [ "$rc" -ne 0 ] && [ ${#vms[@]} -gt 0 ] && [ -s "$log" ]; then
+			echo "--- ${log##*/}"
+			tail -n 15 "$log"
+		fi
+	done >&2
+	for pid in "${vms[@]}"; do
+		kill "$pid" 2>/dev/null || true
+	done
+	wait
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM HUP
+trap 'exit 130' INT
+
+say() { printf '%4d s  %s\n' $((EPOCHSECONDS - DEMO_START)) "$*"; }
+
+# ---- what the machines need ----
+mkdir -p "$share/bin" "$share/tls" "$results/demo$suffix"
+for p in traffic attack natt; do
+	gcc -std=gnu11 -O2 -Wall -Wextra -o "$share/bin/$p" "$here/$p.c"
+done
+/usr/bin/python3 "$here/tunnels.py" "$share"
+if [ "$sync" = on ]; then
+	if [ ! -e "$module" ] || [ ! -x "$xfrmsync" ]; then die "no module or tool: make first"; fi
+	"$here/certificates.sh" "$share/tls" gw-a gw-b
+fi
+
+# ---- the machines ----
+outside=mcast=230.0.0.1:10001 inside=mcast=230.0.0.1:10002 lan=mcast=230.0.0.1:10003
+start_vm() { # NAME MEMORY "NET..." CMD...
+	local name=$1 mem=$2 nets=() net
+
+	for net in $3; do
+		nets+=(--net "$net")
+	done
+	shift 3
+	"$tree/selftests/vm/run.sh" -k "$kernel" -m "$mem" -t 270 -o "$tmp/$name" --name "$name" \
+		--share "$share:/run/demo" --pidfile "$tmp/$name.pid" "${nets[@]}" -- "$@" \
+		>"$tmp/$name.log" 2>&1 &
+	vms[$name]=$!
+}
+
+mac=52:54:00:00:0
+say "three machines boot ($kver, $XFRMSYNC_ACCEL): gw-a, gw-b, world"
+for g in a b; do
+	start_vm gw-$g 512 "$outside,mac=${mac}0:0$g $inside,mac=${mac}2:0$g $lan,mac=${mac}3:0$g" \
+		"$here/gateway.sh" /run/demo gw-$g "$sync" "$xfrmsync" "$module"
+done
+start_vm world 1024 "$outside,mac=${mac}0:01 $inside,mac=${mac}2:01" \
+	"$here/world.sh" /run/demo
+
+# Waits for a file that a machine makes; if that ends before, there is no hope.
+seen() { # FILE MACHINE
+	local alive=0
+
+	kill -0 "${vms[$2]:-0}" 2>/dev/null || alive=$?
+	[ ! -e "$share/$1" ] || return 0
+	[ "$alive" -eq 0 ] || die "$2 ended too early"
+	return 1
+}
+
+wait_for 90 "gw-a to become the active one" seen gw-a.active gw-a
+say "gw-a is active: 20 tunnels"
+wait_for 60 "gw-b to stand by" seen gw-b.ready gw-b
+say "gw-b stands by; traffic starts, both ways in each tunnel"
+wait_for 90 "traffic" seen warm world
+wait_for 30 "what gw-a knows" seen gw-a.noted gw-a
+wait_for 30 "what gw-b knows" seen gw-b.noted gw-b
+
+# ---- the crash ----
+kill -9 "$(cat "$tmp/gw-a.pid")"
+say "gw-a loses its power"
+wait "${vms[gw-a]}" || true
+unset 'vms[gw-a]'
+wait_for 60 "gw-b to take over" seen gw-b.active gw-b
+say "gw-b has the address; an attacker repeats 1000 packets from before the crash"
+wait_for 90 "the world" seen world.done world
+wait_for 30 "gw-b's state" seen gw-b.done gw-b
+for name in world gw-b; do
+	wait "${vms[$name]}" || die "$name failed"
+	unset "vms[$name]"
+done
+
+# ---- what was seen ----
+say "the judge opens every captured packet"
+rm -rf "${results:?}/demo$suffix"
+mkdir "$results/demo$suffix"
+cp "$share"/{outside.pcap,traffic.csv,attack.json} "$share"/*.{log,events,before,after} \
+	"$results/demo$suffix/"
+/usr/bin/python3 "$here/report.py" --sync "$sync" --kernel "$kver" \
+	--gateway ${mac}0:0a=gw-a --gateway ${mac}0:0b=gw-b --attacker ${mac}0:ee \
+	"$share" "$results/demo$suffix"

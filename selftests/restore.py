@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Restore, bind, park, roles and epochs; merged windows are judged by traffic.
+
+In: two namespaces joined by setup_veth; the module with park_max=2.
+Out: results.
+"""
+
+import errno
+
+import nl
+from kt import Udp, check, equal, ip, kernel_sas, main, refused, sa_add, sa_id, until
+
+A_END, B_END = "192.0.2.1", "192.0.2.2"
+MODES = [("legacy", False, 0), ("legacy", False, 32), ("large", False, 128), ("large", False, 4096),
+         ("ESN", True, 32), ("ESN", True, 128), ("ESN", True, 1024), ("ESN", True, 4096)]
+
+
+def flags_of(mode):
+    return {"legacy": [], "large": ["bmp"], "ESN": ["esn", "bmp"]}[mode]
+
+
+def words_of(mode, window):
+    return 1 if mode == "legacy" else window // 32
+
+
+def reason(answer):
+    return answer["result"][0]["reason"] if "result" in answer else "ok"
+
+
+def every_mode(a_ns, a):
+    """Values come back as they were given, for each kind of state."""
+    for i, (mode, esn, window) in enumerate(MODES):
+        spi = 0x100 + i
+        sa_add(a_ns, B_END, A_END, spi, esn=esn, window=window)
+        high = 3 << 32 if esn else 0
+        bitmap = [0x80000001 + w for w in range(words_of(mode, window))]
+        record = dict(sa_id(A_END, spi), flags=flags_of(mode), oseq=high + 70000, seq=high + 80000,
+                      window=window, bitmap=bitmap, bytes=12345, packets=67)
+        record["restore-flags"] = ["window-exact"]
+        record["replay-errors"], record["replay-window-errors"] = 3, 4
+        record["integrity-errors"], record["last-used"], record["use-time"] = 5, 1700000002, 1700000001
+        equal(f"{mode} {window}: applied", 1, a.restore(record)["applied"])
+        kernel, have = kernel_sas(a_ns)[(A_END, spi)], a.get(**sa_id(A_END, spi))
+        wrong = [n for n, v in record.items() if n not in ("flags", "restore-flags", "bitmap") and
+                 (kernel[n] != v or have[n] != v)]
+        wrong += ["bitmap"] if window and kernel["bitmap"] != bitmap else []
+        check(f"{mode} {window}: written", not wrong, f"{wrong}: {kernel}")
+        check(f"{mode} {window}: told as restored", "restored" in have["flags"], have["flags"])
+
+
+def refusals(a_ns, a):
+    """Each reason, and that nothing of a refused record is written."""
+    sa_add(a_ns, B_END, A_END, 0x200, esn=True, window=128)
+    ident, mode = sa_id(A_END, 0x200), ["esn", "bmp"]
+    base = dict(ident, flags=mode, oseq=1000, seq=1000, window=128, bitmap=[0] * 4, tag=77)
+    base["restore-flags"] = ["bind", "window-exact"]
+    equal("a record binds its tag", "ok", reason(a.restore(base)))
+    before = a.get(**ident)
+    equal("the tag stands in the record", 77, before["tag"])
+
+    def no(want, code, /, **change):
+        answer = a.restore(dict(base, **{n.replace("_", "-"): v for n, v in change.items()}))
+        have = (reason(answer), answer["refused"], answer.get("result", [{}])[0].get("errno"))
+        equal(f"refused: {want} ({', '.join(change)})", (want, 1, -code), have)
+
+    no("backwards-oseq", errno.ERANGE, oseq=999, seq=2000)
+    no("backwards-seq", errno.ERANGE, seq=999, oseq=2000)
+    no("mode", errno.EINVAL, flags=["bmp"], oseq=2000)
+    no("mode", errno.EINVAL, flags=[], oseq=2000)
+    no("window", errno.EINVAL, window=64, bitmap=[0] * 2, oseq=2000)
+    no("window", errno.EINVAL, bitmap=[0] * 5, oseq=2000)
+    no("tag", errno.ESTALE, tag=78, oseq=2000)
+    no("tag", errno.ESTALE, tag=0, oseq=2000)
+    no("no-sa", errno.ESRCH, spi=0x201, restore_flags=["no-park"])
+    no("attribute", errno.EINVAL, bitmap=bytes(13))
+    no("attribute", errno.EINVAL, bitmap=[0] * 3)
+    no("attribute", errno.EINVAL, family=10)
+    no("attribute", errno.EINVAL, family=3)
+    after = a.get(**ident)
+    same = all(before[n] == after[n] for n in ("oseq", "seq", "bitmap", "tag", "bytes"))
+    check("a refused record leaves nothing", same, after)
+
+    sa_add(a_ns, B_END, A_END, 0x202, window=32)
+    legacy = dict(sa_id(A_END, 0x202), oseq=1 << 32)
+    equal("refused: range", "range", reason(a.restore(legacy)))
+    legacy = dict(sa_id(A_END, 0x202), seq=1 << 32, window=32, bitmap=[0])
+    equal("refused: range of seq", "range", reason(a.restore(legacy)))
+    answer = a.restore(dict(ident, oseq=1), dict(base, oseq=1500), dict(ident, spi=0x203))
+    equal("a refused record does not stop the next", (1, 1, 1, 0),
+          tuple(answer[n] for n in ("applied", "parked", "refused")) + (answer["result"][0]["index"],))
+    refused("max-batch is kept", errno.E2BIG, a.restore, *[ident] * 513, attr="record")
+
+
+def cookies(a):
+    ident, cookie = sa_id(A_END, 0x200), a.get(**sa_id(A_END, 0x200))["cookie"]
+    equal("bind: another life's cookie", "cookie", reason(a.bind(dict(ident, cookie=cookie + 1, tag=77))))
+    equal("bind: another tag", "tag", reason(a.bind(dict(ident, cookie=cookie, tag=78))))
+    lease = dict(ident, cookie=cookie, tag=77) | {"lease-end": 1 << 30}
+    equal("bind: the same tag, and a lease", "ok", reason(a.bind(lease)))
+    equal("the lease stands in the record", 1 << 30, a.get(**ident)["lease-end"])
+    equal("bind: no such SA", "no-sa", reason(a.bind(sa_id(A_END, 0x2FF, tag=1))))
+
+
+def parking(a_ns, b_ns, a, b):
+    """park_max is 2; one record waits there already (0x203)."""
+    stats = a.stats()
+    flags = ["esn", "bmp"]
+    seq = dict(seq=500, window=128, bitmap=[0xFFFFFFFF] * 4)
+    wait = dict(sa_id(B_END, 0x300), flags=flags, oseq=70000, tag=5, **seq)
+    wait["restore-flags"] = ["bind"]
+    equal("parked", "parked", reason(a.restore(wait)))
+    equal("refused: park-full", "park-full", reason(a.restore(dict(wait, spi=0x301))))
+    equal("replaced in a full park", "parked", reason(a.restore(dict(wait, oseq=70001))))
+    equal("two wait", 2, a.status()["parked"])
+
+    # The policy and the packets are there first: the first packet that the SA can take is sent
+    # at once, and B sees its number.
+    sa_add(b_ns, A_END, B_END, 0x300, esn=True, window=128)
+    ip(a_ns, f"xfrm policy add src {A_END} dst {B_END} proto udp dport 300 dir out "
+             f"tmpl src {A_END} dst {B_END} proto esp mode transport reqid 1")
+    udp = Udp(a_ns)
+    sa_add(a_ns, A_END, B_END, 0x300, esn=True, window=128)
+    udp.send(B_END, 1, port=300)
+    came = until(lambda: b.get(**sa_id(B_END, 0x300))["seq"])
+    equal("the first packet of an SA is past the parked number", 70002, came)
+    equal("its window waits for its tag", 0, a.get(**sa_id(B_END, 0x300))["seq"])
+    check("it still waits", a.status()["parked"] == 2, a.status())
+    equal("bind", "ok", reason(a.bind(sa_id(B_END, 0x300, tag=5))))
+    have = a.get(**sa_id(B_END, 0x300))
+    equal("after bind the window is there, the number stays", (500, [0xFFFFFFFF] * 4, 70002),
+          (have["seq"], have["bitmap"], have["oseq"]))
+    equal("one waits no more", 1, a.status()["parked"])
+
+    equal("parked for another incarnation", "parked", reason(a.restore(dict(wait, spi=0x302, tag=6))))
+    sa_add(a_ns, A_END, B_END, 0x302, esn=True, window=128)
+    a.bind(sa_id(B_END, 0x302, tag=7))
+    have = a.get(**sa_id(B_END, 0x302))
+    equal("is dropped when the SA is another", (0, 7, 1), (have["seq"], have["tag"], a.status()["parked"]))
+    sa_add(a_ns, B_END, A_END, 0x203, esn=True, window=128)
+    equal("a record that comes later takes the parked one's place", ("ok", 0),
+          (reason(a.restore(dict(sa_id(A_END, 0x203), flags=flags, oseq=5))), a.status()["parked"]))
+    change = {n: v - stats[n] for n, v in a.stats().items() if n.startswith("park") or n == "refused"}
+    equal("statistics tell it", {"parked": 3, "parked-applied": 1, "parked-dropped": 4, "refused": 1},
+          change)
+    equal("parked: a number that the SA cannot count", "parked",
+          reason(a.restore(dict(sa_id(A_END, 0x303), oseq=(1 << 32) + 9))))
+    sa_add(a_ns, B_END, A_END, 0x303, window=32)
+    equal("does not reach it", 0, a.get(**sa_id(A_END, 0x303))["oseq"])
+    a.bind(sa_id(A_END, 0x303, tag=1))
+
+
+def merge(a_ns, b_ns, a, b):
+    """B's window takes over what another node saw: those numbers are replays, the others not."""
+    for spi, esn, window, high in ((0x400, True, 128, 5 << 32), (0x401, False, 32, 0),
+                                   (0x402, False, 128, 0)):
+        name = f"merge, window {window}{', ESN' if esn else ''}"
+        flags = (["esn"] if esn else []) + (["bmp"] if window > 32 or esn else [])
+        port = spi
+        for ns in (a_ns, b_ns):
+            sa_add(ns, A_END, B_END, spi, esn=esn, window=window, more=f"sel sport {port}")
+        ip(a_ns, f"xfrm policy add src {A_END} dst {B_END} proto udp dport {port} dir out "
+                 f"tmpl src {A_END} dst {B_END} proto esp spi {spi:#x} reqid 1 mode transport")
+        ident = sa_id(B_END, spi)
+        udp = Udp(a_ns)
+
+        def send_from(number, count=1):
+            """A draws number, number + 1 ...; A's counter goes back only by a new SA."""
+            ip(a_ns, f"xfrm state delete dst {B_END} proto esp spi {spi:#x}")
+            sa_add(a_ns, A_END, B_END, spi, esn=esn, window=window)
+            a.restore(dict(ident, flags=flags, oseq=number - 1))
+            udp.send(B_END, count, port=port)
+
+        def packets():
+            return b.get(**ident)["packets"]
+
+        words = max(1, window // 32)
+        b.restore(dict(ident, flags=flags, seq=high + 1000, window=window, bitmap=[0] * words,
+                       **{"restore-flags": ["window-exact"]}))
+        send_from(high + 1001)
+        until(lambda: packets() == 1)
+        # The other node has authenticated 1003 and, before it, 999; not 1000, 1002.
+        bits = ([1 << 0 | 1 << 4] if window == 32 and not esn else [0] * words)
+        if "bmp" in flags:
+            for number in (999, 1003):
+                position = ((high + number) % (1 << 32) - 1) % window
+                bits[position // 32] |= 1 << position % 32
+        b.restore(dict(ident, flags=flags, seq=high + 1003, window=window, bitmap=bits))
+        equal(f"{name}: the larger number", high + 1003, b.get(**ident)["seq"])
+        before, errors = packets(), b.get(**ident).get("replay-errors", 0)
+        for number in (999, 1001, 1003):
+            send_from(high + number)
+        until(lambda: b.get(**ident).get("replay-errors", 0) == errors + 3)
+        equal(f"{name}: what either node saw is refused", (before, errors + 3),
+              (packets(), b.get(**ident).get("replay-errors", 0)))
+        for number in (1000, 1002, 1004):
+            send_from(high + number)
+        until(lambda: packets() == before + 3)
+        equal(f"{name}: what neither saw is accepted", before + 3, packets())
+        check(f"{name}: used since", "restored" not in b.get(**ident)["flags"])
+
+
+def epochs(a_ns, a, b):
+    ident = sa_id(A_END, 0x203)
+    record = dict(ident, flags=["esn", "bmp"], oseq=6)
+    sa_add(a_ns, B_END, A_END, 0x500)
+    a.role("standby", 5, 1)
+    equal("an older epoch is refused", (errno.ESTALE, 1), stale(a, lambda: a.restore(record, epoch=4, node=9)))
+    equal("an equal epoch of a lower node too", (errno.ESTALE, 1),
+          stale(a, lambda: a.restore(record, epoch=5, node=0)))
+    equal("the epoch in force is taken", 1, a.restore(record, epoch=5, node=1)["applied"])
+    equal("and a newer one", 1, a.restore(record, epoch=6, node=0)["applied"])
+    equal("which is in force from then on", (6, 0), tuple(a.status()[n] for n in ("epoch", "node")))
+    refused("a role of an older epoch", errno.ESTALE, a.role, "standby", 5, 1)
+    refused("active takes a higher epoch", errno.ESTALE, a.role, "active", 6, 0)
+    watch = nl.Client(a_ns)
+    watch.join("events")
+    equal("a higher one", "active", a.role("active", 7, 1)["role"])
+    event = watch.event(10)
+    equal("is told to who listens", ("role-ntf", "active", 7),
+          event and (event[0], event[1]["role"], event[1]["epoch"]))
+    refused("an active node restores nothing", errno.EBUSY, a.restore, record, epoch=9, node=9)
+    equal("the other namespace is its own", ("none", 0), (b.status()["role"], b.status()["epoch"]))
+    equal("none forgets the epoch", ("none", 0), (a.role("none")["role"], a.status()["epoch"]))
+    refused("a role needs an epoch", errno.EINVAL, a.role, "standby")
+    a.restore(dict(sa_id(A_END, 0x5FF), oseq=1))
+    a.role("standby", 1, 1)
+    equal("a new role forgets what was parked", 0, a.status()["parked"])
+    a.role("none")
+
+
+def stale(client, func):
+    before = client.stats()["stale-epoch"]
+    try:
+        func()
+    except nl.NlError as error:
+        return error.errno, client.stats()["stale-epoch"] - before
+    return None
+
+
+def dying(a_ns, a):
+    """An SA that is stopped: a restore onto it is refused."""
+    sa_add(a_ns, B_END, A_END, 0x600)
+    acq = ip(a_ns, f"xfrm state allocspi src {B_END} dst {A_END} proto esp mode transport "
+                   "min 0x700 max 0x700 reqid 1")
+    larval = dict(sa_id(A_END, 0x700), oseq=1, **{"restore-flags": ["no-park"]})
+    equal("a larval SA is none yet", "no-sa", reason(a.restore(larval)))
+    check("allocspi", "0x00000700" in acq, acq)
+
+
+def test(a_ns, b_ns):
+    a, b = nl.Client(a_ns), nl.Client(b_ns)
+    every_mode(a_ns, a)
+    refusals(a_ns, a)
+    cookies(a)
+    parking(a_ns, b_ns, a, b)
+    merge(a_ns, b_ns, a, b)
+    dying(a_ns, a)
+    epochs(a_ns, a, b)
+    equal("in the other namespace nothing happened", [], [r for r in b.dump() if r["spi"] < 0x300])
+
+
+main(test)

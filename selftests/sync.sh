@@ -1,0 +1,311 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Two daemons in two namespaces: what the active has, the standby has, ready to take over.
+#
+#   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A 192.0.2.1 --- TLS --- 192.0.2.2 B
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+plan 57
+
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_veth "$A" "$P" 1
+tmpdir
+start_sink "$A" "$TMP/sink"
+start_sink "$P" "$TMP/sink-p"
+modprobe -aq esp4 esp6 ah4 ah6 xfrm_user
+
+# --- credentials and configurations -------------------------------------------------
+
+ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+
+make_ca() { # NAME
+	openssl req -x509 "${ec[@]}" -keyout "$TMP/$1.key" -out "$TMP/$1.crt" -subj "/CN=$1" \
+		-days 30 2>/dev/null
+}
+
+make_cert() { # CA NAME CN
+	openssl req -new "${ec[@]}" -keyout "$TMP/$2.key" -out "$TMP/$2.csr" -subj "/CN=$3" 2>/dev/null &&
+		openssl x509 -req -in "$TMP/$2.csr" -CA "$TMP/$1.crt" -CAkey "$TMP/$1.key" \
+			-CAcreateserial -days 30 -out "$TMP/$2.crt" 2>/dev/null
+	chmod 600 "$TMP/$2.key"
+}
+
+make_conf() { # NAME ID ADDRESS PEER PEER_ADDRESS [CERT]
+	mkdir -p "$TMP/$1.run"
+	chmod 700 "$TMP/$1.run"
+	cat >"$TMP/$1.conf" <<-END
+		[node]
+		id = $2
+		name = $1
+		state_dir = $TMP/$1.state
+		socket = $TMP/$1.run/sock
+
+		[listen]
+		address = $3
+
+		[tls]
+		ca = $TMP/ca.crt
+		cert = $TMP/${6:-$1}.crt
+		key = $TMP/${6:-$1}.key
+
+		[peer $4]
+		address = $5
+
+		[filter]
+		reqid = 1, 7
+
+		[sync]
+		heartbeat_ms = 300
+		dead_ms = 3000
+	END
+	chmod 600 "$TMP/$1.conf"
+}
+
+make_ca ca
+make_ca other
+make_cert ca a a
+make_cert ca b b
+make_cert other forged b
+make_conf a 1 192.0.2.1 b 192.0.2.2
+make_conf b 2 192.0.2.2 a 192.0.2.1
+
+# --- daemons ------------------------------------------------------------------------
+
+declare -A pid
+
+start() { # NAME NS [CONF]
+	ip netns exec "$2" "$XFRMSYNC" run -c "$TMP/${3:-$1}.conf" 2>>"$TMP/$1.log" &
+	pid[$1]=$!
+	lib_pids+=("${pid[$1]}")
+}
+
+stop() { # NAME [SIGNAL]
+	kill "-${2:-TERM}" "${pid[$1]}"
+	wait "${pid[$1]}" 2>/dev/null
+}
+
+ask() { # NAME VERB...
+	local name=$1
+
+	shift
+	"$XFRMSYNC" "$@" -c "$TMP/$name.conf"
+}
+
+# status NAME PYTHON: an expression over s, the status, is true.
+status() {
+	ask "$1" status --json | /usr/bin/python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
+}
+
+in_step() { # ACTIVE STANDBY: connected, nothing left to tell
+	status "$1" "s['role'] == 'active' and s['peers'][0]['state'] == 'synced' and
+		s['peers'][0]['lag_packets'] == 0" &&
+		status "$2" "s['role'] == 'standby' and s['ready']"
+}
+
+wait_step() { busywait 20000 in_step "$@"; }
+
+count_sas() { ip -n "$1" xfrm state count | awk '{ print $NF }'; }
+sas_are() { [ "$(count_sas "$1")" -eq "$2" ]; }
+policies_are() { [ "$(ip -n "$1" -o xfrm policy | grep -c ^src)" -eq "$2" ]; }
+
+# What names an SA, its keys and parameters, without what moves.
+static_part() { # NS DST PROTO SPI
+	ip -n "$1" xfrm state get dst "$2" proto "$3" spi "$4" 2>/dev/null |
+		grep -Ev 'anti-replay|seq-hi|replay_window|^[[:space:]]*[0-9a-f ]+$'
+}
+
+same_static() { # DST PROTO SPI
+	local one
+
+	one=$(static_part "$A" "$@")
+	[ -n "$one" ] && diff <(echo "$one") <(static_part "$B" "$@")
+}
+
+oseq_is() { [ "$(sa_oseq "$1" "$2" "$3")" = "$4" ]; } # NS DST SPI N
+same_seq() { [ "$(sa_seq "$A" "$1" "$2")" = "$(sa_seq "$B" "$1" "$2")" ]; } # DST SPI
+logged() { grep -q "$2" "$TMP/$1.log"; }	# NAME TEXT
+
+ah_oseq_is() { # NS N
+	local TUNNEL_PROTO=ah
+
+	[ "$(sa_oseq "$1" 192.0.3.1 0x3000)" = "$2" ]
+}
+
+same_marked() {
+	local get=(xfrm state get dst fd00:9::2 proto esp spi 0x3001 mark 5 mask 255) one
+
+	one=$(ip -n "$A" "${get[@]}" | grep -v anti-replay)
+	[ -n "$one" ] && diff <(echo "$one") <(ip -n "$B" "${get[@]}" | grep -v anti-replay)
+}
+
+past_lease() {
+	[ "$(sa_oseq "$A" "${esp_out[@]}")" -gt "$(sa_oseq "$B" "${esp_out[@]}")" ]
+}
+
+exits() { # NAME: within some time, with a failure
+	timeout 20 tail --pid="${pid[$1]}" -f /dev/null && ! wait "${pid[$1]}"
+}
+
+# The first twelve bytes of a key, in hex, in hex with spaces, or as they are.
+no_key_leaks() {
+	local files=(--include='*.log' --include=state --include=policies) label k
+
+	for label in "20 $A_SPI" "20 $B_SPI" "32 ah" "16 enc" "20 auth"; do
+		# shellcheck disable=SC2086 # two words
+		k=$(key $label)
+		# shellcheck disable=SC2001 # two digits at a time
+		k=$(echo "${k:2:24}" | sed 's/../& /g')
+		! grep -rliE "${files[@]}" "${k// /[ :]?}" "$TMP" || return
+		k=${k% }
+		! grep -rlaP "${files[@]}" "\\x${k// /\\x}" "$TMP" || return
+	done
+}
+
+# --- a first takeover ---------------------------------------------------------------
+
+start a "$A"
+start b "$B"
+check "a fresh node is standby" busywait 20000 status a "s['role'] == 'standby'"
+check "they connect" busywait 20000 status b "s['peers'][0]['state'] != 'disconnected' and
+	s['peers'][0]['role'] == 'standby'"
+check "a node becomes active" ask a takeover
+check "and fills the other" wait_step a b
+
+tunnel "$A" "$P" link=1 window=128 spi=0x1000
+esp_out=("$B_OUT" "$A_SPI") esp_in=("$A_OUT" "$B_SPI")
+check "its SAs appear on the standby" busywait 10000 sas_are "$B" 2
+check "outbound: the same SA" same_static "$B_OUT" esp "$A_SPI"
+check "inbound: the same SA" same_static "$A_OUT" esp "$B_SPI"
+check "its counter stands at the lease's end" busywait 10000 oseq_is "$B" "${esp_out[@]}" $((1 << 30))
+check "its policies appear" busywait 10000 policies_are "$B" 3
+
+ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 7 \
+	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah)" 128
+ip -n "$A" xfrm state add src fd00:9::1 dst fd00:9::2 proto esp spi 0x3001 reqid 7 \
+	mode tunnel mark 5 mask 255 if_id 3 enc 'cbc(aes)' "$(key 16 enc)" \
+	auth-trunc 'hmac(sha1)' "$(key 20 auth)" 96 limit packet-hard 12345
+ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto esp spi 0x3002 reqid 99 \
+	mode tunnel aead 'rfc4106(gcm(aes))' "$(key 20 other)" 128
+check "AH appears" busywait 10000 same_static 192.0.3.1 ah 0x3000
+check "without ESN: the lease is smaller" ah_oseq_is "$B" $((1 << 24))
+check "IPv6 with mark and interface id appears" busywait 10000 same_marked
+check "what the filter leaves out does not" sas_are "$B" 4
+
+# --- live state ---------------------------------------------------------------------
+
+check "traffic comes in" send_and_count "$P" "$A_IN" 200 "$TMP/sink"
+check "the standby's window follows" busywait 10000 same_seq "${esp_in[@]}"
+check_equal "to the last packet" 200 "$(sa_seq "$B" "${esp_in[@]}")"
+check "traffic goes out" send_and_count "$A" "$B_IN" 50 "$TMP/sink-p"
+check_equal "the active counts it" 50 "$(sa_oseq "$A" "${esp_out[@]}")"
+check "the standby stays at the lease's end" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
+check "and hears of all of it" wait_step a b
+
+ip -n "$A" xfrm state update src fd00:9::1 dst fd00:9::2 proto esp spi 0x3001 reqid 7 \
+	mode tunnel mark 5 mask 255 if_id 3 enc 'cbc(aes)' "$(key 16 enc)" \
+	auth-trunc 'hmac(sha1)' "$(key 20 auth)" 96 limit packet-hard 54321
+check "an update is followed" busywait 10000 same_marked
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto ah spi 0x3000
+check "a deletion is followed" busywait 10000 sas_are "$B" 3
+ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 7 \
+	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah2)" 128
+check "a new SA of the same SPI too" busywait 10000 same_static 192.0.3.1 ah 0x3000
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto ah spi 0x3000
+ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 7 \
+	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah3)" 128
+check "deleted and made anew at once: the new one" busywait 10000 same_static 192.0.3.1 ah 0x3000
+ip -n "$B" xfrm state flush
+check "what is flushed on the standby comes back" busywait 10000 sas_are "$B" 4
+ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir fwd
+check "a policy's deletion is followed" busywait 10000 policies_are "$B" 2
+
+# --- what the standby has of its own ------------------------------------------------
+
+own=(src 192.0.3.8 dst 192.0.3.1 proto esp spi 0x4000 reqid 7 mode tunnel aead 'rfc4106(gcm(aes))')
+ip -n "$B" xfrm state add "${own[@]}" "$(key 20 mine)" 128
+ip -n "$B" xfrm policy add src 10.7.0.0/16 dst 10.8.0.0/16 dir out tmpl src 192.0.3.1 \
+	dst 192.0.3.8 proto esp reqid 7 mode tunnel
+before=$(static_part "$B" 192.0.3.1 esp 0x4000)
+ip -n "$A" xfrm state add "${own[@]}" "$(key 20 yours)" 128
+check "another SA of the same name is a conflict" busywait 10000 status b "s['conflicts'] == 1"
+check_equal "and left alone" "$before" "$(static_part "$B" 192.0.3.1 esp 0x4000)"
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x4000
+check "also when the active's goes" busywait 10000 status b "s['conflicts'] == 0"
+check_equal "it is still there" "$before" "$(static_part "$B" 192.0.3.1 esp 0x4000)"
+ip -n "$B" xfrm state delete dst 192.0.3.1 proto esp spi 0x4000
+
+# --- restarts -----------------------------------------------------------------------
+
+stop b
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto ah spi 0x3000
+ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir in
+send_and_count "$P" "$A_IN" 10 "$TMP/sink"
+start b "$B"
+check "the standby's daemon restarts" wait_step a b
+check "what went meanwhile is gone" busywait 10000 sas_are "$B" 3
+check "but its own policy is not" busywait 10000 policies_are "$B" 2
+check_equal "the window is up to date" 210 "$(sa_seq "$B" "${esp_in[@]}")"
+stop a KILL
+start a "$A"
+check "the active's daemon dies and restarts: active again" wait_step a b
+check "with the same leases" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
+start second "$A" a
+check "a second daemon is refused" exits second
+check "and says why" logged second "another daemon"
+
+# --- takeovers ----------------------------------------------------------------------
+
+check "planned: the standby takes over" ask b takeover
+check "the old active is its standby" wait_step b a
+check "it starts at the lease's end" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
+check "the old active is past all that the new one may use" past_lease
+check "fail back" ask a takeover
+check "the same way" wait_step a b
+stop a KILL
+check "the active's daemon dies: a takeover without it" ask b takeover
+check "with a higher epoch" status b "s['role'] == 'active' and s['epoch'] == 4"
+start a "$A"
+check "the old active comes back and steps down" wait_step b a
+check "and says so" logged a "stepping down"
+stop a
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+sed -i 's/^role .*/role active/; s/^boot_id .*/boot_id another/' "$TMP/a.state/state"
+start a "$A"
+check "after a reboot it is filled" wait_step b a
+check "with all SAs" busywait 10000 sas_are "$A" 3
+
+# --- strangers ----------------------------------------------------------------------
+
+in_ns "$A" bash -c 'exec 3<>/dev/tcp/192.0.2.2/4797 && echo hello >&3 && timeout 5 cat <&3' >/dev/null 2>&1
+check "a plain TCP talker is refused" busywait 10000 logged b "does not speak TLS"
+stop a
+make_conf forged 1 192.0.2.1 b 192.0.2.2 forged
+sed -i "s/^name = forged/name = a/" "$TMP/forged.conf"
+start forged "$A"
+check "a certificate of another CA is refused" busywait 10000 logged b "certificate is refused"
+check "without any effect" status b "s['role'] == 'active' and s['peers'][0]['state'] != 'synced'"
+stop forged
+start a "$A"
+check "the right one is taken" wait_step b a
+
+# --- the end ------------------------------------------------------------------------
+
+stop a
+stop b
+check "no key is in any log or state file" no_key_leaks
+key 20 "$B_SPI" >"$TMP/leak.log"
+check_fails "one would be found" no_key_leaks
+for ns in "$A" "$B"; do
+	ip -n "$ns" xfrm state flush
+	ip -n "$ns" xfrm policy flush
+done
