@@ -116,22 +116,26 @@ static const char *conf_file(const struct cmd_common *o)
 	return o->conf_file ? o->conf_file : CONF_DEFAULT_FILE;
 }
 
+/* Why the configuration was refused; "" where it was not. */
+static char conf_error[512];
+
 const struct conf *cmd_conf(const struct cmd_common *o)
 {
 	static struct conf conf;
 	static bool tried, loaded;
-
-	char err[512];
 
 	if (tried)
 		return loaded ? &conf : NULL;
 	tried = true;
 	if (!o->conf_file && access(CONF_DEFAULT_FILE, F_OK))
 		return NULL;
-	loaded = !conf_load(&conf, conf_file(o), err, sizeof(err));
-	if (!loaded)
-		cmd_warn(o, "%s; going on without configuration", err);
+	loaded = !conf_load(&conf, conf_file(o), conf_error, sizeof(conf_error));
 	return loaded ? &conf : NULL;
+}
+
+const char *cmd_conf_refused(void)
+{
+	return conf_error[0] ? conf_error : NULL;
 }
 
 bool cmd_need_conf(const struct cmd_common *o, struct conf *c)
@@ -148,8 +152,13 @@ int cmd_daemon(const struct cmd_common *o)
 {
 	const struct conf *c = o->socket ? NULL : cmd_conf(o);
 
-	return control_connect(o->socket ? o->socket :
-			       c ? c->socket : CONF_DEFAULT_SOCKET);
+	int fd;
+
+	fd = control_connect(o->socket ? o->socket :
+			     c ? c->socket : CONF_DEFAULT_SOCKET);
+	if (fd >= 0 && cmd_conf_refused())
+		cmd_warn(o, "%s; the daemon runs with an older one", conf_error);
+	return fd;
 }
 
 bool cmd_no_daemon(int err)

@@ -80,13 +80,18 @@ bool cmd_number(const char *text, uint64_t max, uint64_t *value);
 
 /*
  * The configuration, read once; NULL where none is there. One that is refused
- * is warned of and counts as none: what runs already does not depend on it.
+ * counts as none: what runs already does not depend on it.
  */
 const struct conf *cmd_conf(const struct cmd_common *o);
+/* Why cmd_conf() refused it, or NULL. */
+const char *cmd_conf_refused(void);
 /* The same for what cannot do without: false where there is none; said on stderr. */
 bool cmd_need_conf(const struct cmd_common *o, struct conf *c);
 
-/* A connection to the daemon, or -errno as control_connect(). */
+/*
+ * A connection to the daemon, or -errno as control_connect(). Where one is made
+ * though the configuration is refused, that is warned of.
+ */
 int cmd_daemon(const struct cmd_common *o);
 /* True when that errno says that no daemon runs. */
 bool cmd_no_daemon(int err);

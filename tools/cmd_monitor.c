@@ -166,7 +166,7 @@ static int read_module(struct monitor *m)
 
 static int monitor(struct monitor *m)
 {
-	const struct conf *conf = cmd_conf(&m->common);
+	const struct conf *conf;
 	int fd, ret;
 
 	print_init(&m->print);
@@ -178,6 +178,10 @@ static int monitor(struct monitor *m)
 	}
 	if (!cmd_no_daemon(fd))
 		return cmd_fail(&m->common, "the daemon's socket: %s", strerror(-fd));
+	conf = cmd_conf(&m->common);
+	if (cmd_conf_refused())
+		cmd_warn(&m->common, "%s; no daemon at %s", cmd_conf_refused(),
+			 CONF_DEFAULT_SOCKET);
 	m->interval_us = conf ? conf->interval_us : 1000;
 	return read_module(m);
 }

@@ -226,6 +226,9 @@ static json_t *from_daemon(const struct cmd_common *c, int *exit_code)
 	o = cmd_ask(c, req, TIMEOUT_MS, &err);
 	json_decref(req);
 	*exit_code = CMD_OK;
+	if (!o && cmd_no_daemon(err) && cmd_conf_refused())
+		cmd_warn(c, "%s; no daemon at %s", cmd_conf_refused(),
+			 CONF_DEFAULT_SOCKET);
 	if (!o && !cmd_no_daemon(err))
 		cmd_warn(c, "the daemon does not answer (%s); this is the kernel's part",
 			 strerror(-err));

@@ -58,7 +58,7 @@ struct conf {
 	/* [listen] */
 	char listen_address[256];	/* empty: all */
 	uint16_t listen_port;
-	/* [tls]: either ca+cert+key or psk_file (hex or raw, 32 bytes or more) */
+	/* [tls]: either ca+cert+key or psk_file (hex or raw, 32 to 64 bytes) */
 	char tls_ca[256], tls_cert[256], tls_key[256];
 	char tls_psk_file[256];
 	char tls_psk_identity[64];	/* default: "xfrmsync" */

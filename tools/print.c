@@ -126,6 +126,25 @@ static size_t width_of(char *const *cells, size_t n_rows, size_t n_cols,
 	return empty ? 0 : width;
 }
 
+/* No blanks at the end of a line: the padding waits for a cell that needs it. */
+static void print_row(const struct print *p, char *const *row, size_t last,
+		      const size_t *widths, const bool *right)
+{
+	int pad = 0, len;
+	size_t c;
+
+	for (c = 0; c <= last; c++) {
+		if (!widths[c])
+			continue;
+		len = strlen(row[c]);
+		if (right[c])
+			pad += (int)widths[c] - len;
+		if (len)
+			fprintf(p->out, "%*s%s", pad, "", row[c]);
+		pad = (len ? 0 : pad) + 2 + (right[c] ? 0 : (int)widths[c] - len);
+	}
+}
+
 void print_cells(const struct print *p, char *const *cells, size_t n_rows,
 		 size_t n_cols, const bool *right, const enum print_colour *row)
 {
@@ -137,20 +156,9 @@ void print_cells(const struct print *p, char *const *cells, size_t n_rows,
 			last = c;
 	}
 	for (r = 0; r < n_rows; r++) {
-		enum print_colour colour = r ? row[r] : PRINT_BOLD;
-
-		print_begin(p, colour);
-		for (c = 0; c <= last; c++) {
-			const char *cell = cells[r * n_cols + c];
-			int width = c == last && !right[c] ? 0 : widths[c];
-
-			if (!widths[c])
-				continue;
-			fprintf(p->out, right[c] ? "%*s" : "%-*s", width, cell);
-			if (c != last)
-				fputs("  ", p->out);
-		}
-		print_end(p, colour);
+		print_begin(p, r ? row[r] : PRINT_BOLD);
+		print_row(p, cells + r * n_cols, last, widths, right);
+		print_end(p, r ? row[r] : PRINT_BOLD);
 		fputc('\n', p->out);
 	}
 }
@@ -211,11 +219,9 @@ static void put_address(uint16_t family, const uint8_t *addr, char *buf,
 		snprintf(buf, len, "?");
 }
 
-/* What stands in one cell; the same for all forms of a record. */
-static void cell(const struct print *p, const struct record *r, int col,
-		 char *buf, size_t len)
+/* What stands in the cells that name the SA. */
+static void cell_identity(const struct record *r, int col, char *buf, size_t len)
 {
-	buf[0] = '\0';
 	switch (col) {
 	case COL_DIR:
 		if (r->dir)
@@ -243,6 +249,14 @@ static void cell(const struct print *p, const struct record *r, int col,
 	case COL_IF_ID:
 		put_number(r->if_id, buf, len);
 		break;
+	}
+}
+
+/* ... and in those that packets change. */
+static void cell_live(const struct print *p, const struct record *r, int col,
+		      char *buf, size_t len)
+{
+	switch (col) {
 	case COL_OSEQ:
 		put_number(r->oseq, buf, len);
 		break;
@@ -256,7 +270,9 @@ static void cell(const struct print *p, const struct record *r, int col,
 		put_number(r->packets, buf, len);
 		break;
 	case COL_BYTES:
-		print_bytes(r->bytes, buf, len);
+		snprintf(buf, len, "-");
+		if (r->bytes)
+			print_bytes(r->bytes, buf, len);
 		break;
 	case COL_USED:
 		print_age(p, r->last_used ? r->last_used : r->use_time, buf, len);
@@ -269,6 +285,16 @@ static void cell(const struct print *p, const struct record *r, int col,
 		record_flags_str(r->flags, buf, len);
 		break;
 	}
+}
+
+static void cell(const struct print *p, const struct record *r, int col,
+		 char *buf, size_t len)
+{
+	buf[0] = '\0';
+	if (col < COL_OSEQ)
+		cell_identity(r, col, buf, len);
+	else
+		cell_live(p, r, col, buf, len);
 }
 
 static int fill(const struct print *p, const struct record *r, size_t n,
