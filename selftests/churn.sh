@@ -8,12 +8,15 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 20
+plan 25
 
 here=$(dirname "$0")
 slab=/sys/kernel/slab/xfrmsync_sa
 
+# shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"
+merged=0
+[ ! -L $slab ] || merged=1
 setup_ns A B
 setup_veth "$A" "$B"
 tunnel "$A" "$B" window=128
@@ -32,16 +35,28 @@ unloads_under_load() {
 	busywait 30000 rmmod xfrmsync
 }
 
+ended() { ! kill -0 "$1"; }
+
+# A cache of our own (kernel command line: slab_nomerge) goes with the module, and then
+# kmem_cache_destroy() complains loudly where objects are left.
+memory_gone() {
+	if [ $merged = 1 ]; then
+		tap_skip "$1" "the kernel merged the cache; boot with slab_nomerge"
+	else
+		check_fails "$1" test -e $slab
+	fi
+}
+
 for try in 1 2 3; do
 	check "rmmod with readers, dumps, churn and traffic, $try" unloads_under_load
 	lib_loaded=
-	check_fails "its memory is gone, $try" test -e $slab
+	memory_gone "its memory is gone, $try"
 	check "the tunnel goes on, $try" send_packets "$A" "$B_IN" 10
 	check "it loads again under load, $try" load_module
 done
 
 ip netns delete "$A"
 ip netns delete "$B"
-check "two namespaces go under all of it; what churned ends" busywait 60000 not kill -0 "$churn"
+check "two namespaces go under all of it; what churned ends" busywait 60000 ended "$churn"
 check "the module unloads" unload_module
-check_fails "and its memory is gone" test -e $slab
+memory_gone "and its memory is gone"

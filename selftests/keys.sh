@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 plan 8
 
+# shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"
 modprobe -aq esp4 ah4 xfrm_user
 setup_ns A B

@@ -29,11 +29,12 @@ USAGE = """nl.py [-n NETNS] COMMAND
   pull [SECONDS]                 subscribes, then prints records as they come
   wait SECONDS                   subscribes, empties the set, waits for one wake-up"""
 
-NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK = 1, 2, 4
-NLM_F_DUMP, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x300, 0x100, 0x200
-NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE = 1, 2, 3
+NLM_F_REQUEST, NLM_F_ACK = 1, 4
+NLM_F_DUMP, NLM_F_ACK_TLVS = 0x300, 0x200
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_F_NESTED, NLA_TYPE_MASK = 0x8000, 0x3FFF
-SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
+NETLINK_XFRM, NETLINK_GENERIC = 6, 16
 SO_RCVBUFFORCE = 33
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
 CLONE_NEWNET = 0x40000000
@@ -284,8 +285,7 @@ class Client(Socket):
     spec = None
 
     def __init__(self, ns=None, **kwargs):
-        super().__init__(socket.NETLINK_GENERIC if hasattr(socket, "NETLINK_GENERIC") else 16,
-                         ns, **kwargs)
+        super().__init__(NETLINK_GENERIC, ns, **kwargs)
         Client.spec = Client.spec or Spec()
         self.family, self.groups = self.resolve()
 
@@ -395,12 +395,12 @@ def address(text):
 
 
 class Xfrm(Socket):
-    """What iproute2 cannot say to XFRM."""
+    """What iproute2 cannot say to XFRM, and its messages as they are."""
 
-    NEWAE, MIGRATE = 0x1E, 0x21
+    MIGRATE = 0x21
 
     def __init__(self, ns=None):
-        super().__init__(6, ns)
+        super().__init__(NETLINK_XFRM, ns)
 
     def ask(self, kind, payload, flags=0):
         return list(self.talk(kind, flags | NLM_F_ACK, payload))
@@ -417,13 +417,6 @@ class Xfrm(Socket):
                                                address(old[0])[0], address(new[0])[0])
         policy_id = sel + struct.pack("IBxxx", 0, 1)
         return self.ask(self.MIGRATE, policy_id + nla(17, migrate))
-
-    def newae(self, dst, spi, proto, oseq, seq, bitmap=0):
-        """Writes the legacy counters of an SA, backwards too (XFRM checks nothing)."""
-        family, raw = address(dst)
-        ae_id = struct.pack("16s4sHBx", raw, struct.pack(">I", spi), family, proto)
-        ae_id += bytes(16) + struct.pack("II", 0, 0)
-        return self.ask(self.NEWAE, ae_id + nla(10, struct.pack("III", oseq, seq, bitmap)), 0x100)
 
 
 def parse_args(words):

@@ -10,6 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 plan 113
 
+# shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"
 modprobe -aq esp4 esp6 ah4 ah6 xfrm_user
 setup_ns A B

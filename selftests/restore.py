@@ -237,13 +237,12 @@ def stale(client, func):
     return None
 
 
-def dying(a_ns, a):
-    """An SA that is stopped: a restore onto it is refused."""
-    sa_add(a_ns, B_END, A_END, 0x600)
+def larval(a_ns, a):
+    """An SPI without keys is no SA yet."""
     acq = ip(a_ns, f"xfrm state allocspi src {B_END} dst {A_END} proto esp mode transport "
                    "min 0x700 max 0x700 reqid 1")
-    larval = dict(sa_id(A_END, 0x700), oseq=1, **{"restore-flags": ["no-park"]})
-    equal("a larval SA is none yet", "no-sa", reason(a.restore(larval)))
+    record = dict(sa_id(A_END, 0x700), oseq=1, **{"restore-flags": ["no-park"]})
+    equal("a larval SA is none yet", "no-sa", reason(a.restore(record)))
     check("allocspi", "0x00000700" in acq, acq)
 
 
@@ -254,7 +253,7 @@ def test(a_ns, b_ns):
     cookies(a)
     parking(a_ns, b_ns, a, b)
     merge(a_ns, b_ns, a, b)
-    dying(a_ns, a)
+    larval(a_ns, a)
     epochs(a_ns, a, b)
     equal("in the other namespace nothing happened", [], [r for r in b.dump() if r["spi"] < 0x300])
 

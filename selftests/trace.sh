@@ -10,6 +10,7 @@ plan 12
 
 nl=$(dirname "$0")/nl.py
 trace=/sys/kernel/tracing
+# shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"
 setup_ns A B
 setup_veth "$A" "$B"

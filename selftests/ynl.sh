@@ -11,6 +11,7 @@
 plan 9
 
 here=$(dirname "$(readlink -f "$0")")
+# shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"
 ksource=$("$here/vm/ksource.sh") || skip_all "no linux-source-6.12"
 spec=$here/../Documentation/netlink/specs/xfrmsync.yaml

@@ -21,7 +21,6 @@ gw-a) host=2 other=gw-b other_host=3 priority=200 batch=gateway.batch ;;
 gw-b) host=3 other=gw-a other_host=2 priority=100 batch=spare.batch ;;
 *) die "$name: gw-a or gw-b" ;;
 esac
-[ "$sync" = on ] || xfrmsync=-
 
 modprobe -a esp4 xfrm_user
 sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 \
@@ -57,6 +56,10 @@ if [ "$sync" = on ]; then
 		key = /etc/xfrmsync/tls/node.key
 		[peer $other]
 		address = 10.3.0.$other_host
+		# A dead peer is noticed about as fast as keepalived does.
+		[sync]
+		heartbeat_ms = 200
+		dead_ms = 2000
 	END
 	chmod 600 /etc/xfrmsync/xfrmsync.conf
 	"$xfrmsync" run >"$dir/$name.daemon.log" 2>&1 &
@@ -67,7 +70,8 @@ if [ "$name" = gw-a ] || [ "$sync" = off ]; then
 fi
 
 # keepalived runs no script that others than root could have written.
-install -m 755 "$here/notify.sh" /run/notify.sh
+install -m 755 "$here/notify.sh" "$here/../../tools/systemd/xfrmsync-keepalived-notify" /run/
+ln -sf "$xfrmsync" /usr/sbin/xfrmsync
 cat >/run/keepalived.conf <<END
 global_defs {
 	router_id $name
@@ -81,7 +85,7 @@ vrrp_sync_group gateway {
 		outside
 		inside
 	}
-	notify "/run/notify.sh $dir $xfrmsync"
+	notify "/run/notify.sh $dir $sync"
 }
 vrrp_instance outside {
 	state BACKUP
@@ -89,7 +93,7 @@ vrrp_instance outside {
 	interface eth0
 	virtual_router_id 51
 	priority $priority
-	advert_int 0.3
+	advert_int 0.5
 	virtual_ipaddress {
 		198.51.100.1/24
 	}
@@ -100,7 +104,7 @@ vrrp_instance inside {
 	interface eth1
 	virtual_router_id 52
 	priority $priority
-	advert_int 0.3
+	advert_int 0.5
 	virtual_ipaddress {
 		10.1.0.1/24
 	}
@@ -121,13 +125,19 @@ has_all_sas() {
 }
 
 report() { # WHEN: what the kernel here says, without keys
-	ip -s -d xfrm state list nokeys >"$dir/$name.state.$1"
-	ip xfrm policy >"$dir/$name.policy.$1"
-	cat /proc/net/xfrm_stat >"$dir/$name.stat.$1"
+	local out=/tmp/report
+
+	# ip(8) writes line by line, which on the share is slow.
+	mkdir $out
+	ip -s -d xfrm state list nokeys >"$out/$name.state.$1"
+	ip xfrm policy >"$out/$name.policy.$1"
+	cat /proc/net/xfrm_stat >"$out/$name.stat.$1"
 	if [ "$sync" = on ]; then
-		"$xfrmsync" status --json >"$dir/$name.status.$1" || true
-		"$xfrmsync" show --json >"$dir/$name.show.$1" || true
+		"$xfrmsync" status --json >"$out/$name.status.$1" || true
+		"$xfrmsync" show --json >"$out/$name.show.$1" || true
 	fi
+	mv "$out"/* "$dir/"
+	rmdir $out
 }
 
 # The first to start becomes the master, and stays it (nopreempt).

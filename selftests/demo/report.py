@@ -162,7 +162,7 @@ def duplicates_delivered(traffic):
 def takeover_ms(folder):
     """How long the command took, as the notify script timed it."""
     with open(os.path.join(folder, "gw-b.events"), encoding="utf-8") as f:
-        took = [int(m[1]) for m in re.finditer(r" takeover rc=0 us=(\d+)", f.read())]
+        took = [int(m[1]) for m in re.finditer(r" MASTER rc=0 us=(\d+)", f.read())]
     return round(took[-1] / 1000, 1) if took else None
 
 

@@ -56,12 +56,16 @@ def draw_tunnels(ax, p):
     """A line for each tunnel and direction: solid where packets come through."""
     traffic, crash = p["traffic"], p["crash"]
 
+    paused = False
+
     def rel(times):
         return sorted((t - crash) / 1e9 for t in times if t > crash - BEFORE * 1e9)
 
     for (tunnel, way), sent in traffic.sent.items():
         y = tunnel - 0.38 if way == "in" else tunnel + 0.02
-        ax.broken_barh(bars(rel(sent.values())), (y, 0.34), facecolors=LOST, linewidth=0)
+        runs = bars(rel(sent.values()))
+        paused = paused or len(runs) > 1
+        ax.broken_barh(runs, (y, 0.34), facecolors=LOST, linewidth=0)
         came = (a for _, s, a in traffic.arrived[tunnel, way] if not (s <= crash < a - 10**9))
         ax.broken_barh(bars(rel(came)), (y, 0.34), linewidth=0,
                        facecolors=IN if way == "in" else OUT)
@@ -78,13 +82,16 @@ def draw_tunnels(ax, p):
         ax.axhline(ns[-1] + 0.5, color="black", linewidth=0.4)
     ax.set_ylim(20.5, 0.5)
     ax.set_ylabel("tunnel")
-    ax.legend(handles=[Patch(color=IN, label="delivered inside"),
-                       Patch(color=OUT, label="delivered to the clients outside"),
-                       Patch(color=LOST, label="sent, not delivered"),
-                       Line2D([], [], color=EVIL, marker="x", linestyle="",
-                              label="replay delivered inside")],
-              loc="upper center", bbox_to_anchor=(0.5, -0.02), ncol=4, fontsize=8,
-              frameon=False)
+    handles = [Patch(color=IN, label="delivered inside"),
+               Patch(color=OUT, label="delivered to the clients outside"),
+               Patch(color=LOST, label="sent, not delivered"),
+               Line2D([], [], color=EVIL, marker="x", linestyle="",
+                      label="replay delivered inside")]
+    if paused:
+        handles.append(Patch(facecolor="white", edgecolor="#888888", linewidth=0.5,
+                             label="nothing sent: the emulated senders paused"))
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02),
+              ncol=len(handles), fontsize=8, frameon=False)
 
 
 def draw_numbers(ax, p):
@@ -127,7 +134,7 @@ def mark_events(axes, events, waves):
         x = at / 1000
         for ax in axes:
             ax.axvline(x, color=colour, linewidth=1.0, linestyle=(0, (4, 2)), zorder=4)
-        level = (level + 1) % 4 if x - last < 1.6 else 0
+        level = level + 1 if x - last < 1.6 else 0
         last = x
         axes[0].annotate(f"{text}  +{x:.2f} s" if x else text, (x, 1.04 + 0.13 * level),
                          xycoords=("data", "axes fraction"), fontsize=8, color=colour,
@@ -151,7 +158,7 @@ def draw(p, path):
     fig.suptitle(f"A gateway is killed, {with_us}: {r['tunnels_after']} of "
                  f"{len(r['tunnels'])} tunnels carry on; numbers sent twice: "
                  f"{r['duplicate_sequence_numbers']}; replays accepted: "
-                 f"{r['replays_accepted']} of {r['replays_sent']}", fontsize=12, y=0.975)
+                 f"{r['replays_accepted']} of {r['replays_sent']}", fontsize=12, y=1.0)
     for kind in ("svg", "png"):
         fig.savefig(f"{path}.{kind}", dpi=110, bbox_inches="tight")
     pyplot.close(fig)

@@ -22,13 +22,15 @@ tree=$(readlink -f "$here/../..")
 
 usage() { sed -n '5,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-kernel='' limit=120 out='' vm=()
+# Unmerged, a cache of the module's own shows what is left in it at rmmod.
+kernel='' limit=120 out='' append=slab_nomerge vm=()
 while getopts k:t:o:a:m: opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	o) out=$OPTARG ;;
-	a | m) vm+=("-$opt" "$OPTARG") ;;
+	a) append+=" $OPTARG" ;;
+	m) vm+=("-$opt" "$OPTARG") ;;
 	*) usage ;;
 	esac
 done
@@ -64,7 +66,7 @@ for t in "${tests[@]}"; do
 	own=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$t")
 	total=$((total + ${own:-$limit}))
 done
-"$here/run.sh" -k "$kernel" -o "$out" -t "$total" "${vm[@]}" -- \
+"$here/run.sh" -k "$kernel" -o "$out" -t "$total" -a "$append" "${vm[@]}" -- \
 	env KVER="$KVER" BUILD="$BUILD" MODULE="$MODULE" XFRMSYNC="$XFRMSYNC" \
 	"$here/guest-kselftest.sh" /run/vm "$limit" "${tests[@]}"
 rc=$?
