@@ -50,8 +50,6 @@ void xfrmsync_dirty_mark(struct xfrmsync_sa *sa)
 {
 	struct xfrmsync_net *ns = sa->ns;
 
-	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
-		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	if (!READ_ONCE(ns->reader))
 		return;
 	if (test_and_set_bit(XFRMSYNC_SA_QUEUED, &sa->flags))
@@ -68,6 +66,11 @@ void xfrmsync_dirty_mark(struct xfrmsync_sa *sa)
 		wake(ns);
 }
 
+static u32 gone_limit(const struct xfrmsync_net *ns)
+{
+	return max_t(u32, READ_ONCE(ns->count), GONE_MIN);
+}
+
 /**
  * xfrmsync_dirty_gone() - an SA is out of the table and waits to be told
  * @sa: the SA; the caller holds a reference
@@ -77,7 +80,7 @@ void xfrmsync_dirty_mark(struct xfrmsync_sa *sa)
 void xfrmsync_dirty_gone(struct xfrmsync_sa *sa)
 {
 	struct xfrmsync_net *ns = sa->ns;
-	u32 limit = max_t(u32, READ_ONCE(ns->count), GONE_MIN);
+	u32 limit = gone_limit(ns);
 
 	if (!READ_ONCE(ns->reader)) {
 		if (test_bit(XFRMSYNC_SA_QUEUED, &sa->flags))
@@ -88,6 +91,10 @@ void xfrmsync_dirty_gone(struct xfrmsync_sa *sa)
 	if (atomic_inc_return(&ns->gone) > limit)
 		schedule_work(&ns->sweep);
 	xfrmsync_dirty_mark(sa);
+	/* the reader went meanwhile, and nobody will take it off the set */
+	if (!test_bit(XFRMSYNC_SA_QUEUED, &sa->flags) &&
+	    test_and_clear_bit(XFRMSYNC_SA_DEADCOUNT, &sa->flags))
+		atomic_dec(&ns->gone);
 }
 
 /* The SA that waits longest, left where it is; NULL where none does. */
@@ -125,7 +132,7 @@ void xfrmsync_dirty_rest(struct xfrmsync_net *ns)
 
 	clear_bit(0, &ns->woken);
 	smp_mb__after_atomic();		/* pairs with llist_add() before wake() */
-	if (ns->fifo || !llist_empty(&ns->dirty))
+	if (ns->fifo || !llist_empty(&ns->dirty) || ns->resync)
 		wake(ns);
 }
 
@@ -174,7 +181,7 @@ static void sweep(struct work_struct *work)
 	mutex_lock(&ns->pull_mutex);
 	if (!ns->reader) {
 		xfrmsync_dirty_drop(ns, true);
-	} else {
+	} else if (atomic_read(&ns->gone) > gone_limit(ns)) {
 		xfrmsync_dirty_drop(ns, false);
 		ns->resync = true;
 		schedule_work(&ns->wake_work);
@@ -193,14 +200,25 @@ void xfrmsync_dirty_init(struct xfrmsync_net *ns)
 	INIT_WORK(&ns->sweep, sweep);
 }
 
-/* No SA of the namespace is in the table any more, so nothing marks. */
-void xfrmsync_dirty_exit(struct xfrmsync_net *ns)
+/* The namespace, or the module, goes: from here on nothing is kept or told. */
+void xfrmsync_dirty_stop(struct xfrmsync_net *ns)
 {
-	irq_work_sync(&ns->wake_irq);
-	cancel_work_sync(&ns->wake_work);
-	cancel_work_sync(&ns->sweep);
 	mutex_lock(&ns->pull_mutex);
 	WRITE_ONCE(ns->reader, 0);
+	mutex_unlock(&ns->pull_mutex);
+}
+
+/*
+ * No SA of the namespace is in the table any more, so nothing marks. The
+ * order is that of who queues whom: sweep and irq_work both queue wake_work.
+ */
+void xfrmsync_dirty_exit(struct xfrmsync_net *ns)
+{
+	synchronize_rcu();	/* callbacks that had begun have queued sweep */
+	cancel_work_sync(&ns->sweep);
+	irq_work_sync(&ns->wake_irq);
+	cancel_work_sync(&ns->wake_work);
+	mutex_lock(&ns->pull_mutex);
 	xfrmsync_dirty_drop(ns, true);
 	mutex_unlock(&ns->pull_mutex);
 }

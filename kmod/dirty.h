@@ -10,6 +10,7 @@
 #include "pernet.h"
 
 void xfrmsync_dirty_init(struct xfrmsync_net *ns);
+void xfrmsync_dirty_stop(struct xfrmsync_net *ns);
 void xfrmsync_dirty_exit(struct xfrmsync_net *ns);
 
 void xfrmsync_dirty_mark(struct xfrmsync_sa *sa);

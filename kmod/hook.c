@@ -46,6 +46,8 @@ static __always_inline void capture(struct xfrm_state *x)
 					    BIT(XFRMSYNC_SA_RESTORED))) ==
 		   BIT(XFRMSYNC_SA_QUEUED)))
 		return;
+	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	xfrmsync_dirty_mark(sa);
 }
 
@@ -169,6 +171,7 @@ static void scan_net(struct xfrmsync_net *ns)
 			continue;
 		sa->seen_oseq = oseq;
 		sa->seen_packets = packets;
+		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 		xfrmsync_dirty_mark(sa);
 	}
 	rcu_read_unlock();

@@ -88,7 +88,7 @@ static void event_update(struct xfrmsync_net *ns, struct xfrm_state *update)
 	if (!x)
 		return;
 	sa = xfrmsync_table_find(x);
-	if (sa) {
+	if (sa && x != update) {
 		set_bit(XFRMSYNC_SA_CHANGED, &sa->flags);
 		xfrmsync_dirty_mark(sa);
 	} else {
@@ -97,6 +97,25 @@ static void event_update(struct xfrmsync_net *ns, struct xfrm_state *update)
 		schedule_work(&ns->reconcile);
 	}
 	xfrm_state_put(x);
+}
+
+static void reconcile_later(struct xfrmsync_net *ns)
+{
+	schedule_delayed_work(&ns->again, HZ / 10);
+}
+
+/* The timer kills the SA first; an expiry by netlink does so only after it
+ * told, silently, and a walk between would take the SA up again.
+ */
+static void event_expired(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
+			  const struct xfrm_state *x)
+{
+	if (x->km.state == XFRM_STATE_DEAD) {
+		let_go(sa, true);
+	} else {
+		set_bit(XFRMSYNC_SA_EXPIRED, &sa->flags);
+		reconcile_later(ns);
+	}
 }
 
 static void event_flush(struct xfrmsync_net *ns)
@@ -122,7 +141,7 @@ static int notify(struct xfrm_state *x, const struct km_event *c)
 		break;
 	case XFRM_MSG_EXPIRE:
 		if (sa && c->data.hard)
-			let_go(sa, true);
+			event_expired(ns, sa, x);
 		else if (sa)
 			xfrmsync_dirty_mark(sa);
 		break;
@@ -230,8 +249,18 @@ static void reconcile(struct work_struct *work)
 
 	xfrmsync_stats_inc(ns, RECONCILED);
 	let_dead_go(ns);
-	if (walk_sad(ns))
-		pr_warn_ratelimited("out of memory, some SAs are not followed until the next reader subscribes\n");
+	if (walk_sad(ns)) {
+		pr_warn_ratelimited("out of memory, some SAs are not followed yet; trying again\n");
+		reconcile_later(ns);
+	}
+}
+
+static void reconcile_again(struct work_struct *work)
+{
+	struct xfrmsync_net *ns = container_of(work, struct xfrmsync_net,
+					       again.work);
+
+	schedule_work(&ns->reconcile);
 }
 
 /* A device that goes takes the SAs that were offloaded to it, silently. */
@@ -255,6 +284,7 @@ void xfrmsync_lifecycle_net_init(struct xfrmsync_net *ns)
 {
 	xa_init_flags(&ns->sas, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_BH);
 	INIT_WORK(&ns->reconcile, reconcile);
+	INIT_DELAYED_WORK(&ns->again, reconcile_again);
 }
 
 /* The namespace, or the module, goes: afterwards no SA of it is followed. */
@@ -266,6 +296,10 @@ void xfrmsync_lifecycle_net_exit(struct xfrmsync_net *ns)
 	xa_lock_bh(&ns->sas);
 	ns->exiting = true;
 	xa_unlock_bh(&ns->sas);
+	/* Each may queue the other; exiting keeps the walk from adding. */
+	cancel_delayed_work_sync(&ns->again);
+	cancel_work_sync(&ns->reconcile);
+	cancel_delayed_work_sync(&ns->again);
 	cancel_work_sync(&ns->reconcile);
 
 	xa_for_each(&ns->sas, index, sa) {

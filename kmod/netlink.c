@@ -73,6 +73,11 @@ static const struct nla_policy role_policy[XFRMSYNC_A_STATUS_NODE + 1] = {
 	[XFRMSYNC_A_STATUS_NODE]	= { .type = NLA_U32 },
 };
 
+/* For commands that take nothing: what is sent all the same is refused. */
+static const struct nla_policy nothing_policy[] = {
+	[1] = { .type = NLA_REJECT },
+};
+
 static struct xfrmsync_net *ns_of(struct genl_info *info)
 {
 	return xfrmsync_net(genl_info_net(info));
@@ -182,6 +187,11 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 	unsigned long *next = (unsigned long *)cb->ctx;
 	struct xfrmsync_sa *sa;
 	unsigned long index;
+
+	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN)) {
+		NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes: it gives all SAs");
+		return -EINVAL;
+	}
 
 	rcu_read_lock();
 	xa_for_each_start(&ns->sas, index, sa, *next) {
@@ -334,6 +344,47 @@ static struct sk_buff *batch_answer(struct genl_info *info, unsigned int n,
 			  hdr);
 }
 
+static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
+{
+	lockdep_assert_held(&ns->role_mutex);
+
+	if (nla_put_u32(skb, XFRMSYNC_A_STATUS_VERSION, XFRMSYNC_VERSION) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_ROLE, ns->role) ||
+	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_EPOCH, ns->epoch,
+			      XFRMSYNC_A_STATUS_PAD) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_NODE, ns->node) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_CAPTURE,
+			xfrmsync_hook_method()) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_SAS, READ_ONCE(ns->count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_DIRTY,
+			atomic_read(&ns->dirty_count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_PARKED,
+			atomic_read(&ns->park.count)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Best effort: who missed it asks for the status. */
+static void notify_role(struct xfrmsync_net *ns)
+{
+	struct sk_buff *msg;
+	void *hdr;
+
+	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	if (!msg)
+		return;
+	hdr = genlmsg_put(msg, 0, 0, &xfrmsync_netlink_family, 0,
+			  XFRMSYNC_CMD_ROLE_NTF);
+	if (!hdr || fill_status(msg, ns)) {
+		nlmsg_free(msg);
+		return;
+	}
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast_netns(&xfrmsync_netlink_family, ns->net, msg, 0, 0,
+				GFP_KERNEL);
+}
+
 /* Under role_mutex, so that a role cannot change inside of a batch. */
 static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 {
@@ -342,6 +393,8 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 	struct sk_buff *msg;
 	unsigned int n;
 	void *hdr;
+	u64 epoch;
+	u32 node;
 	int err;
 
 	err = check_batch(info, &n);
@@ -352,6 +405,8 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 		return -ENOMEM;
 
 	mutex_lock(&ns->role_mutex);
+	epoch = ns->epoch;
+	node = ns->node;
 	if (admit)
 		err = xfrmsync_role_admit(ns,
 			info->attrs[XFRMSYNC_A_BATCH_EPOCH] ?
@@ -361,6 +416,8 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 			info->extack);
 	if (!err)
 		err = batch_all(ns, info, msg, fn, &t);
+	if (ns->epoch != epoch || ns->node != node)
+		notify_role(ns);
 	mutex_unlock(&ns->role_mutex);
 
 	if (admit) {
@@ -385,27 +442,6 @@ static int do_restore(struct sk_buff *skb, struct genl_info *info)
 static int do_bind(struct sk_buff *skb, struct genl_info *info)
 {
 	return do_batch(info, false, xfrmsync_restore_bind);
-}
-
-static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
-{
-	lockdep_assert_held(&ns->role_mutex);
-
-	if (nla_put_u32(skb, XFRMSYNC_A_STATUS_VERSION, XFRMSYNC_VERSION) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_ROLE, ns->role) ||
-	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_EPOCH, ns->epoch,
-			      XFRMSYNC_A_STATUS_PAD) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_NODE, ns->node) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_CAPTURE,
-			xfrmsync_hook_method()) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_SAS, READ_ONCE(ns->count)) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_DIRTY,
-			atomic_read(&ns->dirty_count)) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_PARKED,
-			atomic_read(&ns->park.count)) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)))
-		return -EMSGSIZE;
-	return 0;
 }
 
 static int reply_status(struct genl_info *info, struct xfrmsync_net *ns)
@@ -435,26 +471,6 @@ static int do_status_get(struct sk_buff *skb, struct genl_info *info)
 	err = reply_status(info, ns);
 	mutex_unlock(&ns->role_mutex);
 	return err;
-}
-
-/* Best effort: who missed it asks for the status. */
-static void notify_role(struct xfrmsync_net *ns)
-{
-	struct sk_buff *msg;
-	void *hdr;
-
-	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	if (!msg)
-		return;
-	hdr = genlmsg_put(msg, 0, 0, &xfrmsync_netlink_family, 0,
-			  XFRMSYNC_CMD_ROLE_NTF);
-	if (!hdr || fill_status(msg, ns)) {
-		nlmsg_free(msg);
-		return;
-	}
-	genlmsg_end(msg, hdr);
-	genlmsg_multicast_netns(&xfrmsync_netlink_family, ns->net, msg, 0, 0,
-				GFP_KERNEL);
 }
 
 static int do_role_set(struct sk_buff *skb, struct genl_info *info)
@@ -519,14 +535,20 @@ static const struct genl_ops ops[] = {
 	}, {
 		.cmd		= XFRMSYNC_CMD_SUBSCRIBE,
 		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= nothing_policy,
+		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.doit		= do_subscribe,
 	}, {
 		.cmd		= XFRMSYNC_CMD_UNSUBSCRIBE,
 		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= nothing_policy,
+		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.doit		= do_unsubscribe,
 	}, {
 		.cmd		= XFRMSYNC_CMD_PULL,
 		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= nothing_policy,
+		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.dumpit		= xfrmsync_stream_pull,
 	}, {
 		.cmd		= XFRMSYNC_CMD_RESTORE,
@@ -543,6 +565,8 @@ static const struct genl_ops ops[] = {
 	}, {
 		.cmd		= XFRMSYNC_CMD_STATUS_GET,
 		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= nothing_policy,
+		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.doit		= do_status_get,
 	}, {
 		.cmd		= XFRMSYNC_CMD_ROLE_SET,
@@ -553,6 +577,8 @@ static const struct genl_ops ops[] = {
 	}, {
 		.cmd		= XFRMSYNC_CMD_STATS_GET,
 		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= nothing_policy,
+		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.doit		= do_stats_get,
 	},
 };

@@ -67,6 +67,15 @@ static struct parked *copy(const struct xfrmsync_restore *r)
 	return p;
 }
 
+/* Of one incarnation the newer record stays: numbers only grow. */
+static bool is_late(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
+{
+	const struct parked *p = find(ns, &r->id);
+
+	return p && p->r.tag == r->tag && p->r.oseq >= r->oseq &&
+	       p->r.seq >= r->seq && (p->r.oseq > r->oseq || p->r.seq > r->seq);
+}
+
 /**
  * xfrmsync_park_put() - park a record, in place of one for the same SA
  * @ns: the namespace
@@ -81,6 +90,8 @@ u32 xfrmsync_park_put(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
 
 	lockdep_assert_held(&ns->role_mutex);
 
+	if (is_late(ns, r))
+		return XFRMSYNC_REASON_PARKED;
 	if (xfrmsync_park_drop(ns, &r->id))
 		xfrmsync_stats_inc(ns, PARKED_DROPPED);
 	if (atomic_read(&ns->park.count) >= READ_ONCE(park_max)) {

@@ -28,11 +28,14 @@ static int __net_init net_init(struct net *net)
 	return 0;
 }
 
-/* First no SA is followed any more, then nothing is marked, then all is freed. */
+/* First there is no reader, then no SA is followed any more, then nothing is
+ * marked, then all is freed.
+ */
 static void __net_exit net_exit(struct net *net)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(net);
 
+	xfrmsync_dirty_stop(ns);
 	xfrmsync_lifecycle_net_exit(ns);
 	xfrmsync_dirty_exit(ns);
 	xfrmsync_role_net_exit(ns);

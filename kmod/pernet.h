@@ -28,6 +28,7 @@
  * @count: SAs in @sas; under the xa_lock
  * @exiting: pernet exit has begun, nothing is taken up any more
  * @reconcile: walks the SAD for what no event told
+ * @again: reconciles once more, later
  * @role_mutex: serializes restore, bind and role change
  * @role: enum xfrmsync_role; written under @role_mutex
  * @epoch: counter of the epoch in force; under @role_mutex
@@ -54,6 +55,7 @@ struct xfrmsync_net {
 	u32 count;
 	bool exiting;
 	struct work_struct reconcile;
+	struct delayed_work again;
 
 	struct mutex role_mutex;
 	u32 role;

@@ -184,6 +184,14 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	return XFRMSYNC_REASON_OK;
 }
 
+/* What a restore wrote is not use: the scan compares with it. x->lock held. */
+static void note_restored(struct xfrmsync_sa *sa)
+{
+	sa->seen_oseq = lower_32_bits(current_oseq(sa->x));
+	sa->seen_packets = (u32)sa->x->curlft.packets;
+	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+}
+
 static void write_oseq(struct xfrm_state *x, u64 oseq)
 {
 	if (x->replay_esn) {
@@ -235,21 +243,35 @@ static void write_previous(struct xfrm_state *x)
 		x->preplay = x->replay;
 }
 
+static u64 abs_diff_s(u64 a, u64 b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* Ages come in whole seconds and jitter by one: that is no change, and must
+ * not put off the timer again and again.
+ */
 static void write_lifetime(struct xfrm_state *x,
 			   const struct xfrmsync_restore *r)
 {
+	bool rearm = false;
+
 	x->curlft.bytes = max(x->curlft.bytes, r->bytes);
 	x->curlft.packets = max(x->curlft.packets, r->packets);
-	if (r->use_time && !x->curlft.use_time)
+	if (r->use_time && !x->curlft.use_time) {
 		WRITE_ONCE(x->curlft.use_time, r->use_time);
+		rearm = true;
+	}
 	if (r->last_used)
 		WRITE_ONCE(x->lastused, max_t(time64_t, x->lastused,
 					      r->last_used));
-	if (r->add_time && r->add_time != x->curlft.add_time) {
+	if (r->add_time && abs_diff_s(r->add_time, x->curlft.add_time) > 1) {
 		x->curlft.add_time = r->add_time;
+		rearm = true;
+	}
+	if (rearm)
 		hrtimer_start(&x->mtimer, ktime_set(1, 0),
 			      HRTIMER_MODE_REL_SOFT);
-	}
 	x->stats.replay_window = max(x->stats.replay_window,
 				     r->stats.replay_window);
 	x->stats.replay = max(x->stats.replay, r->stats.replay);
@@ -273,7 +295,7 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 		sa->lease_end = r->lease_end;
 	if (r->tag)
 		sa->tag = r->tag;
-	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+	note_restored(sa);
 }
 
 /* Under RCU, x->lock not held. */
@@ -358,6 +380,8 @@ static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 		scratch->has &= ~XFRMSYNC_HAS_OSEQ;
 		reason = apply(ns, sa, scratch);
 	}
+	if (reason == XFRMSYNC_REASON_NO_SA || reason == XFRMSYNC_REASON_STATE)
+		return;		/* larval: it waits for the keys */
 	if (reason == XFRMSYNC_REASON_OK)
 		xfrmsync_stats_inc(ns, PARKED_APPLIED);
 	else
@@ -404,7 +428,7 @@ u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
 	sa = xfrmsync_table_lookup(ns, &r->id);
 	if (sa) {
 		reason = bind(sa, r);
-		if (!reason)
+		if (!reason && r->tag)
 			bind_parked(ns, sa, r);
 	}
 	rcu_read_unlock();
@@ -417,8 +441,9 @@ u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
  * @sa: the SA
  *
  * Which incarnation it is, userspace tells later (bind). Until then only its
- * outbound number is raised, which is safe for any incarnation: before a
- * packet can use it.
+ * outbound number is raised, which repeats no number of any incarnation. XFRM
+ * calls this just after it made the SA visible: a packet on another CPU can
+ * come between, until a fence holds SAs that are not prepared.
  *
  * Context: XFRM's callback, under RCU; takes x->lock.
  */
@@ -436,7 +461,7 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	    x->km.state == XFRM_STATE_VALID && oseq > current_oseq(x)) {
 		write_oseq(x, oseq);
 		write_previous(x);
-		set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+		note_restored(sa);
 	}
 	spin_unlock_bh(&x->lock);
 }

@@ -63,14 +63,16 @@ static int compare(const struct xfrmsync_net *ns, u64 epoch, u32 node)
 	return 0;
 }
 
-/* The role pins the module, each namespace's once. */
-static void change(struct xfrmsync_net *ns, u32 role)
+/* The role pins the module, each namespace's once; false where it goes. */
+static bool change(struct xfrmsync_net *ns, u32 role)
 {
-	if (ns->role == XFRMSYNC_ROLE_NONE && role != XFRMSYNC_ROLE_NONE)
-		__module_get(THIS_MODULE);
-	else if (ns->role != XFRMSYNC_ROLE_NONE && role == XFRMSYNC_ROLE_NONE)
+	if (ns->role == XFRMSYNC_ROLE_NONE && role != XFRMSYNC_ROLE_NONE &&
+	    !try_module_get(THIS_MODULE))
+		return false;
+	if (ns->role != XFRMSYNC_ROLE_NONE && role == XFRMSYNC_ROLE_NONE)
 		module_put(THIS_MODULE);
 	ns->role = role;
+	return true;
 }
 
 static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
@@ -101,7 +103,7 @@ static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
  *
  * Context: process, role_mutex held.
  * Return: 0; -ESTALE (the epoch is older than the one in force, or equal and
- *	the node would become active).
+ *	the node would become active); -EBUSY (the module is being unloaded).
  */
 int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 		      struct netlink_ext_ack *extack)
@@ -121,7 +123,10 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 
 	if (role != ns->role)
 		xfrmsync_park_purge(ns);
-	change(ns, role);
+	if (!change(ns, role)) {
+		NL_SET_ERR_MSG(extack, "the module is being unloaded");
+		return -EBUSY;
+	}
 	ns->epoch = epoch;
 	ns->node = node;
 	return 0;

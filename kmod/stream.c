@@ -56,6 +56,7 @@ int xfrmsync_stream_subscribe(struct xfrmsync_net *ns, u32 portid,
 	ns->resync = false;
 	set_bit(0, &ns->woken);		/* the answer is the first wake-up */
 	WRITE_ONCE(ns->reader, portid);
+	smp_mb();	/* pairs with take_up(): one of the two marks a newborn */
 	mark_all(ns);
 	mutex_unlock(&ns->pull_mutex);
 	return 0;

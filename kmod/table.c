@@ -5,6 +5,7 @@
  * Lookup in any context under RCU; changes with BH off.
  */
 #include <linux/hash.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -123,23 +124,26 @@ static int sa_link(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	struct table *t;
 	int err;
 
+	/* Both at once: who finds it in one may take it out of both. */
 	xa_lock_bh(&ns->sas);
 	err = ns->exiting ? -ENODEV :
-	      __xa_alloc_cyclic(&ns->sas, &sa->index, sa, xa_limit_32b,
+	      __xa_alloc_cyclic(&ns->sas, &sa->index, NULL, xa_limit_32b,
 				&ns->next_index, GFP_ATOMIC);
-	if (err >= 0)
-		ns->count++;
-	xa_unlock_bh(&ns->sas);
 	if (err < 0)
-		return err;
-
-	spin_lock_bh(&table_lock);
+		goto unlock;
+	spin_lock(&table_lock);
 	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
 	hlist_add_head_rcu(&sa->node[t->slot], bucket_of(t, sa->x));
 	if (++table_used > 1U << t->bits && t->bits < TABLE_BITS_MAX)
 		schedule_work(&grow_work);
-	spin_unlock_bh(&table_lock);
-	return 0;
+	spin_unlock(&table_lock);
+	/* the slot was reserved above, so this allocates nothing */
+	__xa_store(&ns->sas, sa->index, sa, GFP_ATOMIC);
+	ns->count++;
+	err = 0;
+unlock:
+	xa_unlock_bh(&ns->sas);
+	return err;
 }
 
 /**
@@ -166,13 +170,13 @@ struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
 		return ERR_PTR(-ENOMEM);
 	sa_init(sa, ns, x);
 
+	xfrm_state_hold(x);
 	spin_lock_bh(&add_lock);
 	err = xfrmsync_table_find(x) ? -EEXIST : sa_link(ns, sa);
-	if (!err)
-		xfrm_state_hold(x);
 	spin_unlock_bh(&add_lock);
 
 	if (err) {
+		xfrm_state_put(x);
 		kmem_cache_free(sa_cache, sa);
 		return ERR_PTR(err);
 	}
@@ -199,13 +203,12 @@ bool xfrmsync_table_del(struct xfrmsync_sa *sa)
 	xa_lock_bh(&sa->ns->sas);
 	__xa_erase(&sa->ns->sas, sa->index);
 	sa->ns->count--;
-	xa_unlock_bh(&sa->ns->sas);
-
-	spin_lock_bh(&table_lock);
+	spin_lock(&table_lock);
 	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
 	hlist_del_rcu(&sa->node[t->slot]);
 	table_used--;
-	spin_unlock_bh(&table_lock);
+	spin_unlock(&table_lock);
+	xa_unlock_bh(&sa->ns->sas);
 
 	xfrm_state_put(sa->x);
 	return true;
@@ -252,6 +255,8 @@ int xfrmsync_table_init(void)
 		return -ENOMEM;
 	}
 	RCU_INIT_POINTER(table, t);
+	/* not the numbers of the module's life before this one */
+	atomic64_set(&last_cookie, ktime_get_boottime_ns());
 	return 0;
 }
 

@@ -58,8 +58,8 @@ struct xfrmsync_sa_id {
  * @tag: incarnation, 0 for none; under x->lock
  * @cookie: this life of the SA, never used twice
  * @lease_end: last outbound number that may be used, 0 for none; under x->lock
- * @seen_oseq: outbound number at the last scan
- * @seen_packets: packets at the last scan; both only where capture is a scan
+ * @seen_oseq: outbound number at the last scan or restore
+ * @seen_packets: packets at the last scan or restore; both for the scan only
  * @id: its name
  * @rcu: for freeing
  */
