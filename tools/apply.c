@@ -362,6 +362,7 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	e->sent = sa->sent;
 	e->unsafe = sa->flags & WIRE_SA_UNSAFE;
 	e->seen = true;
+	e->shared = true;
 	take_record(e, &sa->rec);
 	install(d, e);
 }
@@ -544,7 +545,8 @@ static int find_stray(const struct record *rec, void *data)
 	struct strays *s = data;
 	struct sa_id *id;
 
-	if (!rec->tag || cache_find(&s->d->cache, &rec->id) ||
+	if (!rec->tag || !(rec->flags & XFRMSYNC_RECORD_F_RESTORED) ||
+	    cache_find(&s->d->cache, &rec->id) ||
 	    !conf_filter_match(&s->d->conf.filter, rec->id.family, rec->src,
 			       rec->id.dst, rec->reqid, rec->if_id,
 			       rec->id.mark, rec->id.mark_mask))
@@ -609,11 +611,24 @@ static void delete_stray_policies(struct daemon *d)
 	buf_free(&s.list);
 }
 
+/* Gone on the active means gone here only for what a node had from another:
+ * an SA that only this node ever had is its own affair.
+ */
+static bool is_ours(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+
+	if (e->shared)
+		return true;
+	return !genl_get(&d->req, &e->id, &k) &&
+	       (k.flags & XFRMSYNC_RECORD_F_RESTORED);
+}
+
 void apply_snapshot_end(struct daemon *d, struct peer *p)
 {
 	struct cache_policy *pol, *np;
 	struct cache_entry *e, *n;
-	size_t gone = 0;
+	size_t gone = 0, left = 0;
 
 	if (!p->in_snapshot)
 		return;
@@ -625,13 +640,21 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 	cache_for_each_safe(&d->cache, e, n) {
 		if (e->seen)
 			continue;
-		uninstall(d, e);
-		gone++;
+		if (is_ours(d, e)) {
+			uninstall(d, e);
+			gone++;
+		} else {
+			forget(d, e);
+			left++;
+		}
 	}
 	apply_flush(d);
 	gone += delete_strays(d);
 	p->in_snapshot = false;
 	d->synced = true;
+	if (left)
+		log_warn("peer %s: does not know %zu SAs that this node had alone: left alone",
+			 p->name, left);
 	log_info("peer %s: in step with it: %zu SAs ready, %zu in conflict, %zu failed, %zu policies; %zu old SAs removed",
 		 p->name, d->applied[CACHE_APPLIED], d->applied[CACHE_CONFLICT],
 		 d->applied[CACHE_FAILED], d->cache.n_policies, gone);

@@ -90,6 +90,7 @@ struct cache_entry {
 	bool unsafe;			/* no lease is possible: rekey */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
+	bool shared;			/* another node has it, or had it */
 	bool queued;			/* its record waits for a restore */
 	bool repair;			/* look at the kernel's SA again */
 	bool existed;			/* in the kernel, unknown to the module */

@@ -60,7 +60,7 @@ static void notify(const char *text)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (void *)&sun,
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (void *)&sun,
 	       offsetof(struct sockaddr_un, sun_path) + len);
 	close(fd);
 }
@@ -203,6 +203,7 @@ static void reload(struct daemon *d)
 		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
 		goto out;
 	}
+	role_cancel(d, "the configuration was read again meanwhile; try again");
 	peer_exit(d);
 	if (tls_load(d, &next)) {
 		log_err("the old configuration stays");

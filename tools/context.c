@@ -164,6 +164,9 @@ static int put_alg(struct buf *b, uint16_t type, const char *name,
 
 	if (bytes > room || bytes > ALG_KEY_MAX || name_len > ALG_NAME_MAX)
 		return -EBADMSG;
+	/* A kernel in confidentiality lockdown gives zeros for keys. */
+	if (bytes && sodium_is_zero((const unsigned char *)key, bytes))
+		return -EOPNOTSUPP;
 	at = field_begin(b, type, CONTEXT_MANDATORY);
 	buf_u32(b, key_bits);
 	buf_u32(b, param);

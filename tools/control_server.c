@@ -138,7 +138,7 @@ static void reason(json_t *list, size_t n, const char *what)
 }
 
 /* What would keep this node from carrying the tunnels on. */
-static json_t *reasons(const struct daemon *d)
+static json_t *reasons(struct daemon *d)
 {
 	json_t *list = json_array();
 	struct cache_entry *e;
@@ -264,6 +264,9 @@ static void takeover(struct client *c, json_t *req)
 	if (json_is_true(json_object_get(req, "dry_run"))) {
 		p = peer_active(d);
 		why = reasons(d);
+		if (role_unsafe(d))
+			reason(why, role_unsafe(d),
+			       "SAs are not safe: refused without --force-unsafe");
 		obj = json_pack("{s:s, s:b, s:o, s:b}", "would",
 				role_is_active(d) ? "nothing: already active" :
 				p ? "ask the active to hand over" :
@@ -276,7 +279,8 @@ static void takeover(struct client *c, json_t *req)
 		return;
 	}
 	c->waits_takeover = true;
-	role_takeover(d, takeover_done);
+	role_takeover(d, json_is_true(json_object_get(req, "force_unsafe")),
+		      takeover_done);
 }
 
 static void command(struct client *c, json_t *req)

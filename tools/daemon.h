@@ -94,7 +94,7 @@ struct daemon {
 	/* planned takeover */
 	struct loop_timer handover_timer;
 	bool handover_wait;
-	bool handover_answered;
+	bool same_boot;			/* st was written in this boot */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
 	void (*takeover_done)(struct daemon *d, int exit_code,
@@ -127,6 +127,7 @@ void peer_mark_policy(struct daemon *d, struct cache_policy *p);
 /* Before it leaves the cache: the peers that know it are told. */
 void peer_gone_entry(struct daemon *d, struct cache_entry *e);
 void peer_gone_policy(struct daemon *d, struct cache_policy *p);
+void peer_handover_coming(struct peer *p);
 void peer_kick(struct daemon *d);		/* something waits to be sent */
 void peer_send_simple(struct peer *p, uint8_t type);
 void peer_lag(const struct peer *p, const struct daemon *d,
@@ -160,7 +161,13 @@ void role_handover_request(struct daemon *d, struct peer *p);
 void role_handover(struct daemon *d, struct peer *p, uint32_t result,
 		   uint64_t epoch);
 /* done is called once, now or later. */
-void role_takeover(struct daemon *d,
+/* How many SAs here could repeat a number after a takeover; 0: none, or the
+ * counters here are the newest.
+ */
+size_t role_unsafe(struct daemon *d);
+void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */
+/* done is called once, maybe before this returns. */
+void role_takeover(struct daemon *d, bool force,
 		   void (*done)(struct daemon *d, int code, const char *text));
 int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
 bool role_is_active(const struct daemon *d);

@@ -321,6 +321,19 @@ static void put_handover(struct peer *p, struct buf *b)
 	put_hello(d, b);
 }
 
+/* Before the last records are read: that they come. */
+void peer_handover_coming(struct peer *p)
+{
+	size_t at;
+
+	if (!p->link)
+		return;
+	at = begin(p, &p->link->out, WIRE_HANDOVER);
+	buf_u32(&p->link->out, 1);
+	wire_end(&p->link->out, at);
+	link_kick(p->link);
+}
+
 static void fill(struct link *l)
 {
 	struct daemon *d = l->data;
@@ -381,6 +394,17 @@ void peer_send_simple(struct peer *p, uint8_t type)
 	link_kick(p->link);
 }
 
+/* All that waits for a peer; bounded by the number of SAs. */
+static void drain(struct peer *p)
+{
+	struct batch batch = {};
+
+	while (!list_empty(&p->dirty))
+		put_mark(p, &p->link->out,
+			 container(p->dirty.next, struct mark, dirty), &batch);
+	batch_close(p, &p->link->out, &batch);
+}
+
 void peer_announce(struct daemon *d)
 {
 	struct peer *p;
@@ -391,6 +415,9 @@ void peer_announce(struct daemon *d)
 		/* It hears of the new role after the last record. */
 		if (!p->link || d->handover_to == p)
 			continue;
+		/* What a node that steps down has left goes before the word. */
+		if (p->sending && !role_is_active(d))
+			drain(p);
 		put_hello(d, &p->link->out);
 		link_kick(p->link);
 		sync_peer(p);
@@ -430,6 +457,8 @@ static void take_ack(struct peer *p, uint64_t frames)
 		if (m->flight_frame > frames)
 			break;
 		list_del(&m->flight);
+		if (!m->is_policy)
+			((struct cache_entry *)m->owner)->shared = true;
 		m->acked_oseq = m->flight_oseq;
 		m->acked_seq = m->flight_seq;
 		if (m->last_frame == m->flight_frame)

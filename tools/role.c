@@ -14,7 +14,7 @@
 /* An active that lives steps down at once and says so; one that died costs
  * just this long. Its last records may then take longer.
  */
-#define HANDOVER_ANSWER_MS 300
+#define HANDOVER_ANSWER_MS 500
 #define HANDOVER_DATA_MS 3000
 
 bool role_is_active(const struct daemon *d)
@@ -75,6 +75,7 @@ static void load_state(struct daemon *d)
 	if (ret)
 		return;
 	state_boot_id(boot_id, sizeof(boot_id));
+	d->same_boot = !strcmp(boot_id, d->st.boot_id);
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    strcmp(boot_id, d->st.boot_id)) {
 		log_info("was active before the reboot, its counters are gone: starting as standby");
@@ -171,6 +172,7 @@ static int become_active(struct daemon *d, uint64_t epoch)
 	ret = set_role(d, XFRMSYNC_ROLE_ACTIVE, epoch, d->conf.node_id);
 	if (ret)
 		return ret;
+	d->same_boot = true;
 	apply_reset(d);
 	d->source = NULL;
 	d->handover_to = NULL;
@@ -210,32 +212,86 @@ static void handover_late(struct loop_timer *t)
 
 	if (!d->handover_wait)
 		return;
-	/* It has stepped down and its last records are on their way. */
-	if (d->handover_from->role != XFRMSYNC_ROLE_ACTIVE &&
-	    !d->handover_answered) {
-		d->handover_answered = true;
-		loop_timer_set(&d->loop, &d->handover_timer,
-			       HANDOVER_DATA_MS * LOOP_MS);
-		return;
-	}
 	log_warn("the active does not hand over in time: taking over without it");
 	finish(d, "the active did not answer");
 }
 
-void role_takeover(struct daemon *d, void (*done)(struct daemon *d, int code,
+static int count_unsafe(const struct record *r, void *data)
+{
+	struct { struct daemon *d; size_t n; } *c = data;
+
+	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_RESTORED))
+		return 0;
+	if (!conf_filter_match(&c->d->conf.filter, r->id.family, r->src,
+			       r->id.dst, r->reqid, r->if_id, r->id.mark,
+			       r->id.mark_mask))
+		return 0;
+	/* Restored, and used by stray packets since: still past all leases. */
+	if (r->tag && (r->dir == XFRMSYNC_DIR_IN ||
+		       (r->lease_end && r->oseq >= r->lease_end)))
+		return 0;
+	c->n++;
+	return 0;
+}
+
+/*
+ * Only where nobody was active after this node, in this boot, are its own
+ * counters the newest; a standby in step stands past all that was sent. In
+ * between each SA is looked at: what a boot script or an IKE daemon installed
+ * anew, with the keys of an SA that another node used, starts at 1.
+ */
+size_t role_unsafe(struct daemon *d)
+{
+	struct { struct daemon *d; size_t n; } c = { .d = d };
+
+	if (role_is_active(d) || !d->st.epoch ||
+	    (d->same_boot && d->st.node == d->conf.node_id) ||
+	    (d->synced && !d->applied[CACHE_FAILED]))
+		return 0;
+	apply_flush(d);
+	if (genl_dump(&d->req, count_unsafe, &c))
+		log_warn("cannot list the SAs: %s", d->req.error);
+	return c.n;
+}
+
+void role_cancel(struct daemon *d, const char *why)
+{
+	if (!d->handover_wait)
+		return;
+	d->handover_wait = false;
+	loop_timer_stop(&d->handover_timer);
+	d->takeover_done(d, 1, why);
+}
+
+static bool refuse_unsafe(struct daemon *d)
+{
+	size_t n = role_unsafe(d);
+	char text[200];
+
+	if (!n)
+		return false;
+	snprintf(text, sizeof(text),
+		 "%zu SAs are not safe: their counters here may be behind what another node sent; rekey or delete them, or --force-unsafe",
+		 n);
+	log_warn("takeover refused: %s", text);
+	d->takeover_done(d, 1, text);
+	return true;
+}
+
+void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, int code,
 						  const char *text))
 {
 	struct peer *p = peer_active(d);
 
-	if (d->handover_wait) {
-		done(d, 1, "a takeover is under way");
-		return;
-	}
+	if (d->handover_wait)
+		return;		/* who asks again waits for the same end */
 	if (role_is_active(d)) {
 		done(d, 0, "already active");
 		return;
 	}
 	d->takeover_done = done;
+	if (!force && refuse_unsafe(d))
+		return;
 	if (!p) {
 		log_info("taking over: no active is connected");
 		finish(d, "no active was connected");
@@ -246,7 +302,6 @@ void role_takeover(struct daemon *d, void (*done)(struct daemon *d, int code,
 	d->handover_from = p;
 	d->handover_timer.cb = handover_late;
 	d->handover_timer.data = d;
-	d->handover_answered = false;
 	loop_timer_set(&d->loop, &d->handover_timer,
 		       HANDOVER_ANSWER_MS * LOOP_MS);
 	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
@@ -260,6 +315,7 @@ void role_handover_request(struct daemon *d, struct peer *p)
 		return;
 	}
 	log_info("peer %s: asks to become active: handing over", p->name);
+	peer_handover_coming(p);
 	d->handover_to = p;
 	if (step_down(d, d->st.epoch, d->st.node)) {
 		d->handover_to = NULL;
@@ -272,8 +328,13 @@ void role_handover_request(struct daemon *d, struct peer *p)
 void role_handover(struct daemon *d, struct peer *p, uint32_t result,
 		   uint64_t epoch)
 {
-	if (!d->handover_wait || d->handover_from != p || result)
+	if (!d->handover_wait || d->handover_from != p || result > 1)
 		return;
+	if (result == 1) {
+		loop_timer_set(&d->loop, &d->handover_timer,
+			       HANDOVER_DATA_MS * LOOP_MS);
+		return;
+	}
 	if (epoch > d->st.epoch)
 		d->st.epoch = epoch;
 	log_info("peer %s: handed over", p->name);
@@ -298,6 +359,7 @@ int role_standby(struct daemon *d, const char *why)
 {
 	int ret;
 
+	role_cancel(d, "told to be standby meanwhile");
 	if (!role_is_active(d))
 		return 0;
 	ret = step_down(d, d->st.epoch, d->st.node);

@@ -16,6 +16,7 @@
 #include <linux/xfrmsync.h>
 
 #include "conf.h"
+#include "log.h"
 #include "state.h"
 
 #define STATE_FILE "state"
@@ -172,7 +173,8 @@ int state_store(const char *dir, struct state *s)
 		 s->epoch, s->node, role_word(s->role),
 		 s->boot_id[0] ? s->boot_id : "-");
 	ret = write_durably(dir, STATE_FILE, text, 0600);
-	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR))
-		ret = modprobe_store(s);
+	/* A node may always become active: the state itself is what counts. */
+	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR) && modprobe_store(s))
+		log_warn("cannot write modprobe's configuration: the role is not in force from load of the module on");
 	return ret;
 }
