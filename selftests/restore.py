@@ -48,6 +48,15 @@ def every_mode(a_ns, a):
         check(f"{mode} {window}: told as restored", "restored" in have["flags"], have["flags"])
 
 
+def kept(a_ns, a):
+    """Only use unmarks what a restore wrote, not a reader that comes."""
+    reader = nl.Client(a_ns)
+    reader.subscribe()
+    reader.pull()
+    unmarked = [r["spi"] for r in a.dump() if "restored" not in r["flags"]]
+    equal("a reader unmarks nothing", [], unmarked)
+
+
 def refusals(a_ns, a):
     """Each reason, and that nothing of a refused record is written."""
     sa_add(a_ns, B_END, A_END, 0x200, esn=True, window=128)
@@ -249,6 +258,7 @@ def larval(a_ns, a):
 def test(a_ns, b_ns):
     a, b = nl.Client(a_ns), nl.Client(b_ns)
     every_mode(a_ns, a)
+    kept(a_ns, a)
     refusals(a_ns, a)
     cookies(a)
     parking(a_ns, b_ns, a, b)

@@ -6,7 +6,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 57
+plan 62
 
 need_tool
 check "the module loads" load_module
@@ -297,6 +297,25 @@ check "without any effect" status b "s['role'] == 'active' and s['peers'][0]['st
 stop forged
 start a "$A"
 check "the right one is taken" wait_step b a
+
+# --- what must not be used, and what must not be lost --------------------------------
+
+stop a
+ip -n "$B" xfrm state add src 192.0.3.7 dst 192.0.3.1 proto esp spi 0x5000 reqid 7 \
+	mode tunnel aead 'rfc4106(gcm(aes))' "$(key 20 alone)" 128
+check "the active alone gets an SA" busywait 10000 status b "s['sas'] == 4"
+stop b
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 7 \
+	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah3)" 128
+sed -i 's/^boot_id .*/boot_id another/' "$TMP/a.state/state"
+start a "$A"
+busywait 20000 status a "s['role'] == 'standby'"
+check_fails "after a reboot, SAs that a script made anew: no takeover" ask a takeover
+check "unless forced" ask a takeover --force-unsafe
+start b "$B"
+check "the other one steps down" busywait 20000 status b "s['role'] == 'standby' and s['ready']"
+check "and keeps what it had alone" static_part "$B" 192.0.3.1 esp 0x5000
 
 # --- the end ------------------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # In a gateway's VM: addresses, keepalived and, with SYNC=on, xfrmsync.
 #
-# usage: gateway.sh DIR gw-a|gw-b on|off XFRMSYNC MODULE
+# usage: gateway.sh DIR gw-a|gw-b on|off XFRMSYNC MODULE ADVERT
 #   DIR   is shared with the host: what is to do, and what came out
 #   on    gw-a has the static SAs, gw-b none: it gets all from xfrmsync
 #   off   gw-b has the same SAs, installed beforehand, and nothing tells it their state
+#   ADVERT   keepalived's interval, s: it takes over after three and a bit
 #
 #   eth0 outside 198.51.100.0/24   eth1 inside 10.1.0.0/24, fd00:1::/64   eth2 sync 10.3.0.0/24
 #   .1 is the address that moves; gw-a is .2 and gw-b .3
 set -euo pipefail
 
-dir=$1 name=$2 sync=$3 xfrmsync=$4 module=$5
+dir=$1 name=$2 sync=$3 xfrmsync=$4 module=$5 advert=$6
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=selftests/demo/lib.sh
 . "$here/lib.sh"
@@ -92,8 +93,11 @@ vrrp_instance outside {
 	nopreempt
 	interface eth0
 	virtual_router_id 51
+	# Another node thought for a moment that this one was gone, and stepped back again:
+	# this one never ceased to be the master here, and so would not be told.
+	notify_master_rx_lower_pri "/run/notify.sh $dir $sync INSTANCE outside MASTER"
 	priority $priority
-	advert_int 0.5
+	advert_int $advert
 	virtual_ipaddress {
 		198.51.100.1/24
 	}
@@ -104,7 +108,7 @@ vrrp_instance inside {
 	interface eth1
 	virtual_router_id 52
 	priority $priority
-	advert_int 0.5
+	advert_int $advert
 	virtual_ipaddress {
 		10.1.0.1/24
 	}

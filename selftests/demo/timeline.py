@@ -134,7 +134,7 @@ def mark_events(axes, events, waves):
         x = at / 1000
         for ax in axes:
             ax.axvline(x, color=colour, linewidth=1.0, linestyle=(0, (4, 2)), zorder=4)
-        level = level + 1 if x - last < 1.6 else 0
+        level = level + 1 if x - last < 2.2 else 0
         last = x
         axes[0].annotate(f"{text}  +{x:.2f} s" if x else text, (x, 1.04 + 0.13 * level),
                          xycoords=("data", "axes fraction"), fontsize=8, color=colour,
@@ -158,7 +158,7 @@ def draw(p, path):
     fig.suptitle(f"A gateway is killed, {with_us}: {r['tunnels_after']} of "
                  f"{len(r['tunnels'])} tunnels carry on; numbers sent twice: "
                  f"{r['duplicate_sequence_numbers']}; replays accepted: "
-                 f"{r['replays_accepted']} of {r['replays_sent']}", fontsize=12, y=1.0)
+                 f"{r['replays_accepted']} of {r['replays_sent']}", fontsize=12, y=0.99)
     for kind in ("svg", "png"):
         fig.savefig(f"{path}.{kind}", dpi=110, bbox_inches="tight")
     pyplot.close(fig)
