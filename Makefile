@@ -55,7 +55,7 @@ vm: ## a command in a VM that sees this machine's files: K=6.12 CMD='uname -a' V
 vm: override export CMD := $(value CMD)
 
 .PHONY: demo
-demo: module-$(K) tool ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
+demo: ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
 	@SYNC='$(or $(SYNC),on)' K=$(K) selftests/demo/run.sh
 
 .PHONY: lint
