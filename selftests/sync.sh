@@ -6,7 +6,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 62
+plan 65
 
 need_tool
 check "the module loads" load_module
@@ -316,6 +316,14 @@ check "unless forced" ask a takeover --force-unsafe
 start b "$B"
 check "the other one steps down" busywait 20000 status b "s['role'] == 'standby' and s['ready']"
 check "and keeps what it had alone" static_part "$B" 192.0.3.1 esp 0x5000
+
+twin=(src 192.0.3.6 dst 192.0.3.1 proto esp spi 0x6000 reqid 7 mode tunnel flag esn
+	aead 'rfc4106(gcm(aes))' "$(key 20 twin)" 128)
+ip -n "$B" xfrm state add "${twin[@]}" replay-window 64
+ip -n "$A" xfrm state add "${twin[@]}" replay-window 128
+check "an SA whose counter cannot be raised is not ready" busywait 10000 status b "not s['ready']"
+check "a takeover all the same" ask b takeover
+check_fails "does not use it" ip -n "$B" xfrm state get dst 192.0.3.1 proto esp spi 0x6000
 
 # --- the end ------------------------------------------------------------------------
 

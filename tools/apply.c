@@ -151,6 +151,19 @@ static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 	}
 }
 
+/* Records were acknowledged, or will be, and did not reach the kernel. */
+static void ask_again(struct daemon *d)
+{
+	static uint64_t last_ns;
+	uint64_t now = loop_now_ns();
+
+	if (!d->source || (last_ns && now - last_ns < 1000 * LOOP_MS))
+		return;
+	last_ns = now;
+	log_warn("peer %s: asked for all of it once more", d->source->name);
+	peer_send_simple(d->source, WIRE_RESYNC);
+}
+
 static int flush_once(struct daemon *d)
 {
 	static struct cache_entry *entry[DAEMON_BATCH];
@@ -168,6 +181,7 @@ static int flush_once(struct daemon *d)
 	ret = genl_restore(&d->req, d->st.epoch, d->st.node, d->batch, n, res);
 	if (ret) {
 		log_err("the module refuses the records: %s", d->req.error);
+		ask_again(d);
 		return ret;
 	}
 	for (i = 0; i < n; i++) {
@@ -338,6 +352,10 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 			 "malformed");
 		return;
 	}
+	if (!source_manages(d, &info)) {
+		d->context_refused++;
+		return;		/* the filters of the nodes differ */
+	}
 	other = cache_find_handle(&d->cache, sa->handle);
 	e = cache_find(&d->cache, &info.id);
 	if (other && other != e)
@@ -387,6 +405,27 @@ static void forget(struct daemon *d, struct cache_entry *e)
 	unqueue(d, e);
 	d->applied[e->applied]--;
 	cache_remove(&d->cache, e);
+}
+
+/*
+ * What would repeat numbers is deleted rather than used: an IKE daemon
+ * negotiates it anew, an operator of static SAs is told.
+ */
+void apply_drop_unsafe(struct daemon *d)
+{
+	struct cache_entry *e, *n;
+
+	cache_for_each_safe(&d->cache, e, n) {
+		if (e->applied != CACHE_FAILED &&
+		    !(e->unsafe && e->rec.dir != XFRMSYNC_DIR_IN))
+			continue;
+		if (e->applied == CACHE_CONFLICT)
+			continue;
+		if (!xfrm_delete_sa(&d->xfrm, &e->id))
+			log_warn("%s: its counter here may be behind what was sent: deleted, rekey it",
+				 name_of(e));
+		forget(d, e);
+	}
 }
 
 /* Only the life of the SA that the active meant: it may be another one now. */

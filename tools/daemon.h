@@ -94,6 +94,7 @@ struct daemon {
 	/* planned takeover */
 	struct loop_timer handover_timer;
 	bool handover_wait;
+	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
@@ -142,6 +143,7 @@ void apply_exit(struct daemon *d);
 void apply_reset(struct daemon *d);		/* the role changed */
 void apply_snapshot_begin(struct daemon *d, struct peer *p);
 void apply_snapshot_end(struct daemon *d, struct peer *p);
+void apply_drop_unsafe(struct daemon *d);	/* before a takeover that is not forced */
 void apply_sa(struct daemon *d, const struct wire_sa *sa);
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 		  uint64_t sent);

@@ -184,6 +184,12 @@ static int become_active(struct daemon *d, uint64_t epoch)
 	return ret;
 }
 
+/* Nobody was active after this node, in this boot. */
+static bool is_owner(const struct daemon *d)
+{
+	return d->same_boot && d->st.node == d->conf.node_id;
+}
+
 static void finish(struct daemon *d, const char *how)
 {
 	size_t bad = d->applied[CACHE_CONFLICT] + d->applied[CACHE_FAILED];
@@ -193,6 +199,9 @@ static void finish(struct daemon *d, const char *how)
 
 	d->handover_wait = false;
 	loop_timer_stop(&d->handover_timer);
+	apply_flush(d);
+	if (!d->takeover_force && !is_owner(d))
+		apply_drop_unsafe(d);
 	ret = become_active(d, epoch);
 	if (ret && !role_is_active(d)) {
 		snprintf(text, sizeof(text), "takeover failed: %s",
@@ -236,17 +245,16 @@ static int count_unsafe(const struct record *r, void *data)
 
 /*
  * Only where nobody was active after this node, in this boot, are its own
- * counters the newest; a standby in step stands past all that was sent. In
- * between each SA is looked at: what a boot script or an IKE daemon installed
+ * counters the newest; a standby in step stands past all that was sent, and
+ * drops what it could not raise (apply_drop_unsafe). In between each SA is looked at: what a boot script or an IKE daemon installed
  * anew, with the keys of an SA that another node used, starts at 1.
  */
 size_t role_unsafe(struct daemon *d)
 {
 	struct { struct daemon *d; size_t n; } c = { .d = d };
 
-	if (role_is_active(d) || !d->st.epoch ||
-	    (d->same_boot && d->st.node == d->conf.node_id) ||
-	    (d->synced && !d->applied[CACHE_FAILED]))
+	if (role_is_active(d) || !d->st.epoch || is_owner(d) ||
+	    d->synced)
 		return 0;
 	apply_flush(d);
 	if (genl_dump(&d->req, count_unsafe, &c))
@@ -290,6 +298,7 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 		return;
 	}
 	d->takeover_done = done;
+	d->takeover_force = force;
 	if (!force && refuse_unsafe(d))
 		return;
 	if (!p) {

@@ -64,7 +64,7 @@ if [ "$sync" = on ]; then
 	END
 	chmod 600 /etc/xfrmsync/xfrmsync.conf
 	"$xfrmsync" run >"$dir/$name.daemon.log" 2>&1 &
-	wait_for 20 "the daemon" test -S /run/xfrmsync/xfrmsync.sock
+	wait_for 60 "the daemon" test -S /run/xfrmsync/xfrmsync.sock
 fi
 if [ "$name" = gw-a ] || [ "$sync" = off ]; then
 	ip -batch "$dir/$batch"
@@ -145,19 +145,19 @@ report() { # WHEN: what the kernel here says, without keys
 }
 
 # The first to start becomes the master, and stays it (nopreempt).
-[ "$name" = gw-a ] || wait_for 90 "gw-a" test -e "$dir/gw-a.active"
+[ "$name" = gw-a ] || wait_for 180 "gw-a" test -e "$dir/gw-a.active"
 keepalived --dont-fork --log-console --log-detail --vrrp --use-file /run/keepalived.conf \
 	>"$dir/$name.keepalived.log" 2>&1 &
 keepalived=$!
 if [ "$name" = gw-b ]; then
-	wait_for 60 "all SAs at gw-b" has_all_sas
+	wait_for 90 "all SAs at gw-b" has_all_sas
 	touch "$dir/gw-b.ready"
 fi
 
-wait_for 180 "traffic" test -e "$dir/warm"
+wait_for 300 "traffic" test -e "$dir/warm"
 report before
 touch "$dir/$name.noted"
-wait_for 180 "the end" test -e "$dir/world.done"
+wait_for 300 "the end" test -e "$dir/world.done"
 report after
 kill $keepalived
 wait $keepalived || true

@@ -97,7 +97,7 @@ start_vm() { # NAME MEMORY "NET..." CMD...
 	done
 	shift 3
 	# Before what else this machine does: keepalived takes a slow gateway for a dead one.
-	nice -n -5 "$tree/selftests/vm/run.sh" -k "$kernel" -m "$mem" -t 270 -o "$tmp/$name" --name "$name" \
+	nice -n -5 "$tree/selftests/vm/run.sh" -k "$kernel" -m "$mem" -t 400 -o "$tmp/$name" --name "$name" \
 		--share "$share:/run/demo" --pidfile "$tmp/$name.pid" "${nets[@]}" -- "$@" \
 		>"$tmp/$name.log" 2>&1 &
 	vms[$name]=$!
@@ -123,15 +123,15 @@ seen() { # FILE MACHINE
 	return 1
 }
 
-wait_for 90 "gw-a to become the active one" seen gw-a.active gw-a
+wait_for 180 "gw-a to become the active one" seen gw-a.active gw-a
 say "gw-a is active: 20 tunnels"
-wait_for 60 "gw-b to stand by" seen gw-b.ready gw-b
+wait_for 120 "gw-b to stand by" seen gw-b.ready gw-b
 say "gw-b stands by; traffic starts, both ways in each tunnel"
 wait_for 90 "traffic" seen warm world
 say "packets come through in all tunnels; what each machine knows is noted"
-wait_for 30 "what the peers know" seen world.noted world
-wait_for 30 "what gw-a knows" seen gw-a.noted gw-a
-wait_for 30 "what gw-b knows" seen gw-b.noted gw-b
+wait_for 60 "what the peers know" seen world.noted world
+wait_for 60 "what gw-a knows" seen gw-a.noted gw-a
+wait_for 60 "what gw-b knows" seen gw-b.noted gw-b
 
 # On a machine that is too busy a gateway may be silent for so long that keepalived moves
 # the address by itself: another story than the one that is told here.
@@ -156,7 +156,7 @@ unset 'vms[gw-a]'
 wait_for 60 "gw-b to take over" seen gw-b.active gw-b
 say "gw-b has the address; an attacker repeats 1000 packets from before the crash"
 wait_for 90 "the world" seen world.done world
-wait_for 30 "gw-b's state" seen gw-b.done gw-b
+wait_for 60 "gw-b's state" seen gw-b.done gw-b
 for name in world gw-b; do
 	wait "${vms[$name]}" || die "$name failed"
 	unset "vms[$name]"

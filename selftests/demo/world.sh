@@ -54,8 +54,8 @@ peer_stats() { # how often each kind of drop happened, all peers together
 tcpdump -i eth0 -Q in -s 0 -B 16384 --time-stamp-precision=nano -U -w /tmp/outside.pcap \
 	2>"$dir/tcpdump.log" &
 tcpdump=$!
-wait_for 30 "the capture" grep -q 'listening on' "$dir/tcpdump.log"
-wait_for 120 "both gateways" both_exist "$dir/gw-a.active" "$dir/gw-b.ready"
+wait_for 60 "the capture" grep -q 'listening on' "$dir/tcpdump.log"
+wait_for 240 "both gateways" both_exist "$dir/gw-a.active" "$dir/gw-b.ready"
 
 "$bin/attack" -i eth0 -g $GATEWAY -m $EVE -t 150 >"$dir/attack.json" 2>"$dir/attack.log" &
 attack=$!
