@@ -40,6 +40,7 @@ static void usage(FILE *f)
 		"\n"
 		"  -c, --config FILE   configuration (default " CONF_DEFAULT_FILE ")\n"
 		"  -f, --foreground    accepted, and always so\n"
+		"  -j, --json          the log as JSON objects, one a line\n"
 		"  -h, --help          this text\n");
 }
 
@@ -345,6 +346,7 @@ int cmd_run_main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "foreground", no_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
@@ -355,12 +357,15 @@ int cmd_run_main(int argc, char **argv)
 	int c, ret, code;
 	char err[512];
 
-	while ((c = getopt_long(argc, argv, "c:fh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:fjh", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			file = optarg;
 			break;
 		case 'f':
+			break;
+		case 'j':
+			log_as_json();
 			break;
 		case 'h':
 			usage(stdout);

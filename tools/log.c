@@ -5,10 +5,34 @@
  * Runs anywhere in the daemon. Never give it a key.
  */
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "log.h"
+
+static bool as_json;
+
+void log_as_json(void)
+{
+	as_json = true;
+}
+
+static void log_json(int priority, const char *line)
+{
+	json_t *o = json_pack("{s:i, s:s%}", "priority", priority, "text",
+			      line, strlen(line));
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	/* Not UTF-8, or no memory: better plain than not at all. */
+	fprintf(stderr, "%s\n", text ? text : line);
+	free(text);
+	json_decref(o);
+}
 
 void log_line(int priority, const char *fmt, ...)
 {
@@ -24,7 +48,9 @@ void log_line(int priority, const char *fmt, ...)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
 	}
-	if (isatty(STDERR_FILENO))
+	if (as_json)
+		log_json(priority, line);
+	else if (isatty(STDERR_FILENO))
 		fprintf(stderr, "xfrmsync: %s\n", line);
 	else
 		fprintf(stderr, "<%d>%s\n", priority, line);

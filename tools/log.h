@@ -14,4 +14,7 @@ void log_line(int priority, const char *fmt, ...)
 #define log_warn(...) log_line(4, __VA_ARGS__)
 #define log_info(...) log_line(6, __VA_ARGS__)
 
+/* From here on each line is an object: {"priority": N, "text": "..."}. */
+void log_as_json(void);
+
 #endif
