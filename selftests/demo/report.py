@@ -166,6 +166,13 @@ def takeover_ms(folder):
     return round(took[-1] / 1000, 1) if took else None
 
 
+def capture_drops(folder):
+    """Frames that tcpdump says it missed; None where it does not say."""
+    with open(os.path.join(folder, "tcpdump.log"), encoding="utf-8") as f:
+        said = re.search(r"(\d+) packets? dropped by kernel", f.read())
+    return int(said[1]) if said else None
+
+
 def worst(values):
     return None if None in values else max(values)
 
@@ -226,6 +233,7 @@ def analyse(args):
         "strange_packets": traffic.strange,
         "icv_failures_on_wire": judged["icv_failures"],
         "esp_packets_judged": judged["packets"],
+        "capture_drops": capture_drops(args.dir),
         "peer_drops": peers, "gw_b_drops": gateway,
         "events_ms": {"crash": 0.0, "address_moved": since(wire.move, wire.crash),
                       "first_esp_to_gw_b": since(wire.first_in, wire.crash),
@@ -261,6 +269,7 @@ def required(r):
             ("a peer dropped packets as replays", r["peer_replay_drops"] == 0),
             (f"peers dropped packets: {r['peer_drops']}", not r["peer_drops"]),
             ("an ICV fits no sequence number", r["icv_failures_on_wire"] == 0),
+            ("the capture is not complete", r["capture_drops"] == 0),
             ("SPIs changed", r["spis_unchanged"]),
             ("no takeover command succeeded", r["takeover_command_ms"] is not None)):
         if not good:
