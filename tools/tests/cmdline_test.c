@@ -212,6 +212,7 @@ static void test_notify(void **state)
 	} calls[] = {
 		{ "INSTANCE outside MASTER 100", 10 },
 		{ "GROUP gateway MASTER", 10 },
+		{ "INSTANCE outside MASTER_RX_LOWER_PRI", 10 },
 		{ "GROUP gateway BACKUP 0", 11 },
 		{ "INSTANCE outside FAULT 0", 11 },
 		{ "INSTANCE outside STOP", 11 },
