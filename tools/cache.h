@@ -83,7 +83,6 @@ struct cache_entry {
 	uint64_t tag;
 	uint64_t cookie;		/* life in this kernel, 0 unknown */
 	struct record rec;
-	uint64_t first;			/* outbound counter when first seen */
 	uint64_t base;			/* counter as restored, not sent up to */
 	uint64_t sent;			/* highest number known to be sent */
 	uint64_t lease_end;		/* 0: none */

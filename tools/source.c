@@ -149,7 +149,6 @@ static void refresh(struct daemon *d, const struct record *rec)
 		if (!e)
 			goto out;
 		e->lease_end = rec->lease_end;
-		e->first = rec->oseq;
 	} else if (e->context_len == ctx.len &&
 		   !sodium_memcmp(e->context, ctx.data, ctx.len)) {
 		told_anew = false;
