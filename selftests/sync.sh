@@ -6,7 +6,9 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 65
+plan 72
+
+here=$(dirname "$0")
 
 need_tool
 check "the module loads" load_module
@@ -90,6 +92,10 @@ stop() { # NAME [SIGNAL]
 	wait "${pid[$1]}" 2>/dev/null
 }
 
+reload() { # NAME
+	kill -HUP "${pid[$1]}" && busywait 20000 logged "$1" "configuration read again"
+}
+
 ask() { # NAME VERB...
 	local name=$1
 
@@ -146,6 +152,8 @@ same_marked() {
 	one=$(ip -n "$A" "${get[@]}" | grep -v anti-replay)
 	[ -n "$one" ] && diff <(echo "$one") <(ip -n "$B" "${get[@]}" | grep -v anti-replay)
 }
+
+kernel_reader() { "$here/nl.py" -n "$1" status | grep -q '"reader": [1-9]'; } # NS
 
 past_lease() {
 	[ "$(sa_oseq "$A" "${esp_out[@]}")" -gt "$(sa_oseq "$B" "${esp_out[@]}")" ]
@@ -225,6 +233,8 @@ ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 
 check "deleted and made anew at once: the new one" busywait 10000 same_static 192.0.3.1 ah 0x3000
 ip -n "$B" xfrm state flush
 check "what is flushed on the standby comes back" busywait 10000 sas_are "$B" 4
+ip -n "$B" xfrm policy flush
+check "and so do policies" busywait 10000 policies_are "$B" 3
 ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir fwd
 check "a policy's deletion is followed" busywait 10000 policies_are "$B" 2
 
@@ -254,6 +264,9 @@ check "the standby's daemon restarts" wait_step a b
 check "what went meanwhile is gone" busywait 10000 sas_are "$B" 3
 check "but its own policy is not" busywait 10000 policies_are "$B" 2
 check_equal "the window is up to date" 210 "$(sa_seq "$B" "${esp_in[@]}")"
+reload a
+check "the configuration is read again: active as before" wait_step a b
+check "with the same lease" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
 stop a KILL
 start a "$A"
 check "the active's daemon dies and restarts: active again" wait_step a b
@@ -271,8 +284,14 @@ check "the old active is past all that the new one may use" past_lease
 check "fail back" ask a takeover
 check "the same way" wait_step a b
 stop a KILL
+background ip netns exec "$B" /usr/bin/python3 "$here/nl.py" pull 600 >/dev/null
+check "somebody else reads the standby's stream" busywait 20000 kernel_reader "$B"
 check "the active's daemon dies: a takeover without it" ask b takeover
+check "without the stream it is not ready" status b "not s['ready']"
+kill "$BG_PID"
+check "it follows the SAs as soon as it can" busywait 20000 status b "s['ready']"
 check "with a higher epoch" status b "s['role'] == 'active' and s['epoch'] == 4"
+check "the one that died does not lag by what it had" status b "s['peers'][0]['lag_packets'] == 0"
 start a "$A"
 check "the old active comes back and steps down" wait_step b a
 check "and says so" logged a "stepping down"

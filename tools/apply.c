@@ -110,11 +110,16 @@ static void unqueue(struct daemon *d, struct cache_entry *e)
 	}
 }
 
+static void repair_soon(struct daemon *d)
+{
+	if (!d->repair_timer.at_ns)
+		loop_timer_set(&d->loop, &d->repair_timer, REPAIR_DELAY);
+}
+
 static void repair_later(struct daemon *d, struct cache_entry *e)
 {
 	e->repair = true;
-	if (!d->repair_timer.at_ns)
-		loop_timer_set(&d->loop, &d->repair_timer, REPAIR_DELAY);
+	repair_soon(d);
 }
 
 /* Its own counter is ahead already, of a time when this node was active. */
@@ -450,24 +455,6 @@ void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag)
 		uninstall(d, e);
 }
 
-static void repair_due(struct loop_timer *t)
-{
-	struct daemon *d = t->data;
-	struct cache_entry *e;
-	size_t n = 0;
-
-	if (role_is_active(d))
-		return;
-	cache_for_each(&d->cache, e) {
-		if (!e->repair)
-			continue;
-		n++;
-		install(d, e);
-	}
-	apply_flush(d);
-	d->repaired += n;
-}
-
 /* Somebody else deleted an SA that the active still has: it comes back. */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 {
@@ -478,7 +465,8 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 			repair_later(d, e);
 		return;
 	}
-	if (type != XFRM_MSG_DELSA || !id)
+	/* A soft expiry as well: the look finds it in place. */
+	if ((type != XFRM_MSG_DELSA && type != XFRM_MSG_EXPIRE) || !id)
 		return;
 	e = cache_find(&d->cache, id);
 	if (e && e->applied == CACHE_APPLIED)
@@ -487,12 +475,45 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 
 /* ---- policies ---- */
 
+static void install_policy(struct daemon *d, struct cache_policy *p,
+			   bool replace)
+{
+	int ret = xfrm_add_policy(&d->xfrm, p->context, p->context_len, replace);
+
+	if (ret && ret != -EEXIST) {
+		if (!p->failed)
+			log_warn("%s: cannot create it: %s", p->info.name,
+				 d->xfrm.error[0] ? d->xfrm.error :
+						    strerror(-ret));
+		p->failed = true;
+		return;
+	}
+	p->failed = false;
+	/* One that is there already is another owner's: left alone. */
+	if (!ret && !owned_has(&d->owned, p->info.key, p->info.key_len))
+		owned_add(&d->owned, p->info.key, p->info.key_len);
+}
+
+void apply_policies_gone(struct daemon *d)
+{
+	d->repair_policies = true;
+	repair_soon(d);
+}
+
+size_t apply_policies_failed(struct daemon *d)
+{
+	struct cache_policy *p, *n;
+	size_t failed = 0;
+
+	cache_for_each_policy_safe(&d->cache, p, n)
+		failed += p->failed;
+	return failed;
+}
+
 void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 {
 	struct context_policy info;
 	struct cache_policy *p;
-	bool owned;
-	int ret;
 
 	if (context_policy_info(ctx, len, &info)) {
 		d->context_refused++;
@@ -510,17 +531,7 @@ void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 	}
 	p->info = info;
 	p->seen = true;
-	owned = owned_has(&d->owned, info.key, info.key_len);
-	ret = xfrm_add_policy(&d->xfrm, ctx, len, owned);
-	if (ret == -EEXIST)
-		return;		/* of another owner: left alone */
-	if (ret) {
-		log_warn("%s: cannot create it: %s", info.name,
-			 d->xfrm.error[0] ? d->xfrm.error : strerror(-ret));
-		return;
-	}
-	if (!owned)
-		owned_add(&d->owned, info.key, info.key_len);
+	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
 }
 
 static void delete_policy(struct daemon *d, const struct context_policy *info,
@@ -699,6 +710,38 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 		 d->applied[CACHE_FAILED], d->cache.n_policies, gone);
 }
 
+/* ---- repairs ---- */
+
+void apply_repair(struct daemon *d)
+{
+	struct cache_policy *p, *np;
+	struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e) {
+		if (!e->repair)
+			continue;
+		n++;
+		install(d, e);
+	}
+	if (d->repair_policies) {
+		d->repair_policies = false;
+		/* Those that are still there say so. */
+		cache_for_each_policy_safe(&d->cache, p, np)
+			install_policy(d, p, false);
+	}
+	apply_flush(d);
+	d->repaired += n;
+}
+
+static void repair_due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (!role_is_active(d))
+		apply_repair(d);
+}
+
 void apply_reset(struct daemon *d)
 {
 	struct cache_entry *e;
@@ -712,6 +755,7 @@ void apply_reset(struct daemon *d)
 		e->floor = 0;
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
+	d->repair_policies = false;
 }
 
 void apply_init(struct daemon *d)

@@ -105,6 +105,7 @@ struct cache_policy {
 	uint8_t *context;
 	size_t context_len;
 	bool seen;
+	bool failed;			/* standby: the kernel refuses it */
 	struct mark mark[CONF_MAX_PEERS];
 };
 

@@ -38,7 +38,7 @@ static void usage(FILE *f)
 		"this kernel. Stays in the foreground and logs to stderr; SIGHUP reads the\n"
 		"configuration again, SIGTERM ends it.\n"
 		"\n"
-		"  -c, --config FILE   configuration (default " CONF_DEFAULT_FILE ")\n"
+		"  -c, --conf FILE     configuration (default " CONF_DEFAULT_FILE ")\n"
 		"  -f, --foreground    accepted, and always so\n"
 		"  -j, --json          the log as JSON objects, one a line\n"
 		"  -h, --help          this text\n");
@@ -143,7 +143,7 @@ static void sa_event(int type, const struct sa_id *id, void *data)
 static void xfrm_event(struct loop_fd *f, uint32_t events)
 {
 	struct daemon *d = f->data;
-	bool policies = false;
+	unsigned int policies = 0;
 	int ret;
 
 	(void)events;
@@ -151,14 +151,18 @@ static void xfrm_event(struct loop_fd *f, uint32_t events)
 	if (ret == -ENOBUFS) {
 		d->events_lost++;
 		log_warn("XFRM events were lost: looking at everything");
-		policies = true;
+		policies = XFRM_POLICIES_CHANGED | XFRM_POLICIES_GONE;
 		if (role_is_active(d))
 			loop_timer_set(&d->loop, &d->resync_timer, 0);
 		else
 			apply_sa_event(d, XFRM_MSG_FLUSHSA, NULL);
 	}
-	if (policies && role_is_active(d))
-		source_policies_changed(d);
+	if (role_is_active(d)) {
+		if (policies & XFRM_POLICIES_CHANGED)
+			source_policies_changed(d);
+	} else if (policies & XFRM_POLICIES_GONE) {
+		apply_policies_gone(d);
+	}
 }
 
 /* Role changes that others make (another tool) are undone by nobody: say so. */
@@ -214,18 +218,15 @@ static void reload(struct daemon *d)
 	}
 	if (role_is_active(d)) {
 		source_stop(d);
-		cache_exit(&d->cache);
-		if (cache_init(&d->cache) || source_start(d))
-			goto stop;
+		source_filter(d);
+		source_start(d);
 	}
-	if (peer_init(d))
-		goto stop;
+	if (peer_init(d)) {
+		d->exit_code = 1;
+		d->loop.stop = true;
+	}
 out:
 	notify_status(d, "READY=1\n");
-	return;
-stop:
-	d->exit_code = 1;
-	d->loop.stop = true;
 }
 
 static void signal_event(struct loop_fd *f, uint32_t events)
@@ -344,7 +345,7 @@ static void stop(struct daemon *d)
 int cmd_run_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
+		{ "conf", required_argument, NULL, 'c' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -391,6 +392,7 @@ int cmd_run_main(int argc, char **argv)
 	randombytes_buf(d.tag_key, sizeof(d.tag_key));
 	randombytes_buf(&d.instance, sizeof(d.instance));
 	d.listen_io.fd = -1;
+	d.spare_fd = -1;
 	d.reader_io.fd = -1;
 	d.owned.fd = -1;
 	ret = start(&d, &signals);

@@ -152,6 +152,11 @@ static json_t *reasons(struct daemon *d)
 	if (d->applied[CACHE_FAILED] && !role_is_active(d))
 		reason(list, d->applied[CACHE_FAILED],
 		       "SAs could not be created or restored");
+	if (!role_is_active(d) && apply_policies_failed(d))
+		reason(list, apply_policies_failed(d),
+		       "policies could not be created");
+	if (role_is_active(d) && !d->reading)
+		reason(list, 0, "the SAs cannot be followed: the peers get nothing");
 	cache_for_each(&d->cache, e)
 		unsafe += e->unsafe;
 	if (unsafe)

@@ -50,6 +50,7 @@ struct peer {
 	bool snapshot_end_due;
 	size_t snapshot_left;
 	struct list dirty, flight;	/* marks */
+	uint64_t lost_ns;		/* when its link was lost; 0: it was not */
 	struct buf deletes;		/* frames, before all else */
 	size_t n_deletes;
 	uint64_t frames_sent, frames_acked;
@@ -75,6 +76,7 @@ struct daemon {
 	struct cache cache;
 	struct link_tls *tls;
 	struct loop_fd listen_io;
+	int spare_fd;			/* given up when there is no other */
 	struct peer peer[CONF_MAX_PEERS];
 	size_t n_peers;
 	struct link *guest[32];		/* incoming, before their HELLO */
@@ -88,6 +90,7 @@ struct daemon {
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
 	struct loop_timer repair_timer;
+	bool repair_policies;
 	struct owned owned;		/* policies that we created */
 	size_t applied[CACHE_FAILED + 1];	/* entries of the cache, each kind */
 
@@ -108,9 +111,11 @@ struct daemon {
 };
 
 /* ---- source.c: the active's kernel -> cache ---- */
-int source_start(struct daemon *d);		/* 0, -EBUSY, -errno; logged */
+/* 0, -EBUSY, -errno: logged, and tried again while this node is active */
+int source_start(struct daemon *d);
 void source_stop(struct daemon *d);
 int source_pull(struct daemon *d);		/* all that is dirty; 0 or -errno */
+void source_filter(struct daemon *d);		/* forget what the filters leave out */
 void source_policies_changed(struct daemon *d);
 void source_sa_event(struct daemon *d, int type, const struct sa_id *id);
 /* True when the SA, or the policy, is ours to look after. */
@@ -131,6 +136,8 @@ void peer_gone_policy(struct daemon *d, struct cache_policy *p);
 void peer_handover_coming(struct peer *p);
 void peer_kick(struct daemon *d);		/* something waits to be sent */
 void peer_send_simple(struct peer *p, uint8_t type);
+/* A new active: from here on a peer falls behind, if it does. */
+void peer_level(struct daemon *d);
 void peer_lag(const struct peer *p, const struct daemon *d,
 	      uint64_t *packets, uint64_t *ms);
 /* Numbers of this SA, both ways, that the peer has not acknowledged. */
@@ -152,6 +159,9 @@ void apply_policy(struct daemon *d, const uint8_t *p, size_t len);
 void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
 void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
+void apply_policies_gone(struct daemon *d);
+void apply_repair(struct daemon *d);		/* what somebody else deleted, at once */
+size_t apply_policies_failed(struct daemon *d);
 size_t apply_count(const struct daemon *d, enum cache_applied what);
 
 /* ---- role.c ---- */

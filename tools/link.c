@@ -409,6 +409,10 @@ static void do_read(struct link *l)
 		}
 		if (!parse_frames(l))
 			return;
+		if (l->out.len > LINK_OUT_MAX) {
+			fail(l, "it asks and does not listen");
+			return;
+		}
 	}
 	l->ops->idle(l);
 }

@@ -46,6 +46,7 @@ struct link_ops {
 };
 
 #define LINK_OUT_ROOM (64 * 1024)	/* fill stops above so many bytes */
+#define LINK_OUT_MAX (256 << 20)	/* answers that a peer does not take */
 
 struct link {
 	struct loop_fd io;

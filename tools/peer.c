@@ -65,8 +65,23 @@ static void mark_clear(struct peer *p, struct mark *m)
 	m->snapshot = false;
 	m->need_context = false;
 	m->told = false;
-	m->acked_oseq = 0;
-	m->acked_seq = 0;
+}
+
+void peer_level(struct daemon *d)
+{
+	struct cache_entry *e;
+	size_t i;
+
+	cache_for_each(&d->cache, e) {
+		for (i = 0; i < d->n_peers; i++) {
+			e->mark[i].acked_oseq = e->rec.oseq;
+			e->mark[i].acked_seq = e->rec.seq;
+		}
+	}
+	for (i = 0; i < d->n_peers; i++) {
+		if (!d->peer[i].link)
+			d->peer[i].lost_ns = loop_now_ns();
+	}
 }
 
 void peer_mark_entry(struct daemon *d, struct cache_entry *e, bool context)
@@ -504,6 +519,8 @@ void peer_lag(const struct peer *p, const struct daemon *d, uint64_t *packets,
 		oldest = m->flight_since_ns < oldest ? m->flight_since_ns :
 						       oldest;
 	}
+	if (!p->link && p->lost_ns)
+		oldest = p->lost_ns;
 	*ms = (now - oldest) / LOOP_MS;
 }
 
@@ -651,6 +668,7 @@ static void establish(struct peer *p, struct link *l,
 		link_close(old);
 	}
 	p->link = l;
+	p->lost_ns = 0;
 	p->failures = 0;
 	p->refusal[0] = '\0';
 	p->last_instance = hello->instance;
@@ -850,6 +868,7 @@ static void lost(struct daemon *d, struct peer *p, const char *why)
 {
 	log_warn("peer %s: link lost: %s; reconnecting", p->name, why);
 	detach(p);
+	p->lost_ns = loop_now_ns();
 	retry_later(p);
 	role_peer_down(d, p);
 }
@@ -921,6 +940,17 @@ static void accept_one(struct loop_fd *f, uint32_t events)
 
 	(void)events;
 	fd = accept(f->fd, (void *)&ss, &len);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		/* It would wait there, and wake us, for ever. */
+		close(d->spare_fd);
+		fd = accept(f->fd, (void *)&ss, &len);
+		if (fd >= 0)
+			close(fd);
+		d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (may_log())
+			log_warn("refused a connection: no file descriptor is left");
+		return;
+	}
 	if (fd < 0)
 		return;
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -1042,6 +1072,8 @@ int peer_init(struct daemon *d)
 	size_t i;
 
 	d->n_peers = d->conf.n_peers;
+	if (d->spare_fd < 0)
+		d->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	for (i = 0; i < d->n_peers; i++) {
 		p = &d->peer[i];
 		memset(p, 0, sizeof(*p));

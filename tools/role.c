@@ -112,7 +112,10 @@ int role_init(struct daemon *d)
 	log_info("node %s (id %u) is %s, epoch %llu of node %u",
 		 d->conf.node_name, d->conf.node_id, genl_role_str(role),
 		 (unsigned long long)d->st.epoch, d->st.node);
-	return role == XFRMSYNC_ROLE_ACTIVE ? source_start(d) : 0;
+	/* What fails is tried again: this node carries traffic either way. */
+	if (role == XFRMSYNC_ROLE_ACTIVE)
+		source_start(d);
+	return 0;
 }
 
 /* Fence first; then nothing is drawn any more, and the last records are final. */
@@ -177,11 +180,12 @@ static int become_active(struct daemon *d, uint64_t epoch)
 	d->source = NULL;
 	d->handover_to = NULL;
 	/* The SAs carry traffic from here on; the rest is for the next one. */
-	ret = source_start(d);
+	peer_level(d);
+	source_start(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
 		 (unsigned long long)d->st.epoch, d->cache.n_entries);
-	return ret;
+	return 0;
 }
 
 /* Nobody was active after this node, in this boot. */
@@ -199,7 +203,8 @@ static void finish(struct daemon *d, const char *how)
 
 	d->handover_wait = false;
 	loop_timer_stop(&d->handover_timer);
-	apply_flush(d);
+	/* What was deleted here a moment ago comes back first. */
+	apply_repair(d);
 	if (!d->takeover_force && !is_owner(d))
 		apply_drop_unsafe(d);
 	ret = become_active(d, epoch);

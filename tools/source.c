@@ -330,14 +330,6 @@ static void pull_due(struct loop_timer *t)
 		resync(d, d->reader.error);
 }
 
-static void resync_due(struct loop_timer *t)
-{
-	struct daemon *d = t->data;
-
-	if (d->reading)
-		resync(d, "after a failure");
-}
-
 static void reader_event(struct loop_fd *f, uint32_t events)
 {
 	bool dirty = false, lost = false, role = false;
@@ -356,7 +348,6 @@ static void reader_event(struct loop_fd *f, uint32_t events)
 		loop_timer_set(&d->loop, &d->pull_timer,
 			       d->conf.interval_us * 1000ULL);
 }
-
 
 static int take_policy(const uint8_t *ctx, size_t len, void *data)
 {
@@ -438,6 +429,46 @@ void source_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	}
 }
 
+static int start(struct daemon *d)
+{
+	int ret;
+
+	ret = genl_open(&d->reader);
+	if (ret) {
+		log_err("cannot reach the module: %s", d->reader.error);
+		return ret;
+	}
+	ret = full_pull(d);
+	if (ret == -EBUSY)
+		log_err("another reader follows this namespace's SAs: is a second daemon running?");
+	else if (ret)
+		log_err("cannot follow the SAs: %s", d->reader.error);
+	if (!ret)
+		ret = loop_add(&d->loop, &d->reader_io, genl_fd(&d->reader),
+			       EPOLLIN);
+	if (ret) {
+		genl_close(&d->reader);
+		return ret;
+	}
+	d->reading = true;
+	read_policies(d);
+	/* The wake-up may have come before the loop listened. */
+	loop_timer_set(&d->loop, &d->pull_timer, d->conf.interval_us * 1000ULL);
+	return 0;
+}
+
+static void resync_due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (d->reading)
+		resync(d, "after a failure");
+	else if (start(d))
+		loop_timer_set(&d->loop, t, LOST_RETRY);
+	else
+		log_info("follows the SAs again: %zu", d->cache.n_entries);
+}
+
 int source_start(struct daemon *d)
 {
 	struct cache_entry *e;
@@ -445,11 +476,6 @@ int source_start(struct daemon *d)
 
 	if (d->reading)
 		return 0;
-	ret = genl_open(&d->reader);
-	if (ret) {
-		log_err("cannot reach the module: %s", d->reader.error);
-		return ret;
-	}
 	/* Leases of the active before us end where our own numbers start. */
 	cache_renumber(&d->cache);
 	cache_for_each(&d->cache, e) {
@@ -464,36 +490,39 @@ int source_start(struct daemon *d)
 	d->resync_timer.data = d;
 	d->reader_io.cb = reader_event;
 	d->reader_io.data = d;
-	ret = full_pull(d);
-	if (ret) {
-		if (ret == -EBUSY)
-			log_err("another reader follows this namespace's SAs: is a second daemon running?");
-		else
-			log_err("cannot follow the SAs: %s", d->reader.error);
-		genl_close(&d->reader);
-		return ret;
+	ret = start(d);
+	/* An active without its stream leaves the standbys behind. */
+	if (ret)
+		loop_timer_set(&d->loop, &d->resync_timer, LOST_RETRY);
+	return ret;
+}
+
+void source_filter(struct daemon *d)
+{
+	struct cache_policy *p, *np;
+	struct cache_entry *e, *n;
+
+	cache_for_each_safe(&d->cache, e, n) {
+		if (!source_manages(d, &e->info))
+			drop_entry(d, e);
 	}
-	ret = loop_add(&d->loop, &d->reader_io, genl_fd(&d->reader), EPOLLIN);
-	if (ret) {
-		genl_close(&d->reader);
-		return ret;
+	cache_for_each_policy_safe(&d->cache, p, np) {
+		if (manages_policy(d, &p->info))
+			continue;
+		peer_gone_policy(d, p);
+		cache_policy_remove(&d->cache, p);
 	}
-	d->reading = true;
-	read_policies(d);
-	/* The wake-up may have come before the loop listened. */
-	loop_timer_set(&d->loop, &d->pull_timer, d->conf.interval_us * 1000ULL);
-	return 0;
 }
 
 void source_stop(struct daemon *d)
 {
+	loop_timer_stop(&d->resync_timer);
 	if (!d->reading)
 		return;
 	d->reading = false;
 	loop_del(&d->loop, &d->reader_io);
 	loop_timer_stop(&d->pull_timer);
 	loop_timer_stop(&d->policy_timer);
-	loop_timer_stop(&d->resync_timer);
 	genl_unsubscribe(&d->reader);
 	genl_close(&d->reader);
 }

@@ -19,6 +19,7 @@
 #include "xfrm.h"
 
 #define RCVBUF (16 * 1024 * 1024)
+#define EVENT_ROUNDS 256	/* messages, or bundles of them, in one call */
 
 static struct mnl_socket *socket_open(unsigned int groups)
 {
@@ -295,7 +296,7 @@ static bool event_id(const struct nlmsghdr *nlh, struct sa_id *id)
 }
 
 static void read_event(const struct nlmsghdr *nlh, xfrm_sa_event_cb sa,
-		       void *data, bool *policies)
+		       void *data, unsigned int *policies)
 {
 	struct sa_id id;
 
@@ -310,26 +311,29 @@ static void read_event(const struct nlmsghdr *nlh, xfrm_sa_event_cb sa,
 	case XFRM_MSG_FLUSHSA:
 		sa(nlh->nlmsg_type, NULL, data);
 		break;
-	case XFRM_MSG_NEWPOLICY:
-	case XFRM_MSG_UPDPOLICY:
 	case XFRM_MSG_DELPOLICY:
 	case XFRM_MSG_FLUSHPOLICY:
 	case XFRM_MSG_POLEXPIRE:
-		*policies = true;
+		*policies |= XFRM_POLICIES_GONE;
+		/* fall through */
+	case XFRM_MSG_NEWPOLICY:
+	case XFRM_MSG_UPDPOLICY:
+		*policies |= XFRM_POLICIES_CHANGED;
 		break;
 	}
 }
 
 int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
-		     bool *policies)
+		     unsigned int *policies)
 {
 	/* Its own buffer: the callback may ask the kernel through x->buf. */
 	static uint8_t buf[XFRM_BUF];
 	struct nlmsghdr *nlh;
 	ssize_t len;
-	int n;
+	int n, rounds = EVENT_ROUNDS;
 
-	for (;;) {
+	/* The rest comes with the loop's next turn: heartbeats go out between. */
+	while (rounds--) {
 		len = mnl_socket_recvfrom(x->events, buf, sizeof(buf));
 		if (len < 0)
 			return errno == EAGAIN ? 0 : -errno;
@@ -339,4 +343,5 @@ int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
 			read_event(nlh, sa, data, policies);
 		sodium_memzero(buf, len);
 	}
+	return 0;
 }

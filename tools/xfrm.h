@@ -17,6 +17,9 @@
 
 #define XFRM_BUF (128 * 1024)
 
+#define XFRM_POLICIES_CHANGED 1U
+#define XFRM_POLICIES_GONE 2U
+
 struct xfrm {
 	struct mnl_socket *nl;		/* requests */
 	struct mnl_socket *events;	/* non-blocking, groups SA and POLICY */
@@ -49,13 +52,13 @@ int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);
 
 /*
- * xfrm_read_events - drain what the kernel told unasked
+ * xfrm_read_events - what the kernel told unasked
  * sa is called with the message type (XFRM_MSG_NEWSA, _UPDSA, _DELSA,
- * _FLUSHSA: id is then NULL) for SAs. *policies is set when policies changed.
- * Return: 0 drained; -ENOBUFS (events were lost: look at everything); -errno.
+ * _FLUSHSA: id is then NULL) for SAs. *policies gets XFRM_POLICIES_ flags.
+ * Return: 0, maybe with more to come; -ENOBUFS (events were lost: look at everything); -errno.
  */
 typedef void (*xfrm_sa_event_cb)(int type, const struct sa_id *id, void *data);
 int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
-		     bool *policies);
+		     unsigned int *policies);
 
 #endif
