@@ -15,6 +15,7 @@ import sys
 import time
 
 import nl
+from nl import SLOW
 
 SEED = int(os.environ.get("XFRMSYNC_SEED", "1"))
 rng = random.Random(SEED)
@@ -53,7 +54,7 @@ def refused(name, code, func, *args, says=None, attr=None, **kwargs):
 
 def until(func, seconds=20):
     """Polls; the last value of func."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOW
     while not (value := func()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return value

@@ -29,6 +29,7 @@ USAGE = """nl.py [-n NETNS] COMMAND
   pull [SECONDS]                 subscribes, then prints records as they come
   wait SECONDS                   subscribes, empties the set, waits for one wake-up"""
 
+SLOW = int(os.environ.get("XFRMSYNC_SLOW", "1"))     # kselftest.sh -s
 NLM_F_REQUEST, NLM_F_ACK = 1, 4
 NLM_F_DUMP, NLM_F_ACK_TLVS = 0x300, 0x200
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -258,7 +259,7 @@ class Socket:
     def name_offset(self, sent, offset):
         return f"offset {offset} of {len(sent)}"
 
-    def talk(self, kind, flags, payload, timeout=20):
+    def talk(self, kind, flags, payload, timeout=20 * SLOW):
         """Sends, and yields the payload of each answer until the end."""
         seq = self.send(kind, flags, payload)
         deadline = time.monotonic() + timeout

@@ -6,8 +6,8 @@
 # complains beside it, and when the module cannot be unloaded after it.
 #
 # usage: guest-kselftest.sh RESULTS TIMEOUT TEST...
-# The test's environment: KVER, MODULE, XFRMSYNC, BUILD (set by kselftest.sh). A test that
-# needs more time than TIMEOUT says so in a line "# timeout: SECONDS".
+# The test's environment: KVER, MODULE, XFRMSYNC, BUILD, XFRMSYNC_SLOW (set by
+# kselftest.sh). A test that needs more time than TIMEOUT says so in a line "# timeout: SECONDS".
 set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
@@ -28,7 +28,7 @@ run_test() { # NAME FILE
 	local limit reader rc splats p f s c complaints=()
 
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$2")
-	limit=${limit:-$default_limit}
+	limit=$((${limit:-$default_limit} * ${XFRMSYNC_SLOW:-1}))
 	echo "# --- $1"
 	echo "$mark" >/dev/kmsg
 	mkfifo "$pipe"

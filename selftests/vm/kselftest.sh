@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # Runs kselftests in one boot of a VM and prints their TAP.
 #
-# usage: kselftest.sh -k KERNEL [-t SECONDS] [-o DIR] [-a APPEND] [-m MB] [TEST...]
+# usage: kselftest.sh -k KERNEL [-t SECONDS] [-s FACTOR] [-o DIR] [-a APPEND] [-m MB] [TEST...]
 #   -k KERNEL   as in run.sh
 #   -t SECONDS  time for each test (120)
+#   -s FACTOR   the kernel is that many times slower (1): more time, fewer SAs
 #   -o DIR      results: NAME.tap and NAME.count for each test, total.count, the VM's logs
 #               (build/KVER/results)
 #   TEST        a name (smoke) or a file; all in selftests/ that use lib.sh, if none
@@ -20,14 +21,15 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
-kernel='' limit=120 out='' append=slab_nomerge vm=()
-while getopts k:t:o:a:m: opt; do
+kernel='' limit=120 slow=1 out='' append=slab_nomerge vm=()
+while getopts k:t:s:o:a:m: opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
+	s) slow=$OPTARG ;;
 	o) out=$OPTARG ;;
 	a) append+=" $OPTARG" ;;
 	m) vm+=("-$opt" "$OPTARG") ;;
@@ -61,13 +63,14 @@ mkdir -p "$out"
 out=$(readlink -f "$out")
 rm -f "$out"/*.count "$out"/*.tap
 
-total=60
+total=$((60 * slow))
 for t in "${tests[@]}"; do
 	own=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$t")
-	total=$((total + ${own:-$limit}))
+	total=$((total + ${own:-$limit} * slow))
 done
 "$here/run.sh" -k "$kernel" -o "$out" -t "$total" -a "$append" "${vm[@]}" -- \
 	env KVER="$KVER" BUILD="$BUILD" MODULE="$MODULE" XFRMSYNC="$XFRMSYNC" \
+	XFRMSYNC_SLOW="$slow" \
 	"$here/guest-kselftest.sh" /run/vm "$limit" "${tests[@]}"
 rc=$?
 
