@@ -190,6 +190,8 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_LARVAL;
 	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_RESTORED;
+	if (test_bit(XFRMSYNC_SA_SHARED, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_SHARED;
 	return flags;
 }
 

@@ -190,6 +190,7 @@ static void note_restored(struct xfrmsync_sa *sa)
 	sa->seen_oseq = lower_32_bits(current_oseq(sa->x));
 	sa->seen_packets = (u32)sa->x->curlft.packets;
 	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+	set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
 }
 
 static void write_oseq(struct xfrm_state *x, u64 oseq)
@@ -402,6 +403,8 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		sa->tag = r->tag;
 	if (!reason && (r->has & XFRMSYNC_HAS_LEASE))
 		sa->lease_end = r->lease_end;
+	if (!reason && (r->flags & XFRMSYNC_RECORD_F_SHARED))
+		set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
 	spin_unlock_bh(&sa->x->lock);
 	return reason;
 }
@@ -409,8 +412,8 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 /**
  * xfrmsync_restore_bind() - give an SA its tag, and its lease
  * @ns: the namespace
- * @r: identity, tag, and optionally cookie and lease_end; used as scratch
- *	space afterwards
+ * @r: identity, tag, and optionally cookie, lease_end and the flag SHARED; used
+ *	as scratch space afterwards
  *
  * A tag stays for the life of an SA.
  *

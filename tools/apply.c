@@ -19,6 +19,8 @@
 #include "owned.h"
 
 #define REPAIR_DELAY (1000 * LOOP_MS)
+#define REPAIR_SLOWER 6		/* doublings, while repairs fail */
+#define REPAIR_TRIES 3		/* at a takeover */
 #define RESTORE_TRIES 3
 
 static const char *name_of(const struct cache_entry *e)
@@ -113,7 +115,16 @@ static void unqueue(struct daemon *d, struct cache_entry *e)
 static void repair_soon(struct daemon *d)
 {
 	if (!d->repair_timer.at_ns)
-		loop_timer_set(&d->loop, &d->repair_timer, REPAIR_DELAY);
+		loop_timer_set(&d->loop, &d->repair_timer,
+			       REPAIR_DELAY << d->repair_slower);
+}
+
+/* What could not be kept has to come once more, all of it. */
+static void no_memory(struct daemon *d)
+{
+	log_err("out of memory: asking for all of it once more");
+	d->want_resync = true;
+	repair_soon(d);
 }
 
 static void repair_later(struct daemon *d, struct cache_entry *e)
@@ -153,20 +164,8 @@ static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 			log_warn("%s: its record is refused: %s", name_of(e),
 				 genl_reason_str(reason));
 		set_applied(d, e, CACHE_FAILED);
+		repair_later(d, e);
 	}
-}
-
-/* Records were acknowledged, or will be, and did not reach the kernel. */
-static void ask_again(struct daemon *d)
-{
-	static uint64_t last_ns;
-	uint64_t now = loop_now_ns();
-
-	if (!d->source || (last_ns && now - last_ns < 1000 * LOOP_MS))
-		return;
-	last_ns = now;
-	log_warn("peer %s: asked for all of it once more", d->source->name);
-	peer_send_simple(d->source, WIRE_RESYNC);
 }
 
 static int flush_once(struct daemon *d)
@@ -185,8 +184,12 @@ static int flush_once(struct daemon *d)
 	d->n_batch = 0;
 	ret = genl_restore(&d->req, d->st.epoch, d->st.node, d->batch, n, res);
 	if (ret) {
-		log_err("the module refuses the records: %s", d->req.error);
-		ask_again(d);
+		log_err("the module refuses the records: %s; trying again",
+			d->req.error);
+		for (i = 0; i < n; i++) {
+			set_applied(d, entry[i], CACHE_FAILED);
+			repair_later(d, entry[i]);
+		}
 		return ret;
 	}
 	for (i = 0; i < n; i++) {
@@ -213,6 +216,7 @@ static void failed(struct daemon *d, struct cache_entry *e, const char *what,
 		log_warn("%s: cannot %s it: %s: it is not protected on this node",
 			 name_of(e), what, why);
 	set_applied(d, e, CACHE_FAILED);
+	repair_later(d, e);
 }
 
 static void done(struct daemon *d, struct cache_entry *e)
@@ -371,12 +375,12 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 		e = cache_add(&d->cache, &info, sa->context, sa->context_len,
 			      sa->handle);
 		if (!e) {
-			log_err("out of memory");
+			no_memory(d);
 			return;
 		}
 		d->applied[CACHE_NOT_APPLIED]++;
 	} else if (cache_set_context(e, &info, sa->context, sa->context_len)) {
-		log_err("out of memory");
+		no_memory(d);
 		return;
 	}
 	cache_set_handle(&d->cache, e, sa->handle);
@@ -412,6 +416,21 @@ static void forget(struct daemon *d, struct cache_entry *e)
 	cache_remove(&d->cache, e);
 }
 
+/* The kernel's SA is the one of this entry, and not another's of its name. */
+static bool is_this(struct daemon *d, const struct cache_entry *e)
+{
+	struct buf ctx = {};
+	struct record k;
+	bool same;
+
+	if (!genl_get(&d->req, &e->id, &k) && k.tag)
+		return k.tag == e->tag;
+	same = !xfrm_get_sa(&d->xfrm, &e->id, &ctx) &&
+	       context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
+	buf_free(&ctx);
+	return same;
+}
+
 /*
  * What would repeat numbers is deleted rather than used: an IKE daemon
  * negotiates it anew, an operator of static SAs is told.
@@ -422,11 +441,12 @@ void apply_drop_unsafe(struct daemon *d)
 
 	cache_for_each_safe(&d->cache, e, n) {
 		if (e->applied != CACHE_FAILED &&
-		    !(e->unsafe && e->rec.dir != XFRMSYNC_DIR_IN))
+		    !(e->unsafe && (e->rec.dir != XFRMSYNC_DIR_IN ||
+				    e->info.packet_offload)))
 			continue;
 		if (e->applied == CACHE_CONFLICT)
 			continue;
-		if (!xfrm_delete_sa(&d->xfrm, &e->id))
+		if (is_this(d, e) && !xfrm_delete_sa(&d->xfrm, &e->id))
 			log_warn("%s: its counter here may be behind what was sent: deleted, rekey it",
 				 name_of(e));
 		forget(d, e);
@@ -482,10 +502,11 @@ static void install_policy(struct daemon *d, struct cache_policy *p,
 
 	if (ret && ret != -EEXIST) {
 		if (!p->failed)
-			log_warn("%s: cannot create it: %s", p->info.name,
-				 d->xfrm.error[0] ? d->xfrm.error :
-						    strerror(-ret));
+			log_warn("%s: cannot create it: %s; trying again",
+				 p->info.name, d->xfrm.error[0] ?
+				 d->xfrm.error : strerror(-ret));
 		p->failed = true;
+		apply_policies_gone(d);
 		return;
 	}
 	p->failed = false;
@@ -520,13 +541,15 @@ void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 		log_warn("a policy's context is refused: this version does not understand it");
 		return;
 	}
+	if (!source_manages_policy(d, &info))
+		return;		/* the filters of the nodes differ */
 	p = cache_policy_find(&d->cache, &info);
 	if (!p)
 		p = cache_policy_add(&d->cache, &info, ctx, len);
 	else if (cache_policy_set(p, ctx, len))
 		p = NULL;
 	if (!p) {
-		log_err("out of memory");
+		no_memory(d);
 		return;
 	}
 	p->info = info;
@@ -576,6 +599,7 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 		e->seen = false;
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		pol->seen = false;
+	d->want_resync = false;
 	p->in_snapshot = true;
 	p->snapshots_in++;
 	d->source = p;
@@ -595,7 +619,7 @@ static int find_stray(const struct record *rec, void *data)
 	struct strays *s = data;
 	struct sa_id *id;
 
-	if (!rec->tag || !(rec->flags & XFRMSYNC_RECORD_F_RESTORED) ||
+	if (!rec->tag || !(rec->flags & XFRMSYNC_RECORD_F_SHARED) ||
 	    cache_find(&s->d->cache, &rec->id) ||
 	    !conf_filter_match(&s->d->conf.filter, rec->id.family, rec->src,
 			       rec->id.dst, rec->reqid, rec->if_id,
@@ -671,7 +695,7 @@ static bool is_ours(struct daemon *d, struct cache_entry *e)
 	if (e->shared)
 		return true;
 	return !genl_get(&d->req, &e->id, &k) &&
-	       (k.flags & XFRMSYNC_RECORD_F_RESTORED);
+	       (k.flags & XFRMSYNC_RECORD_F_SHARED);
 }
 
 void apply_snapshot_end(struct daemon *d, struct peer *p)
@@ -701,21 +725,25 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 	apply_flush(d);
 	gone += delete_strays(d);
 	p->in_snapshot = false;
-	d->synced = true;
+	d->synced = !d->want_resync;
+	d->outdated = !d->synced;
 	if (left)
 		log_warn("peer %s: does not know %zu SAs that this node had alone: left alone",
 			 p->name, left);
 	log_info("peer %s: in step with it: %zu SAs ready, %zu in conflict, %zu failed, %zu policies; %zu old SAs removed",
 		 p->name, d->applied[CACHE_APPLIED], d->applied[CACHE_CONFLICT],
 		 d->applied[CACHE_FAILED], d->cache.n_policies, gone);
+	role_filled(d);
 }
 
 /* ---- repairs ---- */
 
-void apply_repair(struct daemon *d)
+/* False: something could not be repaired. */
+static bool repair(struct daemon *d)
 {
 	struct cache_policy *p, *np;
 	struct cache_entry *e;
+	bool ok = true;
 	size_t n = 0;
 
 	cache_for_each(&d->cache, e) {
@@ -729,17 +757,46 @@ void apply_repair(struct daemon *d)
 		/* Those that are still there say so. */
 		cache_for_each_policy_safe(&d->cache, p, np)
 			install_policy(d, p, false);
+		ok = !d->repair_policies;
 	}
 	apply_flush(d);
 	d->repaired += n;
+	cache_for_each(&d->cache, e)
+		ok = ok && !e->repair;
+	return ok;
+}
+
+void apply_finish(struct daemon *d)
+{
+	struct cache_entry *e;
+	int tries = REPAIR_TRIES;
+
+	apply_flush(d);
+	while (!repair(d) && --tries)
+		;
+	/* What is not known to be right is not safe. */
+	cache_for_each(&d->cache, e) {
+		if (e->repair && e->applied == CACHE_APPLIED)
+			set_applied(d, e, CACHE_FAILED);
+	}
 }
 
 static void repair_due(struct loop_timer *t)
 {
 	struct daemon *d = t->data;
 
-	if (!role_is_active(d))
-		apply_repair(d);
+	if (role_is_active(d))
+		return;
+	if (repair(d))
+		d->repair_slower = 0;
+	else if (d->repair_slower < REPAIR_SLOWER)
+		d->repair_slower++;
+	if (d->want_resync && d->source) {
+		d->want_resync = false;
+		peer_send_simple(d->source, WIRE_RESYNC);
+	}
+	if (d->repair_timer.at_ns)
+		loop_timer_set(&d->loop, t, REPAIR_DELAY << d->repair_slower);
 }
 
 void apply_reset(struct daemon *d)
@@ -756,6 +813,8 @@ void apply_reset(struct daemon *d)
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
 	d->repair_policies = false;
+	d->repair_slower = 0;
+	d->want_resync = false;
 }
 
 void apply_init(struct daemon *d)

@@ -291,6 +291,8 @@ void cache_note_record(struct cache_entry *e, const struct record *rec)
 	} else if (rec->oseq > e->base) {
 		e->sent = rec->oseq;
 	}
+	if (rec->flags & XFRMSYNC_RECORD_F_SHARED)
+		e->shared = true;
 	e->rec = *rec;
 	if (e->sent > rec->oseq)
 		e->sent = rec->oseq;

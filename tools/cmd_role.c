@@ -145,10 +145,14 @@ static int count_unsafe(const struct record *r, void *data)
 
 /* 0, or an exit code where the change is not to be made. */
 static int refuse_direct(struct change *c, const struct conf *conf,
-			 struct genl *g, const struct genl_status *st)
+			 struct genl *g, const struct state *s)
 {
-	/* Only a standby's SAs had another node's packets sent on them. */
-	if (c->role != XFRMSYNC_ROLE_ACTIVE || st->role != XFRMSYNC_ROLE_STANDBY)
+	char boot_id[40];
+
+	state_boot_id(boot_id, sizeof(boot_id));
+	/* SAs that no other node's packets were ever sent on, or not since. */
+	if (c->role != XFRMSYNC_ROLE_ACTIVE || !s->epoch ||
+	    (s->node == conf->node_id && !strcmp(boot_id, s->boot_id)))
 		return 0;
 	c->filter = &conf->filter;
 	if (genl_dump(g, count_unsafe, c))
@@ -159,17 +163,22 @@ static int refuse_direct(struct change *c, const struct conf *conf,
 	return 0;
 }
 
+/* Restores and other tools move the kernel's on. */
+static void newest_epoch(const struct genl_status *st, struct state *s)
+{
+	if (state_epoch_cmp(s->epoch, s->node, st->epoch, st->node) >= 0)
+		return;
+	s->epoch = st->epoch;
+	s->node = st->node;
+}
+
 /*
  * The epoch for the new role: one more than any known for an active, the newest
  * known for a standby, which must not be ahead of the active that it follows.
  */
 static void next_epoch(const struct change *c, const struct conf *conf,
-		       const struct genl_status *st, struct state *s)
+		       struct state *s)
 {
-	if (state_epoch_cmp(s->epoch, s->node, st->epoch, st->node) < 0) {
-		s->epoch = st->epoch;
-		s->node = st->node;
-	}
 	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
 		s->epoch++;
 		s->node = conf->node_id;
@@ -178,7 +187,7 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 }
 
 /* Stored before it is used; taken back where the kernel refuses it. */
-static int set_role(const struct change *c, const struct conf *conf,
+static int set_role(struct change *c, const struct conf *conf,
 		    struct genl *g, struct genl_status *st)
 {
 	struct state old, s;
@@ -189,7 +198,11 @@ static int set_role(const struct change *c, const struct conf *conf,
 		return cmd_fail(&c->common, "%s/state: %s; the epoch must not go back: mend it, or remove it if the other nodes are down",
 				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
 	s = old;
-	next_epoch(c, conf, st, &s);
+	newest_epoch(st, &s);
+	err = refuse_direct(c, conf, g, &s);
+	if (err)
+		return err;
+	next_epoch(c, conf, &s);
 	if (c->dry_run) {
 		st->epoch = s.epoch;
 		st->node = s.node;
@@ -221,9 +234,7 @@ static int change_directly(struct change *c, const struct conf *conf,
 			 c->dry_run ? "change nothing:" : "is", genl_role_str(st.role),
 			 st.epoch);
 	} else {
-		ret = refuse_direct(c, conf, g, &st);
-		if (!ret)
-			ret = set_role(c, conf, g, &st);
+		ret = set_role(c, conf, g, &st);
 		if (ret)
 			return ret;
 		snprintf(what, sizeof(what), "%s %s without the daemon, epoch %" PRIu64 " of node %" PRIu32,

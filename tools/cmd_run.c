@@ -140,13 +140,11 @@ static void sa_event(int type, const struct sa_id *id, void *data)
 		apply_sa_event(d, type, id);
 }
 
-static void xfrm_event(struct loop_fd *f, uint32_t events)
+void run_xfrm_events(struct daemon *d)
 {
-	struct daemon *d = f->data;
 	unsigned int policies = 0;
 	int ret;
 
-	(void)events;
 	ret = xfrm_read_events(&d->xfrm, sa_event, d, &policies);
 	if (ret == -ENOBUFS) {
 		d->events_lost++;
@@ -163,6 +161,12 @@ static void xfrm_event(struct loop_fd *f, uint32_t events)
 	} else if (policies & XFRM_POLICIES_GONE) {
 		apply_policies_gone(d);
 	}
+}
+
+static void xfrm_event(struct loop_fd *f, uint32_t events)
+{
+	(void)events;
+	run_xfrm_events(f->data);
 }
 
 /* Role changes that others make (another tool) are undone by nobody: say so. */

@@ -669,6 +669,9 @@ static int sa_outline(const struct fields *fs, struct context_sa *info)
 		bad |= read_encap(fs->known[CONTEXT_ENCAP].value, &encap);
 	if (fs->has[CONTEXT_COADDR])
 		bad |= fs->known[CONTEXT_COADDR].value.left != 16;
+	if (fs->has[CONTEXT_OFFLOAD] && fs->known[CONTEXT_OFFLOAD].value.left)
+		info->packet_offload = fs->known[CONTEXT_OFFLOAD].value.p[0] &
+				       XFRM_OFFLOAD_PACKET;
 	if (fs->has[CONTEXT_MARK])
 		bad |= read_mark(fs->known[CONTEXT_MARK].value, &info->id.mark,
 				 &info->id.mark_mask);

@@ -67,6 +67,7 @@ struct context_sa {
 	bool esn;
 	uint32_t window;	/* packets */
 	uint32_t bmp_words;	/* of the large state */
+	bool packet_offload;	/* a NIC counts, unseen by the kernel */
 };
 
 /* What of a policy's context is of use. */

@@ -160,7 +160,7 @@ static json_t *reasons(struct daemon *d)
 	cache_for_each(&d->cache, e)
 		unsafe += e->unsafe;
 	if (unsafe)
-		reason(list, unsafe, "SAs have no lease left: rekey them");
+		reason(list, unsafe, "SAs are not safe to take over (no lease left: rekey them; or packet offload)");
 	return list;
 }
 

@@ -86,11 +86,14 @@ struct daemon {
 	/* standby */
 	struct peer *source;		/* the active that fills us */
 	bool synced;			/* a snapshot was complete */
+	bool outdated;			/* another was active since what we hold */
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
 	struct loop_timer repair_timer;
-	bool repair_policies;
+	bool repair_policies, want_resync;
+	unsigned int repair_slower;	/* doublings of its delay */
+	bool want_active;		/* take over again, once filled */
 	struct owned owned;		/* policies that we created */
 	size_t applied[CACHE_FAILED + 1];	/* entries of the cache, each kind */
 
@@ -115,11 +118,14 @@ struct daemon {
 int source_start(struct daemon *d);
 void source_stop(struct daemon *d);
 int source_pull(struct daemon *d);		/* all that is dirty; 0 or -errno */
+void source_pull_soon(struct daemon *d);
 void source_filter(struct daemon *d);		/* forget what the filters leave out */
 void source_policies_changed(struct daemon *d);
 void source_sa_event(struct daemon *d, int type, const struct sa_id *id);
 /* True when the SA, or the policy, is ours to look after. */
 bool source_manages(const struct daemon *d, const struct context_sa *info);
+bool source_manages_policy(const struct daemon *d,
+			   const struct context_policy *info);
 /* The lease that a standby is offered for an SA; sets lease_end or unsafe. */
 void source_lease(struct daemon *d, struct cache_entry *e);
 
@@ -160,7 +166,8 @@ void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
 void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
-void apply_repair(struct daemon *d);		/* what somebody else deleted, at once */
+/* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
+void apply_finish(struct daemon *d);
 size_t apply_policies_failed(struct daemon *d);
 size_t apply_count(const struct daemon *d, enum cache_applied what);
 
@@ -169,6 +176,7 @@ int role_init(struct daemon *d);		/* 0 or -errno; logged */
 /* A peer's HELLO, or a frame of an active, told this epoch. */
 void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
+void role_filled(struct daemon *d);		/* a snapshot was complete */
 void role_handover_request(struct daemon *d, struct peer *p);
 void role_handover(struct daemon *d, struct peer *p, uint32_t result,
 		   uint64_t epoch);
@@ -183,6 +191,9 @@ void role_takeover(struct daemon *d, bool force,
 		   void (*done)(struct daemon *d, int code, const char *text));
 int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
 bool role_is_active(const struct daemon *d);
+
+/* ---- cmd_run.c ---- */
+void run_xfrm_events(struct daemon *d);		/* XFRM events that wait, now */
 
 /* ---- control_server.c ---- */
 int control_server_init(struct daemon *d);	/* 0 or -errno; logged */

@@ -349,10 +349,30 @@ void peer_handover_coming(struct peer *p)
 	link_kick(p->link);
 }
 
+/* What the peer has not been told, until so many bytes wait. */
+static void put_changes(struct peer *p, struct buf *b, size_t room)
+{
+	struct batch batch = {};
+
+	if (p->deletes.len) {
+		buf_put(b, p->deletes.data, p->deletes.len);
+		buf_clear(&p->deletes);
+		p->frames_sent += p->n_deletes;
+		p->n_deletes = 0;
+	}
+	while (!list_empty(&p->dirty) && b->len < room)
+		put_mark(p, b, container(p->dirty.next, struct mark, dirty),
+			 &batch);
+	batch_close(p, b, &batch);
+	if (p->snapshot_end_due && !p->snapshot_left) {
+		wire_end(b, begin(p, b, WIRE_SNAPSHOT_END));
+		p->snapshot_end_due = false;
+	}
+}
+
 static void fill(struct link *l)
 {
 	struct daemon *d = l->data;
-	struct batch batch = {};
 	struct peer *p;
 	int i;
 
@@ -363,20 +383,7 @@ static void fill(struct link *l)
 	p = &d->peer[i];
 	if (!p->sending)
 		return;
-	if (p->deletes.len) {
-		buf_put(&l->out, p->deletes.data, p->deletes.len);
-		buf_clear(&p->deletes);
-		p->frames_sent += p->n_deletes;
-		p->n_deletes = 0;
-	}
-	while (!list_empty(&p->dirty) && l->out.len < LINK_OUT_ROOM)
-		put_mark(p, &l->out, container(p->dirty.next, struct mark, dirty),
-			 &batch);
-	batch_close(p, &l->out, &batch);
-	if (p->snapshot_end_due && !p->snapshot_left) {
-		wire_end(&l->out, begin(p, &l->out, WIRE_SNAPSHOT_END));
-		p->snapshot_end_due = false;
-	}
+	put_changes(p, &l->out, LINK_OUT_ROOM);
 	if (d->handover_to == p && list_empty(&p->dirty))
 		put_handover(p, &l->out);
 }
@@ -412,12 +419,7 @@ void peer_send_simple(struct peer *p, uint8_t type)
 /* All that waits for a peer; bounded by the number of SAs. */
 static void drain(struct peer *p)
 {
-	struct batch batch = {};
-
-	while (!list_empty(&p->dirty))
-		put_mark(p, &p->link->out,
-			 container(p->dirty.next, struct mark, dirty), &batch);
-	batch_close(p, &p->link->out, &batch);
+	put_changes(p, &p->link->out, SIZE_MAX);
 }
 
 void peer_announce(struct daemon *d)
@@ -462,6 +464,16 @@ static void send_ack(struct peer *p)
 
 /* ---- in ---- */
 
+/* The module remembers it beyond this daemon. */
+static void note_shared(struct daemon *d, struct cache_entry *e)
+{
+	if (e->shared)
+		return;
+	e->shared = true;
+	e->bound = false;
+	d->bind_due = true;
+}
+
 static void take_ack(struct peer *p, uint64_t frames)
 {
 	struct mark *m;
@@ -473,7 +485,7 @@ static void take_ack(struct peer *p, uint64_t frames)
 			break;
 		list_del(&m->flight);
 		if (!m->is_policy)
-			((struct cache_entry *)m->owner)->shared = true;
+			note_shared(p->d, m->owner);
 		m->acked_oseq = m->flight_oseq;
 		m->acked_seq = m->flight_seq;
 		if (m->last_frame == m->flight_frame)
@@ -484,6 +496,8 @@ static void take_ack(struct peer *p, uint64_t frames)
 		m->flight_since_ns = loop_now_ns();
 		list_add_tail(&m->flight, &p->flight);
 	}
+	if (p->d->bind_due)
+		source_pull_soon(p->d);
 }
 
 uint64_t peer_lag_of(const struct cache_entry *e, const struct peer *p)

@@ -335,6 +335,7 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_DYING, "dying" },
 	{ XFRMSYNC_RECORD_F_RESTORED, "restored" },
 	{ XFRMSYNC_RECORD_F_LARVAL, "larval" },
+	{ XFRMSYNC_RECORD_F_SHARED, "shared" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

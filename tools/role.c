@@ -40,9 +40,12 @@ static int store(struct daemon *d, struct state *next)
 static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
 		    uint32_t node)
 {
-	struct state next = { .role = role, .epoch = epoch, .node = node };
+	struct state next = d->st;
 	int ret = 0;
 
+	next.role = role;
+	next.epoch = epoch;
+	next.node = node;
 	if (role == XFRMSYNC_ROLE_ACTIVE)
 		ret = store(d, &next);
 	if (ret)
@@ -135,6 +138,39 @@ static int step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 	return 0;
 }
 
+/*
+ * The peer was active after this node (the sync link was cut), and is not any
+ * more: nobody is. Its counters are the newest, so it becomes active once more,
+ * fills this node, and hands over to it.
+ */
+static void take_back(struct daemon *d, struct peer *p)
+{
+	if (p->epoch_node != p->node_id) {
+		log_err("no node is active now: `xfrmsync takeover` on node %u, which was active last",
+			p->epoch_node);
+		return;
+	}
+	log_info("peer %s: asking it to fill this node, which takes over again then",
+		 p->name);
+	d->want_active = true;
+	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+}
+
+static void taken_back(struct daemon *d, int code, const char *text)
+{
+	(void)d;
+	if (code)
+		log_err("cannot take over again: %s", text);
+}
+
+void role_filled(struct daemon *d)
+{
+	if (!d->want_active || !d->synced)
+		return;
+	d->want_active = false;
+	role_takeover(d, false, taken_back);
+}
+
 void role_heard(struct daemon *d, struct peer *p)
 {
 	int order = state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
@@ -144,13 +180,14 @@ void role_heard(struct daemon *d, struct peer *p)
 		if (order <= 0)
 			return;
 		/* Somebody was active after us, even if it is not any more. */
-		log_warn("peer %s: is %s with the newer epoch %llu of node %u: stepping down%s",
+		log_warn("peer %s: is %s with the newer epoch %llu of node %u: stepping down",
 			 p->name, genl_role_str(p->role),
-			 (unsigned long long)p->epoch, p->epoch_node,
-			 p->role == XFRMSYNC_ROLE_ACTIVE ? "" :
-			 "; no node is active now: `xfrmsync takeover` on one of them");
-		if (!step_down(d, p->epoch, p->epoch_node))
-			peer_announce(d);
+			 (unsigned long long)p->epoch, p->epoch_node);
+		if (step_down(d, p->epoch, p->epoch_node))
+			return;
+		peer_announce(d);
+		if (p->role != XFRMSYNC_ROLE_ACTIVE)
+			take_back(d, p);
 		return;
 	}
 	if (p->role != XFRMSYNC_ROLE_ACTIVE || order < 0)
@@ -161,6 +198,9 @@ void role_heard(struct daemon *d, struct peer *p)
 		d->takeover_done(d, 1, "another node became active meanwhile");
 	}
 	if (order > 0) {
+		/* It sends numbers that what we hold does not cover. */
+		d->synced = false;
+		d->outdated = true;
 		log_info("peer %s: is the active, epoch %llu of node %u",
 			 p->name, (unsigned long long)p->epoch, p->epoch_node);
 		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
@@ -176,6 +216,8 @@ static int become_active(struct daemon *d, uint64_t epoch)
 	if (ret)
 		return ret;
 	d->same_boot = true;
+	d->outdated = false;
+	d->want_active = false;
 	apply_reset(d);
 	d->source = NULL;
 	d->handover_to = NULL;
@@ -204,7 +246,8 @@ static void finish(struct daemon *d, const char *how)
 	d->handover_wait = false;
 	loop_timer_stop(&d->handover_timer);
 	/* What was deleted here a moment ago comes back first. */
-	apply_repair(d);
+	run_xfrm_events(d);
+	apply_finish(d);
 	if (!d->takeover_force && !is_owner(d))
 		apply_drop_unsafe(d);
 	ret = become_active(d, epoch);
@@ -234,15 +277,18 @@ static int count_unsafe(const struct record *r, void *data)
 {
 	struct { struct daemon *d; size_t n; } *c = data;
 
-	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_RESTORED))
+	if (r->flags & XFRMSYNC_RECORD_F_LARVAL)
+		return 0;
+	if (r->flags & XFRMSYNC_RECORD_F_RESTORED && !c->d->outdated)
 		return 0;
 	if (!conf_filter_match(&c->d->conf.filter, r->id.family, r->src,
 			       r->id.dst, r->reqid, r->if_id, r->id.mark,
 			       r->id.mark_mask))
 		return 0;
 	/* Restored, and used by stray packets since: still past all leases. */
-	if (r->tag && (r->dir == XFRMSYNC_DIR_IN ||
-		       (r->lease_end && r->oseq >= r->lease_end)))
+	if (r->tag && !c->d->outdated &&
+	    (r->dir == XFRMSYNC_DIR_IN ||
+	     (r->lease_end && r->oseq >= r->lease_end)))
 		return 0;
 	c->n++;
 	return 0;
@@ -251,8 +297,8 @@ static int count_unsafe(const struct record *r, void *data)
 /*
  * Only where nobody was active after this node, in this boot, are its own
  * counters the newest; a standby in step stands past all that was sent, and
- * drops what it could not raise (apply_drop_unsafe). In between each SA is looked at: what a boot script or an IKE daemon installed
- * anew, with the keys of an SA that another node used, starts at 1.
+ * drops what it could not raise (apply_drop_unsafe). In between each SA is looked
+ * at: what a boot script or an IKE daemon installed anew, with the keys of an SA that another node used, starts at 1.
  */
 size_t role_unsafe(struct daemon *d)
 {
@@ -323,6 +369,13 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 
 void role_handover_request(struct daemon *d, struct peer *p)
 {
+	if (!role_is_active(d) && is_owner(d) &&
+	    p->role != XFRMSYNC_ROLE_ACTIVE) {
+		log_info("peer %s: was active before this node: filling it", p->name);
+		apply_finish(d);
+		become_active(d, d->st.epoch + 1);
+		return;
+	}
 	if (!role_is_active(d) || d->handover_to) {
 		log_warn("peer %s: asks for a handover, but this node is not the active",
 			 p->name);
@@ -374,6 +427,7 @@ int role_standby(struct daemon *d, const char *why)
 	int ret;
 
 	role_cancel(d, "told to be standby meanwhile");
+	d->want_active = false;
 	if (!role_is_active(d))
 		return 0;
 	ret = step_down(d, d->st.epoch, d->st.node);

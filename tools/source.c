@@ -26,7 +26,7 @@ bool source_manages(const struct daemon *d, const struct context_sa *info)
 				 info->id.mark, info->id.mark_mask);
 }
 
-static bool manages_policy(const struct daemon *d,
+bool source_manages_policy(const struct daemon *d,
 			   const struct context_policy *info)
 {
 	/* Without a template it protects nothing: each node has its own. */
@@ -71,7 +71,13 @@ void source_lease(struct daemon *d, struct cache_entry *e)
 	uint64_t end, left;
 	char name[128];
 
-	if (e->rec.dir == XFRMSYNC_DIR_IN) {
+	if (e->info.packet_offload && !e->unsafe) {
+		log_warn("%s: packet offload: its NIC alone knows its numbers: it is not taken over",
+			 sa_id_str(&e->id, name, sizeof(name)));
+		e->unsafe = true;
+		peer_mark_entry(d, e, true);
+	}
+	if (e->info.packet_offload || e->rec.dir == XFRMSYNC_DIR_IN) {
 		e->lease_end = 0;
 		return;
 	}
@@ -113,6 +119,15 @@ static void take_deleted(struct daemon *d, const struct record *rec)
 	if (!e || (e->cookie && rec->cookie && e->cookie != rec->cookie))
 		return;
 	drop_entry(d, e);
+}
+
+/* What the module knows of an SA is what we would bind it to. */
+static void check_bound(struct daemon *d, struct cache_entry *e,
+			const struct record *rec)
+{
+	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end &&
+		   (!e->shared || rec->flags & XFRMSYNC_RECORD_F_SHARED);
+	d->bind_due |= !e->bound;
 }
 
 /* An SA whose context is new, or may be another. */
@@ -159,9 +174,8 @@ static void refresh(struct daemon *d, const struct record *rec)
 	e->cookie = rec->cookie;
 	e->tag = rec->tag ? rec->tag :
 		 context_tag(e->context, e->context_len, d->tag_key);
-	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end;
-	d->bind_due |= !e->bound;
 	cache_note_record(e, rec);
+	check_bound(d, e, rec);
 	source_lease(d, e);
 	peer_mark_entry(d, e, told_anew);
 out:
@@ -200,8 +214,7 @@ static int take_record(const struct record *rec, void *data)
 	if (!e->cookie) {
 		/* Ours since it came from the active before us. */
 		e->cookie = rec->cookie;
-		e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end;
-		d->bind_due |= !e->bound;
+		check_bound(d, e, rec);
 	}
 	cache_note_record(e, rec);
 	source_lease(d, e);
@@ -209,15 +222,45 @@ static int take_record(const struct record *rec, void *data)
 	return 0;
 }
 
-/* Tags and leases go to the module, where they outlive this daemon. */
-static void bind_entries(struct daemon *d)
+static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 {
 	static struct record rec[XFRMSYNC_MAX_BATCH];
 	static struct genl_result res[XFRMSYNC_MAX_BATCH];
 
+	char name[128];
+	size_t i;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		rec[i] = entry[i]->rec;
+		rec[i].tag = entry[i]->tag;
+		rec[i].cookie = entry[i]->cookie;
+		rec[i].lease_end = entry[i]->lease_end;
+		rec[i].flags = entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
+	}
+	ret = genl_bind(&d->req, rec, n, res);
+	if (ret)
+		return ret;
+	for (i = 0; i < n; i++) {
+		/* Refused for good; an SA that is gone comes in the stream. */
+		entry[i]->bound = true;
+		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
+		    res[i].reason != XFRMSYNC_REASON_COOKIE)
+			log_warn("%s: the module refuses its tag: %s",
+				 sa_id_str(&entry[i]->id, name, sizeof(name)),
+				 genl_reason_str(res[i].reason));
+	}
+	return 0;
+}
+
+/* Tags and leases go to the module, where they outlive this daemon. */
+static void bind_entries(struct daemon *d)
+{
+	static struct cache_entry *entry[XFRMSYNC_MAX_BATCH];
+
 	struct cache_entry *e;
 	size_t n = 0;
-	int ret;
+	int ret = 0;
 
 	if (!d->bind_due)
 		return;
@@ -225,26 +268,22 @@ static void bind_entries(struct daemon *d)
 	cache_for_each(&d->cache, e) {
 		if (e->bound || !e->cookie)
 			continue;
-		rec[n] = e->rec;
-		rec[n].tag = e->tag;
-		rec[n].cookie = e->cookie;
-		rec[n].lease_end = e->lease_end;
-		/* A refusal is told once; a new life of the SA is bound anew. */
-		e->bound = true;
-		if (++n < XFRMSYNC_MAX_BATCH)
+		entry[n++] = e;
+		if (n < XFRMSYNC_MAX_BATCH)
 			continue;
-		ret = genl_bind(&d->req, rec, n, res);
+		ret = bind_batch(d, entry, n);
 		if (ret)
-			goto fail;
+			break;
 		n = 0;
 	}
-	if (!n)
-		return;
-	ret = genl_bind(&d->req, rec, n, res);
+	if (n && !ret)
+		ret = bind_batch(d, entry, n);
 	if (!ret)
 		return;
-fail:
-	log_warn("cannot bind tags: %s", d->req.error);
+	log_warn("cannot bind tags: %s; trying again", d->req.error);
+	d->bind_due = true;
+	if (!d->pull_timer.at_ns)
+		loop_timer_set(&d->loop, &d->pull_timer, LOST_RETRY);
 }
 
 int source_pull(struct daemon *d)
@@ -267,7 +306,7 @@ static void sweep(struct daemon *d)
 	struct record rec;
 
 	cache_for_each_safe(&d->cache, e, n) {
-		if (!e->seen && genl_get(&d->req, &e->id, &rec))
+		if (!e->seen && genl_get(&d->req, &e->id, &rec) == -ESRCH)
 			drop_entry(d, e);
 	}
 }
@@ -330,6 +369,13 @@ static void pull_due(struct loop_timer *t)
 		resync(d, d->reader.error);
 }
 
+void source_pull_soon(struct daemon *d)
+{
+	if (d->reading && !d->pull_timer.at_ns)
+		loop_timer_set(&d->loop, &d->pull_timer,
+			       d->conf.interval_us * 1000ULL);
+}
+
 static void reader_event(struct loop_fd *f, uint32_t events)
 {
 	bool dirty = false, lost = false, role = false;
@@ -344,9 +390,8 @@ static void reader_event(struct loop_fd *f, uint32_t events)
 		lost = true;
 	if (lost)
 		resync(d, "the module dropped changes");
-	else if (dirty && !d->pull_timer.at_ns)
-		loop_timer_set(&d->loop, &d->pull_timer,
-			       d->conf.interval_us * 1000ULL);
+	else if (dirty)
+		source_pull_soon(d);
 }
 
 static int take_policy(const uint8_t *ctx, size_t len, void *data)
@@ -355,7 +400,7 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 	struct context_policy info;
 	struct cache_policy *p;
 
-	if (context_policy_info(ctx, len, &info) || !manages_policy(d, &info))
+	if (context_policy_info(ctx, len, &info) || !source_manages_policy(d, &info))
 		return 0;
 	p = cache_policy_find(&d->cache, &info);
 	if (p && p->context_len == len && !memcmp(p->context, ctx, len)) {
@@ -507,7 +552,7 @@ void source_filter(struct daemon *d)
 			drop_entry(d, e);
 	}
 	cache_for_each_policy_safe(&d->cache, p, np) {
-		if (manages_policy(d, &p->info))
+		if (source_manages_policy(d, &p->info))
 			continue;
 		peer_gone_policy(d, p);
 		cache_policy_remove(&d->cache, p);

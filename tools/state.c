@@ -166,7 +166,8 @@ int state_store(const char *dir, struct state *s)
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return -errno;
-	state_boot_id(s->boot_id, sizeof(s->boot_id));
+	if (s->role == XFRMSYNC_ROLE_ACTIVE)
+		state_boot_id(s->boot_id, sizeof(s->boot_id));
 	snprintf(text, sizeof(text),
 		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
 		 "\nrole %s\nboot_id %s\nend\n",

@@ -13,7 +13,7 @@ struct state {
 	uint64_t epoch;		/* counter of the epoch */
 	uint32_t node;		/* id of the node that made the epoch */
 	uint32_t role;		/* enum xfrmsync_role */
-	char boot_id[40];	/* boot in which it was stored */
+	char boot_id[40];	/* in which this node was active last; "": never */
 };
 
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */
@@ -34,8 +34,9 @@ int state_load(const char *dir, struct state *s);
  * state_store - write it, so that it stands after a power cut
  *
  * Temporary file, fsync, rename, fsync of the directory (made, 0700, where it
- * is missing). s->boot_id is filled in. For the default state directory the
- * module's options are rewritten too, so that the role is in force from the
+ * is missing). s->boot_id is the boot in which this node was active last: filled
+ * in for an active, else kept. For the default state directory the module's
+ * options are rewritten too, so that the role is in force from the
  * moment the module loads; always as standby, because the counters of an
  * active are gone after a reboot.
  *

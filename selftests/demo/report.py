@@ -32,6 +32,7 @@ import timeline  # noqa: E402  pylint: disable=wrong-import-position
 
 GATEWAY = bytes((198, 51, 100, 1))
 WAYS = ("in", "out")
+REPLAYS = 1000  # packets of before the crash that the attacker repeats
 END_NS = 2 * 10**9  # a tunnel carries on if it does so in the last two seconds
 
 
@@ -271,6 +272,8 @@ def required(r):
             ("an ICV fits no sequence number", r["icv_failures_on_wire"] == 0),
             ("the capture is not complete", r["capture_drops"] == 0),
             ("SPIs changed", r["spis_unchanged"]),
+            (f"the attacker sent {r['replays_sent']} packets, not {REPLAYS}",
+             r["replays_sent"] == REPLAYS),
             ("no takeover command succeeded", r["takeover_command_ms"] is not None)):
         if not good:
             yield what

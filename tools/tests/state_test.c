@@ -67,6 +67,27 @@ static void test_round_trip(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* Of a standby it stays the boot in which this node was active last. */
+static void test_boot(void **state)
+{
+	struct state s = {
+		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
+		.boot_id = "of-long-ago",
+	};
+	struct state got;
+
+	(void)state;
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_string_equal(got.boot_id, "of-long-ago");
+	assert_int_equal(state_store(dir, &got), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_string_equal(got.boot_id, "of-long-ago");
+	got.role = XFRMSYNC_ROLE_ACTIVE;
+	assert_int_equal(state_store(dir, &got), 0);
+	assert_string_not_equal(got.boot_id, "of-long-ago");
+}
+
 /* Whatever is missing at the end, it is not half a state. */
 static void test_cut(void **state)
 {
@@ -121,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_order),

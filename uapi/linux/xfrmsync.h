@@ -61,6 +61,11 @@ enum xfrmsync_record_flags {
 	XFRMSYNC_RECORD_F_RESTORED = 128,
 	/* An SPI without keys yet. */
 	XFRMSYNC_RECORD_F_LARVAL = 256,
+	/*
+	 * Another node has, or had, this SA: it was written by a restore, or
+	 * bound with this flag.
+	 */
+	XFRMSYNC_RECORD_F_SHARED = 512,
 };
 
 enum xfrmsync_restore_flags {
