@@ -69,6 +69,7 @@ step build-6.1 "${make[@]}" module-6.1
 step build-6.12 "${make[@]}" module-6.12
 step build-tool "${make[@]}" tool
 
+tap_step lint "${make[@]}" lint
 tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
 if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge /usr/bin/python3 selftests/judge/judge_test.py
