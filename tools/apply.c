@@ -495,6 +495,27 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 
 /* ---- policies ---- */
 
+static int same_policy(const uint8_t *ctx, size_t len, void *data)
+{
+	const struct cache_policy *p = data;
+
+	return p->context_len == len && !memcmp(p->context, ctx, len) ? 0 :
+									-EEXIST;
+}
+
+/* This node has a policy of that name: the same one, or what is meant otherwise? */
+static void compare_policy(struct daemon *d, struct cache_policy *p)
+{
+	bool before = p->conflict;
+
+	p->conflict = xfrm_get_policy(&d->xfrm, p->context, p->context_len,
+				      same_policy, p) == -EEXIST &&
+		      !owned_has(&d->owned, p->info.key, p->info.key_len);
+	if (p->conflict && !before)
+		log_warn("%s: this node has another policy of this name: left alone; delete it, or keep it out by a filter",
+			 p->info.name);
+}
+
 static void install_policy(struct daemon *d, struct cache_policy *p,
 			   bool replace)
 {
@@ -511,8 +532,12 @@ static void install_policy(struct daemon *d, struct cache_policy *p,
 	}
 	p->failed = false;
 	/* One that is there already is another owner's: left alone. */
+	if (!ret)
+		p->conflict = false;
 	if (!ret && !owned_has(&d->owned, p->info.key, p->info.key_len))
 		owned_add(&d->owned, p->info.key, p->info.key_len);
+	else if (ret)
+		compare_policy(d, p);
 }
 
 void apply_policies_gone(struct daemon *d)
@@ -521,14 +546,14 @@ void apply_policies_gone(struct daemon *d)
 	repair_soon(d);
 }
 
-size_t apply_policies_failed(struct daemon *d)
+size_t apply_policies_unready(struct daemon *d)
 {
 	struct cache_policy *p, *n;
-	size_t failed = 0;
+	size_t unready = 0;
 
 	cache_for_each_policy_safe(&d->cache, p, n)
-		failed += p->failed;
-	return failed;
+		unready += p->failed || p->conflict;
+	return unready;
 }
 
 void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)

@@ -106,6 +106,7 @@ struct cache_policy {
 	size_t context_len;
 	bool seen;
 	bool failed;			/* standby: the kernel refuses it */
+	bool conflict;			/* standby: this node has another */
 	struct mark mark[CONF_MAX_PEERS];
 };
 

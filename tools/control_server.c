@@ -152,9 +152,9 @@ static json_t *reasons(struct daemon *d)
 	if (d->applied[CACHE_FAILED] && !role_is_active(d))
 		reason(list, d->applied[CACHE_FAILED],
 		       "SAs could not be created or restored");
-	if (!role_is_active(d) && apply_policies_failed(d))
-		reason(list, apply_policies_failed(d),
-		       "policies could not be created");
+	if (!role_is_active(d) && apply_policies_unready(d))
+		reason(list, apply_policies_unready(d),
+		       "policies could not be created, or differ from this node's own");
 	if (role_is_active(d) && !d->reading)
 		reason(list, 0, "the SAs cannot be followed: the peers get nothing");
 	cache_for_each(&d->cache, e)

@@ -168,7 +168,7 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
 void apply_finish(struct daemon *d);
-size_t apply_policies_failed(struct daemon *d);
+size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
 size_t apply_count(const struct daemon *d, enum cache_applied what);
 
 /* ---- role.c ---- */
@@ -177,6 +177,7 @@ int role_init(struct daemon *d);		/* 0 or -errno; logged */
 void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
 void role_filled(struct daemon *d);		/* a snapshot was complete */
+void role_fill_request(struct daemon *d, struct peer *p);
 void role_handover_request(struct daemon *d, struct peer *p);
 void role_handover(struct daemon *d, struct peer *p, uint32_t result,
 		   uint64_t epoch);

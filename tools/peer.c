@@ -691,6 +691,9 @@ static void establish(struct peer *p, struct link *l,
 		 l->addr, role_name(hello->role),
 		 restarted ? ", restarted" : "", (unsigned long long)h->epoch,
 		 h->node);
+	/* What this link's first HELLO said may be over. */
+	put_hello(d, &l->out);
+	link_kick(l);
 	hello_to_peer(p, h, hello);
 }
 
@@ -768,6 +771,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 	case WIRE_RESYNC:
 		if (p->sending)
 			start_sending(p);
+		else
+			role_fill_request(d, p);
 		return true;
 	case WIRE_HANDOVER_REQUEST:
 		role_handover_request(d, p);

@@ -153,7 +153,7 @@ static void take_back(struct daemon *d, struct peer *p)
 	log_info("peer %s: asking it to fill this node, which takes over again then",
 		 p->name);
 	d->want_active = true;
-	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+	peer_send_simple(p, WIRE_RESYNC);
 }
 
 static void taken_back(struct daemon *d, int code, const char *text)
@@ -190,6 +190,9 @@ void role_heard(struct daemon *d, struct peer *p)
 			take_back(d, p);
 		return;
 	}
+	/* The link that was asked on may be gone again. */
+	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
+		peer_send_simple(p, WIRE_RESYNC);
 	if (p->role != XFRMSYNC_ROLE_ACTIVE || order < 0)
 		return;
 	if (d->handover_wait && d->handover_from != p) {
@@ -367,15 +370,18 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
 }
 
+void role_fill_request(struct daemon *d, struct peer *p)
+{
+	if (role_is_active(d) || !is_owner(d) || d->handover_to || peer_active(d))
+		return;
+	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
+		 p->name);
+	apply_finish(d);
+	become_active(d, d->st.epoch + 1);
+}
+
 void role_handover_request(struct daemon *d, struct peer *p)
 {
-	if (!role_is_active(d) && is_owner(d) &&
-	    p->role != XFRMSYNC_ROLE_ACTIVE) {
-		log_info("peer %s: was active before this node: filling it", p->name);
-		apply_finish(d);
-		become_active(d, d->st.epoch + 1);
-		return;
-	}
 	if (!role_is_active(d) || d->handover_to) {
 		log_warn("peer %s: asks for a handover, but this node is not the active",
 			 p->name);

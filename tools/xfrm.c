@@ -257,6 +257,17 @@ int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace)
 	return ret ? ret : talk(x, nlh, NULL, NULL);
 }
 
+int xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
+		    xfrm_context_cb cb, void *data)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_GETPOLICY, 0);
+	struct dump d = { .cb = cb, .data = data };
+	int ret;
+
+	ret = context_to_policy_id(p, len, nlh, XFRM_BUF);
+	return ret ? ret : talk(x, nlh, got_policy, &d);
+}
+
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len)
 {
 	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELPOLICY, NLM_F_ACK);

@@ -50,6 +50,9 @@ int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
 /* replace: update the one that is there. */
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);
+/* Calls cb for the kernel's policy of that name. 0; -ENOENT; -errno. */
+int xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
+		    xfrm_context_cb cb, void *data);
 
 /*
  * xfrm_read_events - what the kernel told unasked
