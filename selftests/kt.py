@@ -6,6 +6,7 @@ Out: a line for each result, which lib.sh's `results` turns into TAP.
 """
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -176,6 +177,26 @@ def kernel_sas(ns):
     text = ip(ns, "-s -d xfrm state")
     blocks = re.split(r"\n(?=src )", text.strip()) if text.strip() else []
     return {(sa["dst"], sa["spi"]): sa for sa in map(parse_sa, blocks)}
+
+
+NUMBERS = {"inet": int(socket.AF_INET), "inet6": int(socket.AF_INET6), "esp": ESP, "ah": AH,
+           "transport": 0, "tunnel": 1}
+
+
+def from_tool(sa):
+    """An SA of the tool's JSON with the names and values of the records."""
+    out = {name.replace("_", "-"): value for name, value in sa.items()}
+    for name in ("family", "proto", "mode"):
+        out[name] = NUMBERS[sa[name]]
+    out["spi"] = int(sa["spi"], 16)
+    out["bitmap"] = [int(sa["bitmap"][i:i + 8], 16) for i in range(0, len(sa["bitmap"]), 8)]
+    return out
+
+
+def tool_sas(ns, *options):
+    """What `xfrmsync show --json` says."""
+    words = ("ip", "netns", "exec", ns, os.environ["XFRMSYNC"], "show", "--json", *options)
+    return [from_tool(sa) for sa in json.loads(run(*words))]
 
 
 def differences(kernel, record):

@@ -7,13 +7,11 @@ Out: a result for each kind of SA, from the records and from `xfrmsync show --js
 Each kind has a pair of transport SAs, chosen by the UDP port that its packets go to.
 """
 
-import json
 import os
-import subprocess
 
 import nl
 from kt import (Udp, check, differences, equal, find, ip, kernel_sas, main, sa_add, sa_id, sa_text, skip,
-                until)
+                tool_sas, until)
 
 # name, ESN, windows: XFRM refuses ESN without a window, and keeps up to 32 in the legacy state
 MODES = [("legacy", False, (0, 32)), ("large", False, (128, 1024, 4096)),
@@ -98,39 +96,11 @@ def jump(clients, every):
             assert answer["applied"] == 1, answer
 
 
-def bitmap_words(text):
-    """The tool's hexadecimal bitmap as the kernel's words."""
-    text = text.replace(" ", "").replace("0x", "")
-    return [int(text[i:i + 8], 16) for i in range(0, len(text), 8)]
-
-
-def from_tool(ns):
-    text = subprocess.run(["ip", "netns", "exec", ns, os.environ["XFRMSYNC"], "show", "--json"],
-                          check=True, text=True, stdout=subprocess.PIPE).stdout
-    out = []
-    for sa in json.loads(text):
-        record = {k.replace("_", "-"): v for k, v in sa.items()}
-        record["spi"] = int(sa["spi"], 16)
-        record["bitmap"] = bitmap_words(sa["bitmap"])
-        out.append(record)
-    return out
-
-
-NUMBERS = {"ipv4": 2, "inet": 2, "ipv6": 10, "inet6": 10, "esp": 50, "ah": 51, "transport": 0,
-           "tunnel": 1}
-
-
 def compare_tool(every, spaces):
     shared = ("family", "src", "dst", "proto", "spi", "mode", "mark", "if-id", "oseq", "seq",
               "window", "bitmap", "bytes", "packets")
     kernel = [kernel_sas(ns) for ns in spaces]
-    shown = [from_tool(ns) for ns in spaces]
-    for sa in shown[0] + shown[1]:
-        for name in ("family", "proto", "mode"):
-            if isinstance(sa[name], str):
-                sa[name] = NUMBERS[sa[name].lower()]
-        if isinstance(sa.get("mark"), str):
-            sa["mark"] = int(sa["mark"].split("/")[0], 0)
+    shown = [tool_sas(ns) for ns in spaces]
     for kind in every:
         found = []
         for i in (0, 1):

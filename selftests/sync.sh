@@ -3,10 +3,14 @@
 # Two daemons in two namespaces: what the active has, the standby has, ready to take over.
 #
 #   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A 192.0.2.1 --- TLS --- 192.0.2.2 B
+#
+# timeout: 240
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 72
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 92
 
 here=$(dirname "$0")
 
@@ -22,112 +26,16 @@ start_sink "$A" "$TMP/sink"
 start_sink "$P" "$TMP/sink-p"
 modprobe -aq esp4 esp6 ah4 ah6 xfrm_user
 
-# --- credentials and configurations -------------------------------------------------
-
-ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-
-make_ca() { # NAME
-	openssl req -x509 "${ec[@]}" -keyout "$TMP/$1.key" -out "$TMP/$1.crt" -subj "/CN=$1" \
-		-days 30 2>/dev/null
-}
-
-make_cert() { # CA NAME CN
-	openssl req -new "${ec[@]}" -keyout "$TMP/$2.key" -out "$TMP/$2.csr" -subj "/CN=$3" 2>/dev/null &&
-		openssl x509 -req -in "$TMP/$2.csr" -CA "$TMP/$1.crt" -CAkey "$TMP/$1.key" \
-			-CAcreateserial -days 30 -out "$TMP/$2.crt" 2>/dev/null
-	chmod 600 "$TMP/$2.key"
-}
-
-make_conf() { # NAME ID ADDRESS PEER PEER_ADDRESS [CERT]
-	mkdir -p "$TMP/$1.run"
-	chmod 700 "$TMP/$1.run"
-	cat >"$TMP/$1.conf" <<-END
-		[node]
-		id = $2
-		name = $1
-		state_dir = $TMP/$1.state
-		socket = $TMP/$1.run/sock
-
-		[listen]
-		address = $3
-
-		[tls]
-		ca = $TMP/ca.crt
-		cert = $TMP/${6:-$1}.crt
-		key = $TMP/${6:-$1}.key
-
-		[peer $4]
-		address = $5
-
-		[filter]
-		reqid = 1, 7
-
-		[sync]
-		heartbeat_ms = 300
-		dead_ms = 3000
-	END
-	chmod 600 "$TMP/$1.conf"
-}
-
 make_ca ca
 make_ca other
 make_cert ca a a
 make_cert ca b b
 make_cert other forged b
-make_conf a 1 192.0.2.1 b 192.0.2.2
-make_conf b 2 192.0.2.2 a 192.0.2.1
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+make_conf forged "$A" 1 192.0.2.1 b 192.0.2.2 name=a
 
-# --- daemons ------------------------------------------------------------------------
-
-declare -A pid
-
-start() { # NAME NS [CONF]
-	ip netns exec "$2" "$XFRMSYNC" run -c "$TMP/${3:-$1}.conf" 2>>"$TMP/$1.log" &
-	pid[$1]=$!
-	lib_pids+=("${pid[$1]}")
-}
-
-stop() { # NAME [SIGNAL]
-	kill "-${2:-TERM}" "${pid[$1]}"
-	wait "${pid[$1]}" 2>/dev/null
-}
-
-reload() { # NAME
-	kill -HUP "${pid[$1]}" && busywait 20000 logged "$1" "configuration read again"
-}
-
-ask() { # NAME VERB...
-	local name=$1
-
-	shift
-	"$XFRMSYNC" "$@" -c "$TMP/$name.conf"
-}
-
-# status NAME PYTHON: an expression over s, the status, is true.
-status() {
-	ask "$1" status --json | /usr/bin/python3 -c '
-import json, sys
-s = json.load(sys.stdin)
-sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
-}
-
-in_step() { # ACTIVE STANDBY: connected, nothing left to tell
-	status "$1" "s['role'] == 'active' and s['peers'][0]['state'] == 'synced' and
-		s['peers'][0]['lag_packets'] == 0" &&
-		status "$2" "s['role'] == 'standby' and s['ready']"
-}
-
-wait_step() { busywait 20000 in_step "$@"; }
-
-count_sas() { ip -n "$1" xfrm state count | awk '{ print $NF }'; }
-sas_are() { [ "$(count_sas "$1")" -eq "$2" ]; }
-policies_are() { [ "$(ip -n "$1" -o xfrm policy | grep -c ^src)" -eq "$2" ]; }
-
-# What names an SA, its keys and parameters, without what moves.
-static_part() { # NS DST PROTO SPI
-	ip -n "$1" xfrm state get dst "$2" proto "$3" spi "$4" 2>/dev/null |
-		grep -Ev 'anti-replay|seq-hi|replay_window|^[[:space:]]*[0-9a-f ]+$'
-}
+# --- what is compared ---------------------------------------------------------------
 
 same_static() { # DST PROTO SPI
 	local one
@@ -136,9 +44,7 @@ same_static() { # DST PROTO SPI
 	[ -n "$one" ] && diff <(echo "$one") <(static_part "$B" "$@")
 }
 
-oseq_is() { [ "$(sa_oseq "$1" "$2" "$3")" = "$4" ]; } # NS DST SPI N
 same_seq() { [ "$(sa_seq "$A" "$1" "$2")" = "$(sa_seq "$B" "$1" "$2")" ]; } # DST SPI
-logged() { grep -q "$2" "$TMP/$1.log"; }	# NAME TEXT
 
 ah_oseq_is() { # NS N
 	local TUNNEL_PROTO=ah
@@ -153,35 +59,86 @@ same_marked() {
 	[ -n "$one" ] && diff <(echo "$one") <(ip -n "$B" "${get[@]}" | grep -v anti-replay)
 }
 
-kernel_reader() { "$here/nl.py" -n "$1" status | grep -q '"reader": [1-9]'; } # NS
-
 past_lease() {
 	[ "$(sa_oseq "$A" "${esp_out[@]}")" -gt "$(sa_oseq "$B" "${esp_out[@]}")" ]
 }
 
-exits() { # NAME: within some time, with a failure
-	timeout 20 tail --pid="${pid[$1]}" -f /dev/null && ! wait "${pid[$1]}"
+# What a call of tunnel sets stays the first one's.
+ah_tunnel() {
+	local A_SPI B_SPI A_OUT B_OUT A_IN B_IN TUNNEL_PROTO
+
+	tunnel "$A" "$P" link=1 proto=ah mode=transport esn=0 window=32 spi=0x2000
 }
+
+drop_ah_tunnel() {
+	local ns
+
+	for ns in "$A" "$P"; do
+		ip -n "$ns" xfrm state deleteall proto ah reqid 1
+		ip -n "$ns" xfrm policy deleteall src 192.0.3.1 dst 192.0.3.2
+		ip -n "$ns" xfrm policy deleteall src 192.0.3.2 dst 192.0.3.1
+	done
+}
+
+# --- where a key may be, and where not ----------------------------------------------
+
+pairs() { sed "s/../$1/g"; } # TEXT: in place of each two digits, which are &
 
 # The first twelve bytes of a key, in hex, in hex with spaces, or as they are.
 no_key_leaks() {
 	local files=(--include='*.log' --include=state --include=policies) label k
 
-	for label in "20 $A_SPI" "20 $B_SPI" "32 ah" "16 enc" "20 auth"; do
+	for label in "20 $A_SPI" "20 $B_SPI" "32 0x00002000" "32 ah" "16 enc" "20 auth" "32 ah3"; do
 		# shellcheck disable=SC2086 # two words
 		k=$(key $label)
-		# shellcheck disable=SC2001 # two digits at a time
-		k=$(echo "${k:2:24}" | sed 's/../& /g')
+		k=$(pairs '& ' <<<"${k:2:24}")
 		! grep -rliE "${files[@]}" "${k// /[ :]?}" "$TMP" || return
 		k=${k% }
 		! grep -rlaP "${files[@]}" "\\x${k// /\\x}" "$TMP" || return
 	done
 }
 
+# What the kernel tells of the daemons, and its log, for no_key_leaks to look through.
+keep_evidence() {
+	local name
+
+	dmesg >"$TMP/dmesg.log" || return
+	for name in a b; do
+		cat "/proc/${pid[$name]}/"{environ,cmdline} >"$TMP/$name.proc.log" || return
+	done
+	[ -s "$TMP/dmesg.log" ] && grep -q xfrmsync "$TMP/a.proc.log"
+}
+
+no_core() { awk '/^Max core file size/ { exit $5 || $6 }' "/proc/${pid[$1]}/limits"; } # NAME
+locked() { awk '/^VmLck/ { exit !$2 }' "/proc/${pid[$1]}/status"; }                     # NAME
+
+# memory_of NAME [CMD...]: all that the daemon can read, as gcore would have it; by CMD.
+memory_of() {
+	"${@:2}" /usr/bin/python3 -c '
+import sys
+mem = open(f"/proc/{sys.argv[1]}/mem", "rb", 0)
+for line in open(f"/proc/{sys.argv[1]}/maps"):
+    ends, mode = line.split()[:2]
+    start, end = (int(end, 16) for end in ends.split("-"))
+    if mode[0] == "r" and "[v" not in line:
+        mem.seek(start)
+        sys.stdout.buffer.write(mem.read(end - start))' "${pid[$1]}"
+}
+
+closed_to() { # NAME CMD...: what CMD runs may not read it
+	local out
+
+	! out=$(memory_of "$@" 2>&1 >/dev/null) && grep -q "Permission denied" <<<"$out"
+}
+
+memory_holds() { # NAME KEY
+	memory_of "$1" | LC_ALL=C grep -qaP "$(pairs '\\x&' <<<"${2:2:24}")"
+}
+
 # --- a first takeover ---------------------------------------------------------------
 
-start a "$A"
-start b "$B"
+start a
+start b
 check "a fresh node is standby" busywait 20000 status a "s['role'] == 'standby'"
 check "they connect" busywait 20000 status b "s['peers'][0]['state'] != 'disconnected' and
 	s['peers'][0]['role'] == 'standby'"
@@ -217,6 +174,19 @@ check "traffic goes out" send_and_count "$A" "$B_IN" 50 "$TMP/sink-p"
 check_equal "the active counts it" 50 "$(sa_oseq "$A" "${esp_out[@]}")"
 check "the standby stays at the lease's end" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
 check "and hears of all of it" wait_step a b
+
+# --- the same numbers ---------------------------------------------------------------
+
+ah_tunnel
+check "AH both ways appears as well" busywait 10000 sas_are "$B" 6
+results /usr/bin/python3 "$here/agree.py" "$A" "$B" "$P" "$TMP/a.conf" "$TMP/a.run/sock" \
+	"$TMP/b.conf" "$TMP/b.run/sock"
+drop_ah_tunnel
+check "it is dropped again" busywait 10000 sas_are "$B" 4
+check "with its policies" busywait 10000 policies_are "$B" 3
+seen=$(sa_seq "$A" "${esp_in[@]}")
+
+# --- what changes -------------------------------------------------------------------
 
 ip -n "$A" xfrm state update src fd00:9::1 dst fd00:9::2 proto esp spi 0x3001 reqid 7 \
 	mode tunnel mark 5 mask 255 if_id 3 enc 'cbc(aes)' "$(key 16 enc)" \
@@ -259,19 +229,19 @@ stop b
 ip -n "$A" xfrm state delete dst 192.0.3.1 proto ah spi 0x3000
 ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir in
 send_and_count "$P" "$A_IN" 10 "$TMP/sink"
-start b "$B"
+start b
 check "the standby's daemon restarts" wait_step a b
 check "what went meanwhile is gone" busywait 10000 sas_are "$B" 3
 check "but its own policy is not" busywait 10000 policies_are "$B" 2
-check_equal "the window is up to date" 210 "$(sa_seq "$B" "${esp_in[@]}")"
+check_equal "the window is up to date" $((seen + 10)) "$(sa_seq "$B" "${esp_in[@]}")"
 reload a
 check "the configuration is read again: active as before" wait_step a b
 check "with the same lease" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
 stop a KILL
-start a "$A"
+start a
 check "the active's daemon dies and restarts: active again" wait_step a b
 check "with the same leases" oseq_is "$B" "${esp_out[@]}" $((1 << 30))
-start second "$A" a
+start second a
 check "a second daemon is refused" exits second
 check "and says why" logged second "another daemon"
 
@@ -292,14 +262,14 @@ kill "$BG_PID"
 check "it follows the SAs as soon as it can" busywait 20000 status b "s['ready']"
 check "with a higher epoch" status b "s['role'] == 'active' and s['epoch'] == 4"
 check "the one that died does not lag by what it had" status b "s['peers'][0]['lag_packets'] == 0"
-start a "$A"
+start a
 check "the old active comes back and steps down" wait_step b a
 check "and says so" logged a "stepping down"
 stop a
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 sed -i 's/^role .*/role active/; s/^boot_id .*/boot_id another/' "$TMP/a.state/state"
-start a "$A"
+start a
 check "after a reboot it is filled" wait_step b a
 check "with all SAs" busywait 10000 sas_are "$A" 3
 
@@ -308,13 +278,11 @@ check "with all SAs" busywait 10000 sas_are "$A" 3
 in_ns "$A" bash -c 'exec 3<>/dev/tcp/192.0.2.2/4797 && echo hello >&3 && timeout 5 cat <&3' >/dev/null 2>&1
 check "a plain TCP talker is refused" busywait 10000 logged b "does not speak TLS"
 stop a
-make_conf forged 1 192.0.2.1 b 192.0.2.2 forged
-sed -i "s/^name = forged/name = a/" "$TMP/forged.conf"
-start forged "$A"
+start forged
 check "a certificate of another CA is refused" busywait 10000 logged b "certificate is refused"
 check "without any effect" status b "s['role'] == 'active' and s['peers'][0]['state'] != 'synced'"
 stop forged
-start a "$A"
+start a
 check "the right one is taken" wait_step b a
 
 # --- what must not be used, and what must not be lost --------------------------------
@@ -328,11 +296,11 @@ ip -n "$A" xfrm state flush
 ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 7 \
 	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah3)" 128
 sed -i 's/^boot_id .*/boot_id another/' "$TMP/a.state/state"
-start a "$A"
+start a
 busywait 20000 status a "s['role'] == 'standby'"
 check_fails "after a reboot, SAs that a script made anew: no takeover" ask a takeover
 check "unless forced" ask a takeover --force-unsafe
-start b "$B"
+start b
 check "the other one steps down" busywait 20000 status b "s['role'] == 'standby' and s['ready']"
 check "and keeps what it had alone" static_part "$B" 192.0.3.1 esp 0x5000
 
@@ -346,11 +314,20 @@ check_fails "does not use it" ip -n "$B" xfrm state get dst 192.0.3.1 proto esp 
 
 # --- the end ------------------------------------------------------------------------
 
+nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+check "what the daemons show of themselves is kept" keep_evidence
+for n in a b; do
+	check "$n leaves no core" no_core $n
+	check "$n does not reach the swap" locked $n
+	check "nobody else reads the memory of $n" closed_to $n "${nobody[@]}"
+done
+check "where a key would be found" memory_holds a "$(key 32 ah3)"
 stop a
 stop b
-check "no key is in any log or state file" no_key_leaks
+check "no key is in any log, environment or state file" no_key_leaks
 key 20 "$B_SPI" >"$TMP/leak.log"
 check_fails "one would be found" no_key_leaks
+check "every daemon ended cleanly" ended_cleanly
 for ns in "$A" "$B"; do
 	ip -n "$ns" xfrm state flush
 	ip -n "$ns" xfrm policy flush

@@ -1,0 +1,175 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# What tests of the daemon share: credentials, configurations, starting, asking, ending.
+#
+# A test has it after the library of all tests, and calls tmpdir before it makes something:
+#	. "$(dirname "$0")/daemon.sh"
+# and says at its end, when it has stopped all daemons:
+#	check "every daemon ended cleanly" ended_cleanly
+
+# --- credentials and configurations -------------------------------------------------
+
+ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+
+make_ca() { # NAME
+	openssl req -x509 "${ec[@]}" -keyout "$TMP/$1.key" -out "$TMP/$1.crt" -subj "/CN=$1" \
+		-days 90 2>/dev/null
+}
+
+make_cert() { # CA NAME CN [DAYS]
+	openssl req -new "${ec[@]}" -keyout "$TMP/$2.key" -out "$TMP/$2.csr" -subj "/CN=$3" 2>/dev/null &&
+		openssl x509 -req -in "$TMP/$2.csr" -CA "$TMP/$1.crt" -CAkey "$TMP/$1.key" \
+			-CAcreateserial -days "${4:-90}" -out "$TMP/$2.crt" 2>/dev/null
+	chmod 600 "$TMP/$2.key"
+}
+
+make_psk() { # NAME
+	(umask 077 && openssl rand -hex 32 >"$TMP/$1.psk")
+}
+
+declare -A node_ns pid
+
+# make_conf NAME NS ID ADDRESS PEER PEER_ADDRESS [name=value...]
+#	name=N (NAME)          the node's name
+#	cert=N (NAME)          its certificate, of make_cert
+#	psk=N                  a key of make_psk, in place of the certificate
+make_conf() {
+	local conf=$1 name=$1 cert=$1 psk='' arg
+
+	for arg in "${@:7}"; do
+		case ${arg%%=*} in
+		name | cert | psk) local "$arg" ;;
+		*) bail "make_conf: what is $arg?" ;;
+		esac
+	done
+	node_ns[$conf]=$2
+	mkdir -p "$TMP/$conf.run"
+	chmod 700 "$TMP/$conf.run"
+	cat >"$TMP/$conf.conf" <<-END
+		[node]
+		id = $3
+		name = $name
+		state_dir = $TMP/$conf.state
+		socket = $TMP/$conf.run/sock
+
+		[listen]
+		address = $4
+
+		[tls]
+		$(conf_tls)
+
+		[peer $5]
+		address = $6
+
+		[filter]
+		reqid = 1, 7
+
+		[sync]
+		heartbeat_ms = 300
+		dead_ms = 3000
+	END
+	chmod 600 "$TMP/$conf.conf"
+}
+
+# Reads make_conf's settings.
+conf_tls() {
+	if [ -n "$psk" ]; then
+		echo "psk_file = $TMP/$psk.psk"
+	else
+		printf '%s\n' "ca = $TMP/ca.crt" "cert = $TMP/$cert.crt" "key = $TMP/$cert.key"
+	fi
+}
+
+# --- daemons ------------------------------------------------------------------------
+
+start() { # NAME [CONF]: pid[NAME] is the daemon's own
+	local conf=${2:-$1}
+
+	ip netns exec "${node_ns[$conf]}" "$XFRMSYNC" run -c "$TMP/$conf.conf" 2>>"$TMP/$1.log" &
+	pid[$1]=$!
+	lib_pids+=("${pid[$1]}")
+}
+
+# tail takes its time to look again, unless told.
+ends() { timeout $((20 * SLOW)) tail --pid="$1" -s 0.05 -f /dev/null; } # PID
+
+exits() { # NAME: within some time, with a failure
+	ends "${pid[$1]}" && ! wait "${pid[$1]}"
+}
+
+unclean=()
+
+# stop NAME [SIGNAL]: what SIGTERM ends has to exit with 0; ended_cleanly tells.
+stop() {
+	local signal=${2:-TERM} rc
+
+	kill "-$signal" "${pid[$1]}" 2>/dev/null || unclean+=("$1 was gone already")
+	if [ "$signal" != KILL ] && ! ends "${pid[$1]}"; then
+		unclean+=("$1 did not end")
+		kill -KILL "${pid[$1]}"
+	fi
+	wait "${pid[$1]}" 2>/dev/null
+	rc=$?
+	[ "$signal" = KILL ] || [ $rc -eq 0 ] || unclean+=("$1 ended with $rc")
+}
+
+ended_cleanly() {
+	printf '%s\n' "${unclean[@]}"
+	[ ${#unclean[@]} -eq 0 ]
+}
+
+reload() { # NAME
+	kill -HUP "${pid[$1]}" && busywait 20000 logged "$1" "configuration read again"
+}
+
+logged() { grep -q -- "$2" "$TMP/$1.log"; } # NAME TEXT
+
+# --- what the daemon says -----------------------------------------------------------
+
+ask() { # NAME VERB...
+	local name=$1
+
+	shift
+	in_ns "${node_ns[$name]}" "$XFRMSYNC" "$@" -c "$TMP/$name.conf"
+}
+
+# status NAME PYTHON: an expression over s, the status, is true.
+status() {
+	ask "$1" status --json | /usr/bin/python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
+}
+
+in_step() { # ACTIVE STANDBY: connected, nothing left to tell
+	status "$1" "s['role'] == 'active' and s['peers'][0]['state'] == 'synced' and
+		s['peers'][0]['lag_packets'] == 0" &&
+		status "$2" "s['role'] == 'standby' and s['ready']"
+}
+
+wait_step() { busywait 20000 in_step "$@"; }
+
+# both_start A B: two daemons, A active.
+both_start() {
+	start "$1"
+	start "$2"
+	busywait 20000 status "$2" "s['peers'][0]['state'] != 'disconnected' and
+		s['peers'][0]['role'] == 'standby'" && ask "$1" takeover && wait_step "$1" "$2"
+}
+
+# --- what stands in a kernel --------------------------------------------------------
+
+count_sas() { ip -n "$1" xfrm state count | awk '{ print $NF }'; } # NS
+sas_are() { [ "$(count_sas "$1")" -eq "$2" ]; }                    # NS N
+policies_are() { [ "$(ip -n "$1" -o xfrm policy | grep -c ^src)" -eq "$2" ]; } # NS N
+
+# What names an SA, its keys and parameters, without what moves.
+static_part() { # NS DST PROTO SPI
+	ip -n "$1" xfrm state get dst "$2" proto "$3" spi "$4" 2>/dev/null |
+		grep -Ev 'anti-replay|seq-hi|replay_window|^[[:space:]]*[0-9a-f ]+$'
+}
+
+oseq_is() { [ "$(sa_oseq "$1" "$2" "$3")" = "$4" ]; } # NS DST SPI N
+
+# Somebody reads that namespace's stream.
+kernel_reader() { "$(dirname "$0")/nl.py" -n "$1" status | grep -q '"reader": [1-9]'; } # NS
