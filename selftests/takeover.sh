@@ -29,7 +29,7 @@ make_cert ca b b
 make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
 make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
 tunnel "$A" "$P" link=1 window=128
-esp_out=("$B_OUT" "$A_SPI") esp_in=("$A_OUT" "$B_SPI")
+esp_out=("$B_OUT" "$A_SPI")
 size=$((1 << 30))
 
 # shellcheck disable=SC2317 # later calls it

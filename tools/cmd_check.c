@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -123,7 +124,15 @@ static void check_state(struct check *c, const struct conf *conf,
 {
 	struct state s;
 	int err = state_load(conf->state_dir, &s);
+	struct stat dir;
 
+	/* The daemon makes it where it is missing. */
+	if (!stat(conf->state_dir, &dir) &&
+	    (access(conf->state_dir, W_OK | X_OK) || dir.st_uid ||
+	     dir.st_mode & 022))
+		check_say(c, CHECK_FAIL, "state_dir", "%s: %s\na takeover stores its epoch there: chown root, chmod 700",
+			  conf->state_dir, access(conf->state_dir, W_OK | X_OK) ?
+			  strerror(errno) : "others than root can write there");
 	if (err == -ENOENT) {
 		check_say(c, CHECK_WARN, "stored role", "none yet in %s", conf->state_dir);
 		return;

@@ -267,6 +267,25 @@ static void fail(struct link *l, const char *why)
 	link_destroy(l);
 }
 
+/* What OpenSSL says of a key that does not fit names everything but the key. */
+static const char *psk_reason(const struct link *l, int reason)
+{
+	if (!tls_of(l->ssl)->psk || l->up)
+		return NULL;
+	switch (reason) {
+	case SSL_R_BINDER_DOES_NOT_VERIFY:
+		return "its pre-shared key is another one";
+	case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+	case SSL_R_NO_SHARED_CIPHER:
+		return "it does not know the pre-shared key, or has another psk_identity";
+	case SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER:
+	case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+		return "it refuses our pre-shared key or psk_identity";
+	default:
+		return NULL;
+	}
+}
+
 static void fail_ssl(struct link *l, const char *what)
 {
 	unsigned long e = ERR_peek_last_error();
@@ -283,6 +302,9 @@ static void fail_ssl(struct link *l, const char *what)
 		   reason == SSL_R_PACKET_LENGTH_TOO_LONG ||
 		   reason == SSL_R_BAD_RECORD_TYPE) {
 		snprintf(why, sizeof(why), "it does not speak TLS");
+		ERR_clear_error();
+	} else if (psk_reason(l, reason)) {
+		snprintf(why, sizeof(why), "%s", psk_reason(l, reason));
 		ERR_clear_error();
 	} else if (!e && errno) {
 		snprintf(why, sizeof(why), "%s", strerror(errno));
