@@ -17,7 +17,7 @@ BUILD=(build-essential bc kmod pkg-config
 	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev)
 CHECK=(git libcmocka-dev sparse shellcheck groff-base linux-source-6.12
 	qemu-system-x86 busybox-static cpio zstd xz-utils
-	iproute2 iputils-ping tcpdump socat openssl
+	iproute2 iputils-ping netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)
 DEMO=(keepalived python3-matplotlib)
 
