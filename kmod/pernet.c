@@ -7,6 +7,7 @@
 #include <net/net_namespace.h>
 
 #include "dirty.h"
+#include "fence.h"
 #include "lifecycle.h"
 #include "pernet.h"
 #include "role.h"
@@ -25,7 +26,17 @@ static int __net_init net_init(struct net *net)
 	xfrmsync_dirty_init(ns);
 	xfrmsync_lifecycle_net_init(ns);
 	xfrmsync_role_net_init(ns);
+	err = xfrmsync_fence_net_init(ns);
+	if (err)
+		goto undo;
 	return 0;
+
+undo:
+	xfrmsync_role_net_exit(ns);
+	xfrmsync_lifecycle_net_exit(ns);
+	xfrmsync_dirty_exit(ns);
+	xfrmsync_park_exit(ns);
+	return err;
 }
 
 /* First there is no reader, then no SA is followed any more, then nothing is
@@ -35,6 +46,7 @@ static void __net_exit net_exit(struct net *net)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(net);
 
+	xfrmsync_fence_net_exit(ns);
 	xfrmsync_dirty_stop(ns);
 	xfrmsync_lifecycle_net_exit(ns);
 	xfrmsync_dirty_exit(ns);

@@ -33,6 +33,7 @@
  * @role: enum xfrmsync_role; written under @role_mutex
  * @epoch: counter of the epoch in force; under @role_mutex
  * @node: node id of the epoch in force; under @role_mutex
+ * @fenced: no packet of a managed SA passes; written under @role_mutex
  * @dirty: SAs marked and not yet seen by a pull; lock-free
  * @dirty_count: SAs marked and not yet pulled
  * @wake_irq: leaves the packet path on the way to the reader
@@ -61,6 +62,7 @@ struct xfrmsync_net {
 	u32 role;
 	u64 epoch;
 	u32 node;
+	bool fenced;
 
 	struct llist_head dirty;
 	atomic_t dirty_count;

@@ -84,6 +84,8 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 	if (!xfrmsync_restore_parse_id(tb, &r->id) || !parse_window(tb, r))
 		return XFRMSYNC_REASON_ATTRIBUTE;
 
+	if (tb[A(FLAGS)])
+		r->has |= XFRMSYNC_HAS_FLAGS;
 	r->flags = get_u32(tb, A(FLAGS));
 	r->restore_flags = get_u32(tb, A(RESTORE_FLAGS));
 	r->tag = get_u64(tb, A(TAG));
@@ -405,6 +407,9 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		sa->lease_end = r->lease_end;
 	if (!reason && (r->flags & XFRMSYNC_RECORD_F_SHARED))
 		set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
+	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS))
+		assign_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags,
+			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
 	spin_unlock_bh(&sa->x->lock);
 	return reason;
 }
@@ -412,8 +417,8 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 /**
  * xfrmsync_restore_bind() - give an SA its tag, and its lease
  * @ns: the namespace
- * @r: identity, tag, and optionally cookie, lease_end and the flag SHARED; used
- *	as scratch space afterwards
+ * @r: identity, tag, and optionally cookie, lease_end, and flags of which SHARED
+ *	and UNMANAGED count; used as scratch space afterwards
  *
  * A tag stays for the life of an SA.
  *

@@ -21,6 +21,7 @@ enum {
 	XFRMSYNC_HAS_LIFETIME	= 1 << 2,
 	XFRMSYNC_HAS_LEASE	= 1 << 3,
 	XFRMSYNC_HAS_COOKIE	= 1 << 4,
+	XFRMSYNC_HAS_FLAGS	= 1 << 5,
 };
 
 /**

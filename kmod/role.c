@@ -10,6 +10,7 @@
 #include <linux/moduleparam.h>
 #include <linux/xfrmsync.h>
 
+#include "fence.h"
 #include "role.h"
 
 /* A stored role is in force from the moment the module loads, before an IKE
@@ -63,12 +64,15 @@ static int compare(const struct xfrmsync_net *ns, u64 epoch, u32 node)
 	return 0;
 }
 
-/* The role pins the module, each namespace's once; false where it goes. */
+/* The role pins the module, each namespace's once; false where it goes. A
+ * standby is fenced before it is one, and an active only after it was.
+ */
 static bool change(struct xfrmsync_net *ns, u32 role)
 {
 	if (ns->role == XFRMSYNC_ROLE_NONE && role != XFRMSYNC_ROLE_NONE &&
 	    !try_module_get(THIS_MODULE))
 		return false;
+	xfrmsync_fence_set(ns, role == XFRMSYNC_ROLE_STANDBY);
 	if (ns->role != XFRMSYNC_ROLE_NONE && role == XFRMSYNC_ROLE_NONE)
 		module_put(THIS_MODULE);
 	ns->role = role;

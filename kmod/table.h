@@ -21,6 +21,7 @@ enum {
 	XFRMSYNC_SA_QUEUED,	/* on the dirty set or the fifo */
 	XFRMSYNC_SA_RESTORED,	/* counters written by a restore, not used since */
 	XFRMSYNC_SA_SHARED,	/* another node has it, or had it */
+	XFRMSYNC_SA_UNMANAGED,	/* not of the cluster: the fence lets it pass */
 	XFRMSYNC_SA_GONE,	/* out of the table, @x must not be touched */
 	XFRMSYNC_SA_NEW,	/* not told to the reader yet */
 	XFRMSYNC_SA_CHANGED,	/* parameters updated, not told yet */

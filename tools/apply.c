@@ -485,6 +485,8 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 			repair_later(d, e);
 		return;
 	}
+	if (type == XFRM_MSG_NEWSA && id)
+		exempt_event(d, id);
 	/* A soft expiry as well: the look finds it in place. */
 	if ((type != XFRM_MSG_DELSA && type != XFRM_MSG_EXPIRE) || !id)
 		return;

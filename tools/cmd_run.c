@@ -154,6 +154,7 @@ void run_xfrm_events(struct daemon *d)
 			loop_timer_set(&d->loop, &d->resync_timer, 0);
 		else
 			apply_sa_event(d, XFRM_MSG_FLUSHSA, NULL);
+		exempt_all(d);
 	}
 	if (role_is_active(d)) {
 		if (policies & XFRM_POLICIES_CHANGED)
@@ -218,6 +219,7 @@ static void reload(struct daemon *d)
 		log_err("the old configuration stays");
 	} else {
 		d->conf = next;
+		exempt_all(d);
 		log_info("configuration read again");
 	}
 	if (role_is_active(d)) {
@@ -316,6 +318,7 @@ static int start(struct daemon *d, struct loop_fd *signals)
 	if (ret)
 		return ret;
 	apply_init(d);
+	exempt_all(d);
 	ret = role_init(d);
 	if (!ret)
 		ret = peer_init(d);

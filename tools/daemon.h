@@ -171,6 +171,11 @@ void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
 size_t apply_count(const struct daemon *d, enum cache_applied what);
 
+/* ---- exempt.c: the fence lets pass what is not the cluster's ---- */
+void exempt_record(struct daemon *d, const struct record *rec);
+void exempt_event(struct daemon *d, const struct sa_id *id);
+void exempt_all(struct daemon *d);
+
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */
 /* A peer's HELLO, or a frame of an active, told this epoch. */

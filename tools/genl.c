@@ -637,4 +637,7 @@ const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1] = {
 	[XFRMSYNC_A_STATS_PARKED_APPLIED] = "parked_applied",
 	[XFRMSYNC_A_STATS_PARKED_DROPPED] = "parked_dropped",
 	[XFRMSYNC_A_STATS_STALE_EPOCH] = "stale_epoch",
+	[XFRMSYNC_A_STATS_FENCED_OUT] = "fenced_out",
+	[XFRMSYNC_A_STATS_FENCED_LATE] = "fenced_late",
+	[XFRMSYNC_A_STATS_FENCED_IN] = "fenced_in",
 };

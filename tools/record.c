@@ -336,6 +336,7 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_RESTORED, "restored" },
 	{ XFRMSYNC_RECORD_F_LARVAL, "larval" },
 	{ XFRMSYNC_RECORD_F_SHARED, "shared" },
+	{ XFRMSYNC_RECORD_F_UNMANAGED, "unmanaged" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

@@ -198,8 +198,10 @@ static int take_record(const struct record *rec, void *data)
 		return 0;
 	if (!conf_filter_match(&d->conf.filter, rec->id.family, rec->src,
 			       rec->id.dst, rec->reqid, rec->if_id,
-			       rec->id.mark, rec->id.mark_mask))
+			       rec->id.mark, rec->id.mark_mask)) {
+		exempt_record(d, rec);
 		return 0;
+	}
 	control_server_record(d, rec);
 	e = cache_find(&d->cache, &rec->id);
 	read_context = !e || rec->flags & XFRMSYNC_RECORD_F_CHANGED ||

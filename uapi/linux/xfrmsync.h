@@ -66,6 +66,11 @@ enum xfrmsync_record_flags {
 	 * bound with this flag.
 	 */
 	XFRMSYNC_RECORD_F_SHARED = 512,
+	/*
+	 * Not an SA of the cluster: the fence lets it pass. Bind gives and takes
+	 * this.
+	 */
+	XFRMSYNC_RECORD_F_UNMANAGED = 1024,
 };
 
 enum xfrmsync_restore_flags {
@@ -281,6 +286,12 @@ enum {
 	XFRMSYNC_A_STATS_PARKED_DROPPED,
 	/* u64: Requests refused for an epoch older than the one in force. */
 	XFRMSYNC_A_STATS_STALE_EPOCH,
+	/* u64: Packets not protected, because this node is not the active. */
+	XFRMSYNC_A_STATS_FENCED_OUT,
+	/* u64: Packets protected while the fence went up, and not sent. */
+	XFRMSYNC_A_STATS_FENCED_LATE,
+	/* u64: Packets not delivered, because this node is not the active. */
+	XFRMSYNC_A_STATS_FENCED_IN,
 	/* pad */
 	XFRMSYNC_A_STATS_PAD,
 

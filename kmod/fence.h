@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: packets before and after protection, and after it was taken off.
+ * Out: none of a managed SA, while this node is not the active.
+ * Netfilter's hooks: softirq or process context, under RCU.
+ */
+#ifndef XFRMSYNC_FENCE_H
+#define XFRMSYNC_FENCE_H
+
+#include "pernet.h"
+
+int xfrmsync_fence_net_init(struct xfrmsync_net *ns);
+void xfrmsync_fence_net_exit(struct xfrmsync_net *ns);
+void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up);
+
+#endif
