@@ -92,7 +92,7 @@ in_ns "$A" sysctl -qw net.ipv4.ip_forward=1
 tunnel "$A" "$B"
 for ns in "$A" "$B"; do
 	[ "$ns" = "$A" ] && dir=out || dir=in
-	ip -n "$ns" xfrm policy add src 10.3.0.0/24 dst 10.2.0.1 dir $dir \
+	ip -n "$ns" xfrm policy add src 10.3.0.0/24 dst 10.2.0.1 dir "$dir" \
 		tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel
 done
 fence_holds forwarded "$C"
@@ -152,7 +152,7 @@ else
 fi
 for ns in "$A" "$B"; do
 	[ "$ns" = "$A" ] && me=1 other=2 || me=2 other=1
-	ip -n "$ns" route replace 10.$other.0.0/16 via 192.0.2.$other src 10.$me.0.1
+	ip -n "$ns" route replace "10.$other.0.0/16" via "192.0.2.$other" src "10.$me.0.1"
 done
 
 # --- large segments -------------------------------------------------------------------

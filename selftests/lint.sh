@@ -5,13 +5,14 @@
 set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
-failed=0
+failed=0 tried=0
 
 try() { # NAME CMD...: a linter that exits non-zero, or prints a warning, has found something
 	local out rc
 
 	out=$("${@:2}" 2>&1)
 	rc=$?
+	tried=$((tried + 1))
 	if [ $rc -eq 0 ] && ! grep -qE 'warning:|error:' <<<"$out"; then
 		echo "ok - $1"
 	else
@@ -53,4 +54,5 @@ if command -v groff >/dev/null; then
 	for p in "${pages[@]}"; do try "$p" page "$p"; done
 fi
 
+echo "1..$tried"
 exit $failed
