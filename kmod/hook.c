@@ -18,6 +18,7 @@
 
 #include "dirty.h"
 #include "hook.h"
+#include "limit.h"
 
 static unsigned int scan_interval_ms = 100;
 module_param(scan_interval_ms, uint, 0644);
@@ -33,39 +34,67 @@ static const char * const targets[] = {
 	"xfrm_replay_advance",		/* inbound, authenticated */
 };
 
-/* BH off counts as an RCU read-side section. An SA that is queued already,
- * and not freshly restored, costs one lookup and one test.
+/* BH off counts as an RCU read-side section. An SA that is queued already
+ * costs one lookup and one test.
  */
-static __always_inline void capture(struct xfrm_state *x)
+static __always_inline void mark(struct xfrmsync_sa *sa)
 {
-	struct xfrmsync_sa *sa = xfrmsync_table_find(x);
+	if (!test_bit(XFRMSYNC_SA_QUEUED, &sa->flags))
+		xfrmsync_dirty_mark(sa);
+}
+
+static __always_inline void outbound(unsigned long x, unsigned long skb)
+{
+	struct xfrmsync_sa *sa = xfrmsync_table_find((struct xfrm_state *)x);
 
 	if (!sa)
 		return;
-	if (likely((READ_ONCE(sa->flags) & (BIT(XFRMSYNC_SA_QUEUED) |
-					    BIT(XFRMSYNC_SA_RESTORED))) ==
-		   BIT(XFRMSYNC_SA_QUEUED)))
-		return;
-	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+	xfrmsync_limit_check(sa, (const struct sk_buff *)skb);
+	/* From here on the counter is what was sent, not what was restored. */
+	if (unlikely(test_bit(XFRMSYNC_SA_RESTORED, &sa->flags)))
 		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
-	xfrmsync_dirty_mark(sa);
+	mark(sa);
+}
+
+static __always_inline void inbound(unsigned long x)
+{
+	struct xfrmsync_sa *sa = xfrmsync_table_find((struct xfrm_state *)x);
+
+	if (sa)
+		mark(sa);
 }
 
 #ifdef XFRMSYNC_HAVE_FTRACE_ARGS
-static void notrace from_ftrace(unsigned long ip, unsigned long parent,
-				struct ftrace_ops *ops,
-				struct ftrace_regs *fregs)
+static void notrace ftrace_outbound(unsigned long ip, unsigned long parent,
+				    struct ftrace_ops *ops,
+				    struct ftrace_regs *fregs)
 {
-	capture((struct xfrm_state *)ftrace_regs_get_argument(fregs, 0));
+	outbound(ftrace_regs_get_argument(fregs, 0),
+		 ftrace_regs_get_argument(fregs, 1));
+}
+
+static void notrace ftrace_inbound(unsigned long ip, unsigned long parent,
+				   struct ftrace_ops *ops,
+				   struct ftrace_regs *fregs)
+{
+	inbound(ftrace_regs_get_argument(fregs, 0));
 }
 
 /* PERMANENT: sysctl kernel.ftrace_enabled=0 gets EBUSY instead of silently
  * turning the capture off.
  */
-static struct ftrace_ops ops = {
-	.func = from_ftrace,
-	.flags = FTRACE_OPS_FL_PERMANENT,
+static struct ftrace_ops ops[] = {
+	{ .func = ftrace_outbound, .flags = FTRACE_OPS_FL_PERMANENT },
+	{ .func = ftrace_inbound, .flags = FTRACE_OPS_FL_PERMANENT },
 };
+
+static void ftrace_stop_some(unsigned int n)
+{
+	while (n--) {
+		unregister_ftrace_function(&ops[n]);
+		ftrace_free_filter(&ops[n]);
+	}
+}
 
 static int ftrace_start(void)
 {
@@ -73,23 +102,22 @@ static int ftrace_start(void)
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		err = ftrace_set_filter(&ops, (unsigned char *)targets[i],
-					strlen(targets[i]), i == 0);
-		if (err)
-			goto free;
+		err = ftrace_set_filter(&ops[i], (unsigned char *)targets[i],
+					strlen(targets[i]), true);
+		if (!err)
+			err = register_ftrace_function(&ops[i]);
+		if (!err)
+			continue;
+		ftrace_free_filter(&ops[i]);
+		ftrace_stop_some(i);
+		return err;
 	}
-	err = register_ftrace_function(&ops);
-	if (!err)
-		return 0;
-free:
-	ftrace_free_filter(&ops);
-	return err;
+	return 0;
 }
 
 static void ftrace_stop(void)
 {
-	unregister_ftrace_function(&ops);
-	ftrace_free_filter(&ops);
+	ftrace_stop_some(ARRAY_SIZE(ops));
 }
 #else
 static int ftrace_start(void)
@@ -103,13 +131,23 @@ static void ftrace_stop(void)
 #endif
 
 #ifdef CONFIG_KPROBES
-static int from_kprobe(struct kprobe *p, struct pt_regs *regs)
+static int kprobe_outbound(struct kprobe *p, struct pt_regs *regs)
 {
-	capture((struct xfrm_state *)regs_get_kernel_argument(regs, 0));
+	outbound(regs_get_kernel_argument(regs, 0),
+		 regs_get_kernel_argument(regs, 1));
 	return 0;
 }
 
-static struct kprobe probes[ARRAY_SIZE(targets)];
+static int kprobe_inbound(struct kprobe *p, struct pt_regs *regs)
+{
+	inbound(regs_get_kernel_argument(regs, 0));
+	return 0;
+}
+
+static struct kprobe probes[] = {
+	{ .pre_handler = kprobe_outbound },
+	{ .pre_handler = kprobe_inbound },
+};
 
 static int kprobe_start(void)
 {
@@ -118,7 +156,6 @@ static int kprobe_start(void)
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
 		probes[i].symbol_name = targets[i];
-		probes[i].pre_handler = from_kprobe;
 		err = register_kprobe(&probes[i]);
 		if (err)
 			goto unregister;
@@ -169,9 +206,10 @@ static void scan_net(struct xfrmsync_net *ns)
 		packets = (u32)READ_ONCE(x->curlft.packets);
 		if (oseq == sa->seen_oseq && packets == sa->seen_packets)
 			continue;
+		if (oseq != sa->seen_oseq)
+			clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 		sa->seen_oseq = oseq;
 		sa->seen_packets = packets;
-		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 		xfrmsync_dirty_mark(sa);
 	}
 	rcu_read_unlock();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: outbound sequence numbers of one SA (64 bits, host order).
- * Out: the last number that the node which sends may use.
+ * Out: the last number that the node which sends may draw.
  * Pure arithmetic; builds in the kernel and in userspace.
  */
 #include "lease.h"
@@ -16,8 +16,12 @@ __u64 xfrmsync_lease_first(__u64 oseq, __u64 sent, bool esn,
 	if (size_log2 > 63 || sent > oseq || oseq >= top)
 		return 0;
 
+	/* What may be used, and the headroom that is drawn by nobody. */
 	size = 1ULL << size_log2;
-	end = size > top - oseq ? top : oseq + size;
+	end = top - oseq;
+	if (end > XFRMSYNC_LEASE_HEADROOM && size < end - XFRMSYNC_LEASE_HEADROOM)
+		end = size + XFRMSYNC_LEASE_HEADROOM;
+	end += oseq;
 	if (esn) {
 		const __u64 reach = (1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM;
 
@@ -26,5 +30,5 @@ __u64 xfrmsync_lease_first(__u64 oseq, __u64 sent, bool esn,
 		if (end - sent > reach)
 			end = sent + reach;
 	}
-	return end;
+	return end - oseq > XFRMSYNC_LEASE_HEADROOM ? end : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * In: outbound sequence numbers of one SA (64 bits, host order).
- * Out: the last number that the node which sends may use.
+ * Out: the last number that the node which sends may draw.
  * Pure arithmetic; builds in the kernel and in userspace.
  */
 #ifndef XFRMSYNC_LEASE_H
@@ -18,7 +18,7 @@
 #define XFRMSYNC_LEASE_HEADROOM (1U << 16)
 
 /**
- * xfrmsync_lease_first() - end of the first lease of an SA
+ * xfrmsync_lease_first() - end of a lease of an SA
  * @oseq: last outbound number drawn
  * @sent: highest number known to have been sent, by whichever node
  * @esn: the SA uses extended sequence numbers
@@ -30,8 +30,9 @@
  * (RFC 4303, 3.3.3), so it stays below 2^32 - 1.
  *
  * Context: any.
- * Return: the last number that may be used, at least @oseq; 0 where no
- * lease is possible and the SA has to be rekeyed.
+ * Return: the last number that may be drawn: what may be used, @oseq plus the
+ * size, and the headroom; 0 where no lease is possible and the SA has to be
+ * rekeyed.
  */
 __u64 xfrmsync_lease_first(__u64 oseq, __u64 sent, bool esn,
 			   unsigned int size_log2);

@@ -45,6 +45,9 @@
  * @gone: SAs that are deleted and still wait to be told; sizes the sweep
  * @resync: deletions were dropped, the reader must start again
  * @sweep: frees deletions that nobody waits for
+ * @expiring: SAs to be soft-expired
+ * @expire_irq: leaves the packet path on the way to the soft expiry
+ * @expire_work: tells it
  * @park: records of SAs that are not there yet
  * @stats: counters
  */
@@ -76,6 +79,10 @@ struct xfrmsync_net {
 	atomic_t gone;
 	bool resync;
 	struct work_struct sweep;
+
+	struct llist_head expiring;
+	struct irq_work expire_irq;
+	struct work_struct expire_work;
 
 	struct xfrmsync_park park;
 	struct xfrmsync_stats stats;

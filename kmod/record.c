@@ -192,6 +192,10 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_RESTORED;
 	if (test_bit(XFRMSYNC_SA_SHARED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_SHARED;
+	if (test_bit(XFRMSYNC_SA_STOPPED, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_STOPPED;
+	if (test_bit(XFRMSYNC_SA_OVERRUN, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_OVERRUN;
 	if (test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
 	return flags;

@@ -6,6 +6,7 @@
  */
 #include <net/netlink.h>
 
+#include "limit.h"
 #include "park.h"
 #include "restore.h"
 #include "trace.h"
@@ -111,13 +112,6 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 	return XFRMSYNC_REASON_OK;
 }
 
-static u64 current_oseq(const struct xfrm_state *x)
-{
-	if (!x->replay_esn)
-		return x->replay.oseq;
-	return (u64)x->replay_esn->oseq_hi << 32 | x->replay_esn->oseq;
-}
-
 static u64 current_seq(const struct xfrm_state *x)
 {
 	if (!x->replay_esn)
@@ -176,12 +170,14 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 
 	if (x->km.state == XFRM_STATE_ACQ)
 		return XFRMSYNC_REASON_NO_SA;
-	if (x->km.state != XFRM_STATE_VALID)
+	/* One that stopped at its lease's end lives, and may get another. */
+	if (x->km.state != XFRM_STATE_VALID &&
+	    !test_bit(XFRMSYNC_SA_STOPPED, &sa->flags))
 		return XFRMSYNC_REASON_STATE;
 	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r);
 	if (reason)
 		return reason;
-	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq < current_oseq(x))
+	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq < xfrmsync_oseq(x))
 		return XFRMSYNC_REASON_BACKWARDS_OSEQ;
 	return XFRMSYNC_REASON_OK;
 }
@@ -189,7 +185,7 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 /* What a restore wrote is not use: the scan compares with it. x->lock held. */
 static void note_restored(struct xfrmsync_sa *sa)
 {
-	sa->seen_oseq = lower_32_bits(current_oseq(sa->x));
+	sa->seen_oseq = lower_32_bits(xfrmsync_oseq(sa->x));
 	sa->seen_packets = (u32)sa->x->curlft.packets;
 	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
@@ -294,8 +290,10 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	write_previous(x);
 	if (r->has & XFRMSYNC_HAS_LIFETIME)
 		write_lifetime(x, r);
+	/* A range that is shorter than the one it has, or none, changes nothing. */
 	if (r->has & XFRMSYNC_HAS_LEASE)
-		sa->lease_end = r->lease_end;
+		xfrmsync_limit_set(sa, r->lease_end,
+				   r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
 	if (r->tag)
 		sa->tag = r->tag;
 	note_restored(sa);
@@ -401,10 +399,11 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		reason = XFRMSYNC_REASON_COOKIE;
 	else if (r->tag && sa->tag && sa->tag != r->tag)
 		reason = XFRMSYNC_REASON_TAG;
+	if (!reason && (r->has & XFRMSYNC_HAS_LEASE))
+		reason = xfrmsync_limit_set(sa, r->lease_end,
+					    r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
 	if (!reason && r->tag)
 		sa->tag = r->tag;
-	if (!reason && (r->has & XFRMSYNC_HAS_LEASE))
-		sa->lease_end = r->lease_end;
 	if (!reason && (r->flags & XFRMSYNC_RECORD_F_SHARED))
 		set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
 	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS))
@@ -466,7 +465,7 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	spin_lock_bh(&x->lock);
 	if (!!(flags & XFRMSYNC_RECORD_F_ESN) == is_esn(x) &&
 	    (is_esn(x) || oseq <= U32_MAX) &&
-	    x->km.state == XFRM_STATE_VALID && oseq > current_oseq(x)) {
+	    x->km.state == XFRM_STATE_VALID && oseq > xfrmsync_oseq(x)) {
 		write_oseq(x, oseq);
 		write_previous(x);
 		note_restored(sa);

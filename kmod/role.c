@@ -11,6 +11,7 @@
 #include <linux/xfrmsync.h>
 
 #include "fence.h"
+#include "limit.h"
 #include "role.h"
 
 /* A stored role is in force from the moment the module loads, before an IKE
@@ -127,6 +128,8 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 
 	if (role != ns->role)
 		xfrmsync_park_purge(ns);
+	if (role == XFRMSYNC_ROLE_NONE)
+		xfrmsync_limit_lift(ns);
 	if (!change(ns, role)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
 		return -EBUSY;

@@ -12,6 +12,7 @@
 #include <linux/workqueue.h>
 
 #include "pernet.h"
+#include "limit.h"
 #include "table.h"
 
 #define TABLE_BITS_MIN 8
@@ -108,6 +109,8 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 		    struct xfrm_state *x)
 {
 	sa->x = x;
+	sa->watch = XFRMSYNC_NEVER;
+	sa->soft = XFRMSYNC_NEVER;
 	sa->ns = ns;
 	sa->flags = BIT(XFRMSYNC_SA_NEW);
 	refcount_set(&sa->refs, 1);

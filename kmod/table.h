@@ -22,6 +22,10 @@ enum {
 	XFRMSYNC_SA_RESTORED,	/* counters written by a restore, not used since */
 	XFRMSYNC_SA_SHARED,	/* another node has it, or had it */
 	XFRMSYNC_SA_UNMANAGED,	/* not of the cluster: the fence lets it pass */
+	XFRMSYNC_SA_STOPPED,	/* in XFRM_STATE_ERROR, by us: its lease has ended */
+	XFRMSYNC_SA_GOES_ON,	/* at the end of its lease it is marked, not stopped */
+	XFRMSYNC_SA_OVERRUN,	/* it went on past the end of its lease */
+	XFRMSYNC_SA_EXPIRING,	/* waits for its soft expiry */
 	XFRMSYNC_SA_GONE,	/* out of the table, @x must not be touched */
 	XFRMSYNC_SA_NEW,	/* not told to the reader yet */
 	XFRMSYNC_SA_CHANGED,	/* parameters updated, not told yet */
@@ -59,7 +63,11 @@ struct xfrmsync_sa_id {
  * @marked_ns: when QUEUED was set, monotonic ns
  * @tag: incarnation, 0 for none; under x->lock
  * @cookie: this life of the SA, never used twice
- * @lease_end: last outbound number that may be used, 0 for none; under x->lock
+ * @lease_end: last outbound number that may be drawn, headroom included; 0 for no
+ *	limit; under x->lock
+ * @watch: outbound number from which the packet path has more to do; under x->lock
+ * @soft: outbound number from which a rekey is asked for; under x->lock
+ * @expiring: link in the list of SAs to be soft-expired, owned by who set EXPIRING
  * @seen_oseq: outbound number at the last scan or restore
  * @seen_packets: packets at the last scan or restore; both for the scan only
  * @id: its name
@@ -77,6 +85,9 @@ struct xfrmsync_sa {
 	u64 tag;
 	u64 cookie;
 	u64 lease_end;
+	u64 watch;
+	u64 soft;
+	struct llist_node expiring;
 	u32 seen_oseq;
 	u32 seen_packets;
 	struct xfrmsync_sa_id id;

@@ -203,7 +203,7 @@ def wrong(client):
     no("a window beyond the largest", "restore",
        spec.encode("batch", {"record": [dict(ident, window=4097)]}), errno.ERANGE, attr="record.window")
     no("an unknown restore flag", "restore",
-       spec.encode("batch", {"record": [dict(ident, **{"restore-flags": 8})]}), errno.EINVAL,
+       spec.encode("batch", {"record": [dict(ident, **{"restore-flags": 1 << 31})]}), errno.EINVAL,
        attr="record.restore-flags")
     no("a role that is none", "role-set", spec.encode("status", {"role": 3}), errno.ERANGE, attr="role")
     odd = client.restore(dict(ident, seq=1, window=32, bitmap=bytes(5)))
@@ -233,7 +233,7 @@ def mutate(body):
             del body[at:at + rng.randrange(1, 9)]
         elif choice == 3:
             body[at:at] = rng.randbytes(rng.randrange(1, 40))
-        else:       # a length or a type of an attribute
+        elif len(body) > 1:     # a length or a type of an attribute
             struct.pack_into("H", body, min(at & ~3, len(body) - 2), rng.choice((0, 3, 4, 5, 65535, at)))
         if not body:
             body += b"\0"

@@ -82,6 +82,15 @@ conf_tls() {
 
 # --- daemons ------------------------------------------------------------------------
 
+# shellcheck disable=SC2317 # later calls it
+show_logs() { # what the daemons said, where something failed
+	local f
+
+	# shellcheck disable=SC2154 # of lib.sh
+	[ "$tap_failed" -eq 0 ] || for f in "$TMP"/*.log; do sed "s|^|# ${f##*/}: |" "$f"; done
+}
+later show_logs
+
 start() { # NAME [CONF]: pid[NAME] is the daemon's own
 	local conf=${2:-$1}
 

@@ -55,7 +55,8 @@ static void ready_record(struct cache_entry *e, struct record *r)
 	*r = e->rec;
 	r->tag = e->tag;
 	r->cookie = 0;
-	r->lease_end = e->lease_end;
+	/* How far this node may go, if it takes over. */
+	r->lease_end = e->range_end;
 	if (e->info.dir != XFRMSYNC_DIR_IN) {
 		if (r->oseq < e->lease_end)
 			r->oseq = e->lease_end;
@@ -168,6 +169,16 @@ static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 	}
 }
 
+/* Now that it is, the active may be told. */
+static void raised(struct daemon *d, struct cache_entry *e)
+{
+	if (!e->handle || e->lease_end <= e->lease_told)
+		return;
+	e->lease_told = e->lease_end;
+	buf_u32(&d->lease_acks, e->handle);
+	buf_u64(&d->lease_acks, e->lease_end);
+}
+
 static int flush_once(struct daemon *d)
 {
 	static struct cache_entry *entry[DAEMON_BATCH];
@@ -195,6 +206,8 @@ static int flush_once(struct daemon *d)
 	for (i = 0; i < n; i++) {
 		if (res[i].reason)
 			refused(d, entry[i], res[i].reason);
+		else
+			raised(d, entry[i]);
 	}
 	return 0;
 }
@@ -369,8 +382,11 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	e = cache_find(&d->cache, &info.id);
 	if (other && other != e)
 		cache_set_handle(&d->cache, other, 0);
-	if (e && e->tag != sa->tag)
+	if (e && e->tag != sa->tag) {
 		e->floor = 0;
+		e->range_end = 0;
+		e->lease_told = 0;
+	}
 	if (!e) {
 		e = cache_add(&d->cache, &info, sa->context, sa->context_len,
 			      sa->handle);
@@ -386,6 +402,8 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	cache_set_handle(&d->cache, e, sa->handle);
 	e->tag = sa->tag;
 	e->lease_end = sa->lease_end;
+	if (e->range_end < sa->range_end)
+		e->range_end = sa->range_end;
 	e->sent = sa->sent;
 	e->unsafe = sa->flags & WIRE_SA_UNSAFE;
 	e->seen = true;
@@ -622,8 +640,11 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 
 	/* Handles of another active, or of its last run, mean nothing now. */
 	cache_forget_handles(&d->cache);
-	cache_for_each(&d->cache, e)
+	cache_for_each(&d->cache, e) {
 		e->seen = false;
+		e->lease_told = 0;
+	}
+	buf_clear(&d->lease_acks);
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		pol->seen = false;
 	d->want_resync = false;
@@ -837,8 +858,11 @@ void apply_reset(struct daemon *d)
 		e->queued = false;
 		e->repair = false;
 		e->floor = 0;
+		e->range_end = 0;
+		e->lease_told = 0;
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
+	buf_clear(&d->lease_acks);
 	d->repair_policies = false;
 	d->repair_slower = 0;
 	d->want_resync = false;
@@ -854,4 +878,5 @@ void apply_init(struct daemon *d)
 void apply_exit(struct daemon *d)
 {
 	owned_free(&d->owned);
+	buf_free(&d->lease_acks);
 }

@@ -63,6 +63,11 @@ struct mark {
 	uint64_t flight_since_ns, flight_frame, flight_oseq, flight_seq;
 	uint64_t last_frame, last_oseq, last_seq;	/* newest sent */
 	uint64_t acked_oseq, acked_seq;
+	/* Stays when the link goes: the peer may take over all the same. */
+	bool offered;			/* it has a range for this SA */
+	uint64_t offered_start;		/* where that begins */
+	uint64_t offered_end;		/* the lease that it comes after */
+	uint64_t acked_end;		/* the last one that it has raised for */
 };
 
 enum cache_applied {
@@ -85,7 +90,10 @@ struct cache_entry {
 	struct record rec;
 	uint64_t base;			/* counter as restored, not sent up to */
 	uint64_t sent;			/* highest number known to be sent */
-	uint64_t lease_end;		/* 0: none */
+	uint64_t lease_end;		/* active: in force, 0 for none; standby: our start */
+	uint64_t offer;			/* active: the next one, not granted by all yet */
+	uint64_t range_end;		/* standby: how far we may go, if we take over */
+	uint64_t lease_told;		/* standby: the start that we acknowledged */
 	bool unsafe;			/* no lease is possible: rekey */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */

@@ -347,8 +347,8 @@ static const struct key keys[] = {
 	{ SYNC, "heartbeat_ms", set_u32, NUM(heartbeat_ms, 10, 60000) },
 	{ SYNC, "dead_ms", set_u32, NUM(dead_ms, 20, 600000) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
-	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 17, 30) },
-	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 17, 30) },
+	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 4, 30) },
+	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 4, 30) },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");

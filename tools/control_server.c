@@ -110,7 +110,7 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 		state = "synced";
 	if (role_is_active(d))
 		peer_lag(p, d, &packets, &ms);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I}",
 			 "name", p->name, "state", state,
 			 "role", p->link ? genl_role_str(p->role) : "unknown",
 			 "address", p->link ? p->link->addr : p->conf.address,
@@ -123,7 +123,8 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 			 "records_out", (json_int_t)p->records_out,
 			 "snapshots", (json_int_t)(p->snapshots_in +
 						   p->snapshots_out),
-			 "last_failure", p->refusal);
+			 "last_failure", p->refusal,
+			 "leases_waiting", (json_int_t)lease_waiting(d, p));
 }
 
 static void reason(json_t *list, size_t n, const char *what)

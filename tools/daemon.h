@@ -70,6 +70,8 @@ struct daemon {
 	struct genl events;		/* role changes */
 	bool reading;
 	bool bind_due;			/* an entry is not bound */
+	bool bind_failed;		/* peers were told so: tell them again */
+	bool leasing;			/* a peer is told SAs: new ones get a limit */
 	struct loop_fd reader_io, xfrm_io, module_io;
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
 	struct xfrm xfrm;
@@ -90,6 +92,7 @@ struct daemon {
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
+	struct buf lease_acks;		/* u32 handle, u64 number, ... */
 	struct loop_timer repair_timer;
 	bool repair_policies, want_resync;
 	unsigned int repair_slower;	/* doublings of its delay */
@@ -126,8 +129,25 @@ void source_sa_event(struct daemon *d, int type, const struct sa_id *id);
 bool source_manages(const struct daemon *d, const struct context_sa *info);
 bool source_manages_policy(const struct daemon *d,
 			   const struct context_policy *info);
-/* The lease that a standby is offered for an SA; sets lease_end or unsafe. */
-void source_lease(struct daemon *d, struct cache_entry *e);
+void source_bind(struct daemon *d);		/* tags and leases to the module */
+
+/* ---- lease.c: how far the active may go ---- */
+void lease_start(struct daemon *d);		/* before a peer is told anything */
+void lease_stop(struct daemon *d);		/* a peer is told no more */
+/* This node became active; before: the active before it, or NULL. */
+void lease_taken_over(struct daemon *d, const struct peer *before);
+/* An SA whose history is not known: the daemon has just started. */
+void lease_unknown(struct daemon *d, struct cache_entry *e,
+		   const struct record *rec);
+void lease_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
+void lease_refused(struct cache_entry *e);	/* by the module: passed already */
+/* What a peer is told: where it starts and ends, if it takes over. False: it must not. */
+bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
+		 struct wire_sa *sa);
+/* A peer's counter stands at that number, or past it. */
+void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
+		 uint64_t end);
+size_t lease_waiting(const struct daemon *d, const struct peer *p);
 
 /* ---- peer.c: cache <-> wire ---- */
 int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */

@@ -640,4 +640,6 @@ const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1] = {
 	[XFRMSYNC_A_STATS_FENCED_OUT] = "fenced_out",
 	[XFRMSYNC_A_STATS_FENCED_LATE] = "fenced_late",
 	[XFRMSYNC_A_STATS_FENCED_IN] = "fenced_in",
+	[XFRMSYNC_A_STATS_LEASES_LOW] = "leases_low",
+	[XFRMSYNC_A_STATS_LEASES_ENDED] = "leases_ended",
 };

@@ -163,6 +163,7 @@ static void stop_sending(struct peer *p)
 	p->snapshot_left = 0;
 	buf_clear(&p->deletes);
 	p->n_deletes = 0;
+	lease_stop(d);
 }
 
 static void start_sending(struct peer *p)
@@ -175,6 +176,7 @@ static void start_sending(struct peer *p)
 
 	stop_sending(p);
 	p->sending = true;
+	lease_start(d);
 	p->snapshots_out++;
 	at = begin(p, &p->link->out, WIRE_SNAPSHOT_BEGIN);
 	buf_u32(&p->link->out, d->cache.n_entries);
@@ -229,13 +231,11 @@ static void note_sent(struct peer *p, struct mark *m, const struct record *rec,
 }
 
 static void put_context(struct peer *p, struct buf *b,
-			const struct cache_entry *e)
+			struct cache_entry *e)
 {
 	struct wire_sa sa = {
 		.handle = e->handle,
-		.flags = e->unsafe ? WIRE_SA_UNSAFE : 0,
 		.tag = e->tag,
-		.lease_end = e->lease_end,
 		.sent = e->sent,
 		.rec = e->rec,
 		.context = e->context,
@@ -243,6 +243,8 @@ static void put_context(struct peer *p, struct buf *b,
 	};
 	size_t at = begin(p, b, WIRE_CONTEXT);
 
+	if (!lease_offer(p->d, e, p, &sa))
+		sa.flags = WIRE_SA_UNSAFE;
 	wire_put_sa(b, &sa, wall_now());
 	wire_end(b, at);
 	p->frames_sent++;
@@ -459,6 +461,20 @@ static void send_ack(struct peer *p)
 	buf_u32(b, apply_count(p->d, CACHE_CONFLICT));
 	wire_end(b, at);
 	p->frames_ack_sent = p->frames_taken;
+	link_kick(p->link);
+}
+
+/* Only what stands in the kernel is in there. */
+static void send_lease_acks(struct peer *p)
+{
+	size_t at;
+
+	if (!p->d->lease_acks.len)
+		return;
+	at = begin(p, &p->link->out, WIRE_LEASE_ACK);
+	buf_put(&p->link->out, p->d->lease_acks.data, p->d->lease_acks.len);
+	wire_end(&p->link->out, at);
+	buf_clear(&p->d->lease_acks);
 	link_kick(p->link);
 }
 
@@ -744,6 +760,22 @@ static bool later_hello(struct peer *p, const struct wire_header *h,
 	return true;
 }
 
+static bool take_lease_acks(struct peer *p, struct rd *r)
+{
+	uint32_t handle;
+	uint64_t number;
+
+	while (r->left && !r->bad) {
+		handle = rd_u32(r);
+		number = rd_u64(r);
+		if (!r->bad && p->sending)
+			lease_acked(p->d, p, handle, number);
+	}
+	/* At once: what is not in force cannot be offered. */
+	source_bind(p->d);
+	return !r->bad;
+}
+
 static bool peer_frame(struct peer *p, const struct wire_header *h,
 		       struct rd *r)
 {
@@ -768,6 +800,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 			return false;
 		take_ack(p, frames);
 		return true;
+	case WIRE_LEASE_ACK:
+		return take_lease_acks(p, r);
 	case WIRE_RESYNC:
 		if (p->sending)
 			start_sending(p);
@@ -830,6 +864,8 @@ static void idle(struct link *l)
 	if (!p)
 		return;
 	apply_flush(d);
+	if (d->source == p)
+		send_lease_acks(p);
 	if (p->frames_taken != p->frames_ack_sent)
 		send_ack(p);
 }

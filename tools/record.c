@@ -337,6 +337,8 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_LARVAL, "larval" },
 	{ XFRMSYNC_RECORD_F_SHARED, "shared" },
 	{ XFRMSYNC_RECORD_F_UNMANAGED, "unmanaged" },
+	{ XFRMSYNC_RECORD_F_STOPPED, "stopped" },
+	{ XFRMSYNC_RECORD_F_OVERRUN, "overrun" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

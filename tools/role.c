@@ -210,8 +210,21 @@ void role_heard(struct daemon *d, struct peer *p)
 	}
 }
 
+/* Who was active last, if it is a peer that was ever seen. */
+static struct peer *active_before(struct daemon *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].node_id && d->peer[i].node_id == d->st.node)
+			return &d->peer[i];
+	}
+	return NULL;
+}
+
 static int become_active(struct daemon *d, uint64_t epoch)
 {
+	struct peer *before = active_before(d);
 	int ret;
 
 	apply_flush(d);
@@ -226,6 +239,7 @@ static int become_active(struct daemon *d, uint64_t epoch)
 	d->handover_to = NULL;
 	/* The SAs carry traffic from here on; the rest is for the next one. */
 	peer_level(d);
+	lease_taken_over(d, before);
 	source_start(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
@@ -288,10 +302,7 @@ static int count_unsafe(const struct record *r, void *data)
 			       r->id.dst, r->reqid, r->if_id, r->id.mark,
 			       r->id.mark_mask))
 		return 0;
-	/* Restored, and used by stray packets since: still past all leases. */
-	if (r->tag && !c->d->outdated &&
-	    (r->dir == XFRMSYNC_DIR_IN ||
-	     (r->lease_end && r->oseq >= r->lease_end)))
+	if (r->tag && !c->d->outdated && r->dir == XFRMSYNC_DIR_IN)
 		return 0;
 	c->n++;
 	return 0;

@@ -11,12 +11,10 @@
 
 #include <sodium.h>
 
-#include "../kmod/lease.h"
 #include "daemon.h"
 #include "log.h"
 
 #define POLICY_DELAY (20 * LOOP_MS)
-#define LEASE_MIN_LOG2 17	/* conf.c's smallest, too */
 #define LOST_RETRY (1000 * LOOP_MS)
 
 bool source_manages(const struct daemon *d, const struct context_sa *info)
@@ -35,74 +33,6 @@ bool source_manages_policy(const struct daemon *d,
 	return conf_filter_match(&d->conf.filter, info->family, info->src,
 				 info->dst, info->reqid, info->if_id,
 				 info->mark, info->mark_mask);
-}
-
-/* True for an SA that has received and, as far as is known, never sent. */
-static bool is_inbound(const struct cache_entry *e)
-{
-	return e->rec.dir == XFRMSYNC_DIR_IN ||
-	       (e->rec.dir != XFRMSYNC_DIR_OUT && !e->sent && e->rec.seq);
-}
-
-/*
- * An SA that was taken over and has not sent since is as far ahead of its
- * receiver as its counter was raised. Half of what is left of the 2^31 that
- * the receiver can bridge stays for those who take over next.
- */
-static unsigned int lease_log2(const struct daemon *d,
-			       const struct cache_entry *e)
-{
-	const uint64_t reach = (1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM;
-	uint64_t ahead = e->rec.oseq - e->sent;
-	unsigned int log2;
-
-	if (!e->info.esn)
-		return d->conf.lease_log2;
-	log2 = d->conf.lease_esn_log2;
-	while (ahead && log2 > LEASE_MIN_LOG2 && ahead + (2ULL << log2) > reach)
-		log2--;
-	return log2;
-}
-
-void source_lease(struct daemon *d, struct cache_entry *e)
-{
-	bool unsafe;
-	unsigned int log2;
-	uint64_t end, left;
-	char name[128];
-
-	if (e->info.packet_offload && !e->unsafe) {
-		log_warn("%s: packet offload: its NIC alone knows its numbers: it is not taken over",
-			 sa_id_str(&e->id, name, sizeof(name)));
-		e->unsafe = true;
-		peer_mark_entry(d, e, true);
-	}
-	if (e->info.packet_offload || e->rec.dir == XFRMSYNC_DIR_IN) {
-		e->lease_end = 0;
-		return;
-	}
-	log2 = lease_log2(d, e);
-	/* Given before, by this daemon or the one before it (kept by the module). */
-	left = e->lease_end > e->rec.oseq ? e->lease_end - e->rec.oseq : 0;
-	if (left > 1ULL << (log2 - 1))
-		return;
-	end = xfrmsync_lease_first(e->rec.oseq, e->sent, e->info.esn, log2);
-	/* Near the end of all numbers there is little to gain: not each time. */
-	if (left && end <= e->lease_end + (1ULL << (log2 - 2)))
-		return;
-	unsafe = !end && !is_inbound(e);
-	if (unsafe && !e->unsafe)
-		log_warn("%s: no lease is possible at number %llu (known to be sent: %llu): rekey it, a takeover would not be safe",
-			 sa_id_str(&e->id, name, sizeof(name)),
-			 (unsigned long long)e->rec.oseq,
-			 (unsigned long long)e->sent);
-	if (end == e->lease_end && unsafe == e->unsafe)
-		return;
-	e->unsafe = unsafe;
-	e->lease_end = end;
-	e->bound = false;
-	d->bind_due = true;
-	peer_mark_entry(d, e, true);
 }
 
 static void drop_entry(struct daemon *d, struct cache_entry *e)
@@ -125,6 +55,9 @@ static void take_deleted(struct daemon *d, const struct record *rec)
 static void check_bound(struct daemon *d, struct cache_entry *e,
 			const struct record *rec)
 {
+	/* Set before: by the daemon before this one, or by a restore. */
+	if (rec->lease_end > e->lease_end)
+		e->lease_end = rec->lease_end;
 	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end &&
 		   (!e->shared || rec->flags & XFRMSYNC_RECORD_F_SHARED);
 	d->bind_due |= !e->bound;
@@ -163,7 +96,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 		e = cache_add(&d->cache, &info, ctx.data, ctx.len, 0);
 		if (!e)
 			goto out;
-		e->lease_end = rec->lease_end;
+		lease_unknown(d, e, rec);
 	} else if (e->context_len == ctx.len &&
 		   !sodium_memcmp(e->context, ctx.data, ctx.len)) {
 		told_anew = false;
@@ -176,7 +109,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 		 context_tag(e->context, e->context_len, d->tag_key);
 	cache_note_record(e, rec);
 	check_bound(d, e, rec);
-	source_lease(d, e);
+	lease_follow(d, e);
 	peer_mark_entry(d, e, told_anew);
 out:
 	buf_free(&ctx);
@@ -219,7 +152,7 @@ static int take_record(const struct record *rec, void *data)
 		check_bound(d, e, rec);
 	}
 	cache_note_record(e, rec);
-	source_lease(d, e);
+	lease_follow(d, e);
 	peer_mark_entry(d, e, false);
 	return 0;
 }
@@ -246,6 +179,12 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 	for (i = 0; i < n; i++) {
 		/* Refused for good; an SA that is gone comes in the stream. */
 		entry[i]->bound = true;
+		if (d->bind_failed)
+			peer_mark_entry(d, entry[i], true);
+		if (res[i].reason == XFRMSYNC_REASON_LEASE) {
+			lease_refused(entry[i]);
+			continue;
+		}
 		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
 		    res[i].reason != XFRMSYNC_REASON_COOKIE)
 			log_warn("%s: the module refuses its tag: %s",
@@ -256,7 +195,7 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 }
 
 /* Tags and leases go to the module, where they outlive this daemon. */
-static void bind_entries(struct daemon *d)
+void source_bind(struct daemon *d)
 {
 	static struct cache_entry *entry[XFRMSYNC_MAX_BATCH];
 
@@ -280,6 +219,7 @@ static void bind_entries(struct daemon *d)
 	}
 	if (n && !ret)
 		ret = bind_batch(d, entry, n);
+	d->bind_failed = ret;
 	if (!ret)
 		return;
 	log_warn("cannot bind tags: %s; trying again", d->req.error);
@@ -296,7 +236,7 @@ int source_pull(struct daemon *d)
 	if (genl_pending(&d->reader))
 		loop_timer_set(&d->loop, &d->pull_timer,
 			       d->conf.interval_us * 1000ULL);
-	bind_entries(d);
+	source_bind(d);
 	peer_kick(d);
 	return ret;
 }

@@ -92,6 +92,7 @@ void wire_put_sa(struct buf *b, const struct wire_sa *sa, uint64_t now)
 	buf_u32(b, sa->flags);
 	buf_u64(b, sa->tag);
 	buf_u64(b, sa->lease_end);
+	buf_u64(b, sa->range_end);
 	wire_put_record(b, sa->handle, &sa->rec, sa->sent, now);
 	buf_put(b, sa->context, sa->context_len);
 }
@@ -103,6 +104,7 @@ int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now)
 	sa->flags = rd_u32(r);
 	sa->tag = rd_u64(r);
 	sa->lease_end = rd_u64(r);
+	sa->range_end = rd_u64(r);
 	ret = wire_get_record(r, &sa->handle, &sa->rec, &sa->sent, now);
 	if (ret)
 		return ret;
@@ -110,5 +112,7 @@ int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now)
 	sa->context = rd_bytes(r, r->left);
 	sa->rec.tag = sa->tag;
 	sa->rec.lease_end = sa->lease_end;
+	if (sa->range_end < sa->lease_end)
+		return -EBADMSG;
 	return r->bad || !sa->tag || !sa->handle ? -EBADMSG : 0;
 }

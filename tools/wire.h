@@ -34,6 +34,7 @@ enum wire_type {
 	WIRE_POLICY_DELETE = 22,
 	WIRE_ACK = 23,
 	WIRE_RESYNC = 24,
+	WIRE_LEASE_ACK = 25,
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
 };
@@ -84,7 +85,8 @@ struct wire_sa {
 	uint32_t handle;	/* names the SA in RECORDS and DELETE; not 0 */
 	uint32_t flags;		/* WIRE_SA_* */
 	uint64_t tag;
-	uint64_t lease_end;	/* 0 for none */
+	uint64_t lease_end;	/* where the receiver starts, 0 for no lease */
+	uint64_t range_end;	/* how far it may go then */
 	uint64_t sent;
 	struct record rec;	/* counters, window, lifetimes */
 	const uint8_t *context;	/* in place */

@@ -123,7 +123,7 @@ static void test_everything(void **state)
 		   "[filter]\nreqid = 1, 0x2 3\nreqid = 4\nif_id = 42\n"
 		   "mark = 0x10/0xf0, 7\naddress = 10.0.0.0/8, 2001:db8::/33 192.0.2.1\n"
 		   "[sync]\ninterval_ms = 0.25\nheartbeat_ms = 10\ndead_ms = 20\n"
-		   "lease_esn_log2 = 17\nlease_log2 = 30");
+		   "lease_esn_log2 = 4\nlease_log2 = 30");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
 	assert_string_equal(c.node_name, "gw-a");
@@ -148,7 +148,7 @@ static void test_everything(void **state)
 	assert_int_equal(c.filter.address[2].len, 32);
 	assert_int_equal(c.interval_us, 250);
 	assert_int_equal(c.dead_ms, 20);
-	assert_int_equal(c.lease_esn_log2, 17);
+	assert_int_equal(c.lease_esn_log2, 4);
 }
 
 #define NODE "[node]\nid = 1\nname = a\n"		/* lines 1 to 3 */
@@ -235,9 +235,9 @@ static const struct {
 	{ NODE "[sync]\nheartbeat_ms = 9\n", 5, "from 10" },
 	{ NODE "[sync]\nheartbeat_ms = 1000\ndead_ms = 1999\n", 6, "at least twice" },
 	{ NODE "[sync]\nheartbeat_ms = 60000\n", 5, "at least twice" },
-	{ NODE "[sync]\nlease_esn_log2 = 31\n", 5, "from 17 to 30" },
-	{ NODE "[sync]\nlease_log2 = 16\n", 5, "from 17 to 30" },
-	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 17 to 30" },
+	{ NODE "[sync]\nlease_esn_log2 = 31\n", 5, "from 4 to 30" },
+	{ NODE "[sync]\nlease_log2 = 3\n", 5, "from 4 to 30" },
+	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 4 to 30" },
 };
 
 static void test_refused(void **state)

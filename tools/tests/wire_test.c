@@ -262,7 +262,7 @@ static void test_sa(void **state)
 	static const uint8_t context[] = { 1, 2, 3 };
 	struct wire_sa sa = {
 		.handle = 5, .flags = WIRE_SA_UNSAFE, .tag = 77,
-		.lease_end = 1ULL << 30, .sent = 0, .rec = sample(),
+		.lease_end = 1ULL << 30, .range_end = 3ULL << 29, .sent = 0, .rec = sample(),
 		.context = context, .context_len = sizeof(context),
 	};
 	struct wire_sa got;
@@ -277,6 +277,7 @@ static void test_sa(void **state)
 	assert_int_equal(got.flags, WIRE_SA_UNSAFE);
 	assert_int_equal(got.tag, 77);
 	assert_int_equal(got.lease_end, 1ULL << 30);
+	assert_int_equal(got.range_end, 3ULL << 29);
 	assert_int_equal(got.context_len, sizeof(context));
 	assert_memory_equal(got.context, context, sizeof(context));
 	r = (struct rd){ .p = b.data, .left = 30 };

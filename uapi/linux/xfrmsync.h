@@ -71,6 +71,10 @@ enum xfrmsync_record_flags {
 	 * this.
 	 */
 	XFRMSYNC_RECORD_F_UNMANAGED = 1024,
+	/* Its lease has ended; it goes on when it is granted more. */
+	XFRMSYNC_RECORD_F_STOPPED = 2048,
+	/* It went on past the end of its lease, and must not be taken over. */
+	XFRMSYNC_RECORD_F_OVERRUN = 4096,
 };
 
 enum xfrmsync_restore_flags {
@@ -83,6 +87,8 @@ enum xfrmsync_restore_flags {
 	 * (larger number, OR of the windows).
 	 */
 	XFRMSYNC_RESTORE_F_WINDOW_EXACT = 4,
+	/* At the end of its lease the SA is marked instead of stopped. */
+	XFRMSYNC_RESTORE_F_GO_ON = 8,
 };
 
 /* Why a record, or a binding, was refused. */
@@ -114,6 +120,8 @@ enum xfrmsync_reason {
 	XFRMSYNC_REASON_COOKIE,
 	/* A sequence number is outside of what the SA can count. */
 	XFRMSYNC_REASON_RANGE,
+	/* The lease's end is behind the one in force, or behind the counter. */
+	XFRMSYNC_REASON_LEASE,
 };
 
 /* The live state of one SA. */
@@ -292,6 +300,12 @@ enum {
 	XFRMSYNC_A_STATS_FENCED_LATE,
 	/* u64: Packets not delivered, because this node is not the active. */
 	XFRMSYNC_A_STATS_FENCED_IN,
+	/*
+	 * u64: SAs of which a rekey was asked, at three quarters of their lease.
+	 */
+	XFRMSYNC_A_STATS_LEASES_LOW,
+	/* u64: Times an SA stopped at the end of its lease. */
+	XFRMSYNC_A_STATS_LEASES_ENDED,
 	/* pad */
 	XFRMSYNC_A_STATS_PAD,
 

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: numbers that this node, the active, has drawn; what peers acknowledged.
+ * Out: leases: set in the module, offered to the peers, granted by all of them.
+ * The daemon's loop.
+ *
+ * The first lease of an SA is in force in the module before anybody is offered
+ * it. A later one is offered first, and in force only when each peer that was
+ * ever offered one of this SA has raised its own counter to the end and said so.
+ * So whoever takes over starts past all that was sent.
+ */
+#include <errno.h>
+
+#include "../kmod/lease.h"
+#include "daemon.h"
+#include "log.h"
+
+#define LEASE_MIN_LOG2 4	/* conf.c's smallest, too */
+#define REACH ((1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM)
+
+/* True for an SA that has received and, as far as is known, never sent. */
+static bool is_inbound(const struct cache_entry *e)
+{
+	return e->rec.dir == XFRMSYNC_DIR_IN ||
+	       (e->rec.dir != XFRMSYNC_DIR_OUT && !e->sent && e->rec.seq);
+}
+
+/*
+ * What a receiver can bridge is less than 2^31 from the last number that it saw
+ * to the end of the last range. An SA that was taken over and has not sent since
+ * is ahead by its jump: half of what is left stays for those who are next.
+ */
+static unsigned int size_log2(const struct daemon *d,
+			      const struct cache_entry *e, uint64_t from)
+{
+	uint64_t ahead = from - e->sent;
+	uint64_t ranges = ahead || d->n_peers > 1 ? d->n_peers + 1 : 1;
+	unsigned int log2;
+
+	if (!e->info.esn)
+		return d->conf.lease_log2;
+	log2 = d->conf.lease_esn_log2;
+	while (log2 > LEASE_MIN_LOG2 &&
+	       ahead + ranges * ((1ULL << log2) + XFRMSYNC_LEASE_HEADROOM) > REACH)
+		log2--;
+	return log2;
+}
+
+/* Numbers that may still be used. */
+static uint64_t left(const struct cache_entry *e)
+{
+	uint64_t end = e->lease_end - XFRMSYNC_LEASE_HEADROOM;
+
+	return e->lease_end && end > e->rec.oseq ? end - e->rec.oseq : 0;
+}
+
+static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)
+{
+	char name[128];
+
+	if (e->unsafe)
+		return;
+	e->unsafe = true;
+	log_warn("%s: %s: a takeover does not use it",
+		 sa_id_str(&e->id, name, sizeof(name)), why);
+	peer_mark_entry(d, e, true);
+}
+
+/* To the module, which refuses what the counter has passed meanwhile. */
+static void put_in_force(struct daemon *d, struct cache_entry *e, uint64_t end)
+{
+	/* Those who were offered it know it already. */
+	if (!e->offer || e->unsafe)
+		peer_mark_entry(d, e, true);
+	e->lease_end = end;
+	e->offer = 0;
+	e->unsafe = false;
+	e->shared = true;
+	e->bound = false;
+	d->bind_due = true;
+}
+
+static bool all_raised(const struct daemon *d, const struct cache_entry *e)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (e->mark[i].offered && e->mark[i].acked_end < e->offer)
+			return false;
+	}
+	return true;
+}
+
+void lease_refused(struct cache_entry *e)
+{
+	/* The next record tries again, from where the counter is then. */
+	e->lease_end = e->rec.lease_end;
+}
+
+void lease_follow(struct daemon *d, struct cache_entry *e)
+{
+	unsigned int log2;
+	uint64_t end;
+
+	if (e->info.packet_offload) {
+		set_unsafe(d, e, "packet offload: its NIC alone knows its numbers");
+		return;
+	}
+	if (e->rec.dir == XFRMSYNC_DIR_IN)
+		return;
+	if (e->rec.lease_end > e->lease_end)
+		e->lease_end = e->rec.lease_end;
+	/* One that nobody was ever offered has no limit. */
+	if ((!e->lease_end && !d->leasing) || e->offer)
+		return;
+	log2 = size_log2(d, e, e->rec.oseq);
+	if (left(e) > 1ULL << (log2 - 1))
+		return;
+	end = xfrmsync_lease_first(e->rec.oseq, e->sent, e->info.esn, log2);
+	if (!end && !is_inbound(e) && !left(e))
+		set_unsafe(d, e, "no lease is possible at this number, rekey it");
+	/* Near the end of all numbers there is little to gain: not each time. */
+	if (!end || (left(e) && end <= e->lease_end + (1ULL << (log2 - 2))))
+		return;
+	if (!e->lease_end) {
+		put_in_force(d, e, end);
+		return;
+	}
+	e->offer = end;
+	peer_mark_entry(d, e, true);
+	if (all_raised(d, e))
+		put_in_force(d, e, end);
+}
+
+void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
+		 uint64_t end)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+	struct mark *m;
+
+	if (!e || !handle)
+		return;
+	m = &e->mark[p->index];
+	/* It raised to the start of its own range, which its rank moves. */
+	if (end < m->offered_start || !m->offered)
+		return;
+	if (m->offered_end > m->acked_end)
+		m->acked_end = m->offered_end;
+	if (!e->offer || !all_raised(d, e))
+		return;
+	put_in_force(d, e, e->offer);
+}
+
+bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
+		 struct wire_sa *sa)
+{
+	uint64_t end = e->offer ? e->offer : e->lease_end, range;
+	struct mark *m = &e->mark[p->index];
+	unsigned int log2;
+
+	sa->lease_end = 0;
+	sa->range_end = 0;
+	if (!end || !e->bound || e->unsafe || e->rec.dir == XFRMSYNC_DIR_IN)
+		return e->rec.dir == XFRMSYNC_DIR_IN || is_inbound(e);
+	/* Ranges of takeover are disjoint: each peer has its own. */
+	log2 = size_log2(d, e, end);
+	range = (1ULL << log2) + XFRMSYNC_LEASE_HEADROOM;
+	end += p->index * range;
+	sa->range_end = xfrmsync_lease_first(end, e->sent, e->info.esn, log2);
+	if (!sa->range_end)
+		return false;
+	if (sa->range_end > end + range)
+		sa->range_end = end + range;
+	sa->lease_end = end;
+	m->offered = true;
+	m->offered_start = end;
+	m->offered_end = e->offer ? e->offer : e->lease_end;
+	return true;
+}
+
+void lease_start(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	d->leasing = true;
+	cache_for_each(&d->cache, e)
+		lease_follow(d, e);
+	source_bind(d);
+}
+
+void lease_stop(struct daemon *d)
+{
+	size_t i;
+
+	d->leasing = false;
+	for (i = 0; i < d->n_peers; i++)
+		d->leasing |= d->peer[i].sending;
+}
+
+void lease_taken_over(struct daemon *d, const struct peer *before)
+{
+	struct cache_entry *e;
+	size_t i;
+
+	d->leasing = false;
+	cache_for_each(&d->cache, e) {
+		e->offer = 0;
+		e->lease_end = 0;	/* the module's word follows */
+		/* The active before had no range of its own beyond its lease. */
+		for (i = 0; i < d->n_peers; i++) {
+			e->mark[i].offered = &d->peer[i] != before;
+			e->mark[i].acked_end = 0;
+		}
+	}
+}
+
+void lease_unknown(struct daemon *d, struct cache_entry *e,
+		   const struct record *rec)
+{
+	size_t i;
+
+	e->lease_end = rec->lease_end;
+	/* Who was offered it, this daemon does not know: so all have to say. */
+	for (i = 0; i < d->n_peers; i++)
+		e->mark[i].offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
+}
+
+size_t lease_waiting(const struct daemon *d, const struct peer *p)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e)
+		n += e->offer && e->mark[p->index].offered &&
+		     e->mark[p->index].acked_end < e->offer;
+	return n;
+}
