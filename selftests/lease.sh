@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 52
+plan 56
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
@@ -173,6 +173,15 @@ back_and_forth() {
 }
 check "five takeovers of an idle SA" back_and_forth
 check "the peer takes what follows" send_and_count "$A" "$B_IN" 10 "$TMP/p"
+
+# --- a standby is removed -----------------------------------------------------------------
+
+sed -i 's/^\[peer b\]/[peer c]/' "$TMP/a.conf"
+check "the active forgets its standby, by the operator's word" reload a
+check "and says what that means" logged a "leases that a removed peer was offered"
+try_packets "$A" "$B_IN" 600
+check "what that one may take over is not renewed" busywait 10000 flag "$A" stopped
+check "so it is ahead for ever" is_ahead
 
 stop a
 stop b

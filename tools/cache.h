@@ -64,10 +64,12 @@ struct mark {
 	uint64_t last_frame, last_oseq, last_seq;	/* newest sent */
 	uint64_t acked_oseq, acked_seq;
 	/* Stays when the link goes: the peer may take over all the same. */
-	bool offered;			/* it has a range for this SA */
-	uint64_t offered_start;		/* where that begins */
-	uint64_t offered_end;		/* the lease that it comes after */
-	uint64_t acked_end;		/* the last one that it has raised for */
+	struct lease_mark {
+		bool offered;		/* it has a range for this SA */
+		uint64_t offered_start;	/* where that begins */
+		uint64_t offered_end;	/* the lease that it comes after */
+		uint64_t acked_end;	/* the last one that it has raised for */
+	} lease;
 };
 
 enum cache_applied {
@@ -95,6 +97,7 @@ struct cache_entry {
 	uint64_t range_end;		/* standby: how far we may go, if we take over */
 	uint64_t lease_told;		/* standby: the start that we acknowledged */
 	bool unsafe;			/* no lease is possible: rekey */
+	bool orphan;			/* a peer that was removed has a range */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
 	bool shared;			/* another node has it, or had it */

@@ -218,6 +218,7 @@ static void reload(struct daemon *d)
 	if (tls_load(d, &next)) {
 		log_err("the old configuration stays");
 	} else {
+		lease_peers_changed(d, &next);
 		d->conf = next;
 		exempt_all(d);
 		log_info("configuration read again");

@@ -147,6 +147,8 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 /* A peer's counter stands at that number, or past it. */
 void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
 		 uint64_t end);
+/* Before the configuration is replaced: peers may have other places, or be gone. */
+void lease_peers_changed(struct daemon *d, const struct conf *next);
 size_t lease_waiting(const struct daemon *d, const struct peer *p);
 
 /* ---- peer.c: cache <-> wire ---- */

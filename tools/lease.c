@@ -9,7 +9,7 @@
  * ever offered one of this SA has raised its own counter to the end and said so.
  * So whoever takes over starts past all that was sent.
  */
-#include <errno.h>
+#include <string.h>
 
 #include "../kmod/lease.h"
 #include "daemon.h"
@@ -85,10 +85,11 @@ static bool all_raised(const struct daemon *d, const struct cache_entry *e)
 	size_t i;
 
 	for (i = 0; i < d->n_peers; i++) {
-		if (e->mark[i].offered && e->mark[i].acked_end < e->offer)
+		if (e->mark[i].lease.offered &&
+		    e->mark[i].lease.acked_end < e->offer)
 			return false;
 	}
-	return true;
+	return !e->orphan;
 }
 
 void lease_refused(struct cache_entry *e)
@@ -142,10 +143,10 @@ void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
 		return;
 	m = &e->mark[p->index];
 	/* It raised to the start of its own range, which its rank moves. */
-	if (end < m->offered_start || !m->offered)
+	if (end < m->lease.offered_start || !m->lease.offered)
 		return;
-	if (m->offered_end > m->acked_end)
-		m->acked_end = m->offered_end;
+	if (m->lease.offered_end > m->lease.acked_end)
+		m->lease.acked_end = m->lease.offered_end;
 	if (!e->offer || !all_raised(d, e))
 		return;
 	put_in_force(d, e, e->offer);
@@ -172,9 +173,9 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 	if (sa->range_end > end + range)
 		sa->range_end = end + range;
 	sa->lease_end = end;
-	m->offered = true;
-	m->offered_start = end;
-	m->offered_end = e->offer ? e->offer : e->lease_end;
+	m->lease.offered = true;
+	m->lease.offered_start = end;
+	m->lease.offered_end = e->offer ? e->offer : e->lease_end;
 	return true;
 }
 
@@ -208,8 +209,8 @@ void lease_taken_over(struct daemon *d, const struct peer *before)
 		e->lease_end = 0;	/* the module's word follows */
 		/* The active before had no range of its own beyond its lease. */
 		for (i = 0; i < d->n_peers; i++) {
-			e->mark[i].offered = &d->peer[i] != before;
-			e->mark[i].acked_end = 0;
+			e->mark[i].lease.offered = &d->peer[i] != before;
+			e->mark[i].lease.acked_end = 0;
 		}
 	}
 }
@@ -222,7 +223,59 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 	e->lease_end = rec->lease_end;
 	/* Who was offered it, this daemon does not know: so all have to say. */
 	for (i = 0; i < d->n_peers; i++)
-		e->mark[i].offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
+		e->mark[i].lease.offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
+}
+
+/* The place of a peer in another configuration, or -1. */
+static int place(const struct conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_peers; i++) {
+		if (!strcmp(c->peer[i].name, name))
+			return i;
+	}
+	return -1;
+}
+
+/* True where a peer that is removed may take over with what it was offered. */
+static bool move_marks(struct cache_entry *e, const struct conf *old,
+		       const struct conf *next)
+{
+	struct lease_mark before[CONF_MAX_PEERS];
+	bool orphan = false;
+	size_t i;
+	int from;
+
+	for (i = 0; i < CONF_MAX_PEERS; i++) {
+		before[i] = e->mark[i].lease;
+		memset(&e->mark[i].lease, 0, sizeof(e->mark[i].lease));
+	}
+	for (i = 0; i < next->n_peers; i++) {
+		from = place(old, next->peer[i].name);
+		if (from >= 0)
+			e->mark[i].lease = before[from];
+	}
+	for (i = 0; i < old->n_peers; i++)
+		orphan |= before[i].offered &&
+			  place(next, old->peer[i].name) < 0;
+	return orphan;
+}
+
+void lease_peers_changed(struct daemon *d, const struct conf *next)
+{
+	struct cache_entry *e;
+	size_t orphans = 0;
+
+	cache_for_each(&d->cache, e) {
+		if (!move_marks(e, &d->conf, next))
+			continue;
+		e->orphan = true;
+		orphans++;
+	}
+	if (orphans)
+		log_warn("%zu SAs have leases that a removed peer was offered: they are not renewed any more, rekey them",
+			 orphans);
 }
 
 size_t lease_waiting(const struct daemon *d, const struct peer *p)
@@ -231,7 +284,7 @@ size_t lease_waiting(const struct daemon *d, const struct peer *p)
 	size_t n = 0;
 
 	cache_for_each(&d->cache, e)
-		n += e->offer && e->mark[p->index].offered &&
-		     e->mark[p->index].acked_end < e->offer;
+		n += e->offer && e->mark[p->index].lease.offered &&
+		     e->mark[p->index].lease.acked_end < e->offer;
 	return n;
 }
