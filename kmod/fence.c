@@ -150,20 +150,26 @@ static unsigned int out6(void *priv, struct sk_buff *skb,
 }
 
 /* The packet's secpath names the SAs that took its protection off. */
+static struct xfrm_state *fenced_path(const struct sk_buff *skb)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+	int i;
+
+	for (i = 0; sp && i < sp->len; i++)
+		if (is_fenced(sp->xvec[i]))
+			return sp->xvec[i];
+	return NULL;
+}
+
 static unsigned int in(void *priv, struct sk_buff *skb,
 		       const struct nf_hook_state *state)
 {
-	const struct sec_path *sp;
-	int i;
+	struct xfrm_state *x;
 
 	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
-	sp = skb_sec_path(skb);
-	for (i = 0; sp && i < sp->len; i++)
-		if (is_fenced(sp->xvec[i]))
-			return drop(state->net, sp->xvec[i],
-				    XFRMSYNC_A_STATS_FENCED_IN);
-	return NF_ACCEPT;
+	x = fenced_path(skb);
+	return x ? drop(state->net, x, XFRMSYNC_A_STATS_FENCED_IN) : NF_ACCEPT;
 }
 
 /*
@@ -195,9 +201,9 @@ static int pass_error6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 /* Under RCU. 1: the next handler is asked; negative: XFRM drops the packet. */
 static int taken_off(struct sk_buff *skb, int err)
 {
-	struct xfrm_state *x = xfrm_input_state(skb);
+	struct xfrm_state *x = err ? NULL : fenced_path(skb);
 
-	if (err || !x || !is_fenced(x))
+	if (!x)
 		return 1;
 	xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);
 	return -EPERM;
@@ -206,7 +212,7 @@ static int taken_off(struct sk_buff *skb, int err)
 #define ASKED_FIRST 200		/* vti: 100 */
 
 static struct xfrm4_protocol protocol4[] = {
-	[0 ... 1] = {
+	[0 ... 2] = {
 		.handler = pass,
 		.input_handler = pass_encap,
 		.cb_handler = taken_off,
@@ -216,7 +222,7 @@ static struct xfrm4_protocol protocol4[] = {
 };
 
 static struct xfrm6_protocol protocol6[] = {
-	[0 ... 1] = {
+	[0 ... 2] = {
 		.handler = pass,
 		.input_handler = pass_encap,
 		.cb_handler = taken_off,
@@ -225,7 +231,7 @@ static struct xfrm6_protocol protocol6[] = {
 	},
 };
 
-static const u8 protocols[] = { IPPROTO_ESP, IPPROTO_AH };
+static const u8 protocols[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP };
 
 /* They fail for a priority that is taken, and then somebody else is asked
  * first: the hooks see what they can.

@@ -14,6 +14,7 @@
 
 #include "dirty.h"
 #include "lifecycle.h"
+#include "limit.h"
 #include "restore.h"
 #include "trace.h"
 
@@ -302,6 +303,8 @@ void xfrmsync_lifecycle_net_exit(struct xfrmsync_net *ns)
 	cancel_delayed_work_sync(&ns->again);
 	cancel_work_sync(&ns->reconcile);
 
+	/* What we stopped goes on without us. */
+	xfrmsync_limit_lift(ns);
 	xa_for_each(&ns->sas, index, sa) {
 		rcu_read_lock();
 		sa = xa_load(&ns->sas, index);

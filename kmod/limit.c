@@ -98,8 +98,10 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 	if (end < sa->lease_end)
 		return XFRMSYNC_REASON_LEASE;
 	assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
-	if (end == sa->lease_end)
+	if (end == sa->lease_end) {
+		sa->watch = end ? min(sa->soft, last_usable(sa)) : XFRMSYNC_NEVER;
 		return XFRMSYNC_REASON_OK;
+	}
 	if (end < XFRMSYNC_LEASE_HEADROOM ||
 	    end - XFRMSYNC_LEASE_HEADROOM <= oseq)
 		return XFRMSYNC_REASON_LEASE;
@@ -112,11 +114,20 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 	return XFRMSYNC_REASON_OK;
 }
 
+/* No limit any more. x->lock held. */
+void xfrmsync_limit_clear(struct xfrmsync_sa *sa)
+{
+	sa->lease_end = 0;
+	sa->watch = XFRMSYNC_NEVER;
+	sa->soft = XFRMSYNC_NEVER;
+	resume(sa);
+}
+
 /**
  * xfrmsync_limit_lift() - let all SAs of a namespace draw what they want
- * @ns: the namespace, which has no role any more
+ * @ns: the namespace, which has no role any more, or goes
  *
- * Context: process, role_mutex held.
+ * Context: process; takes x->lock.
  */
 void xfrmsync_limit_lift(struct xfrmsync_net *ns)
 {
@@ -128,10 +139,7 @@ void xfrmsync_limit_lift(struct xfrmsync_net *ns)
 		sa = xa_load(&ns->sas, index);
 		if (sa && !test_bit(XFRMSYNC_SA_GONE, &sa->flags)) {
 			spin_lock_bh(&sa->x->lock);
-			sa->lease_end = 0;
-			sa->watch = XFRMSYNC_NEVER;
-			sa->soft = XFRMSYNC_NEVER;
-			resume(sa);
+			xfrmsync_limit_clear(sa);
 			spin_unlock_bh(&sa->x->lock);
 		}
 		rcu_read_unlock();
@@ -178,7 +186,8 @@ static void expire_due(struct work_struct *work)
 	struct xfrmsync_sa *sa, *next;
 
 	llist_for_each_entry_safe(sa, next, list, expiring) {
-		clear_bit(XFRMSYNC_SA_EXPIRING, &sa->flags);
+		/* full barrier: next was read before the node may be used again */
+		test_and_clear_bit(XFRMSYNC_SA_EXPIRING, &sa->flags);
 		expire(sa);
 		xfrmsync_sa_put(sa);
 		cond_resched();

@@ -13,6 +13,7 @@
 
 void xfrmsync_limit_net_init(struct xfrmsync_net *ns);
 void xfrmsync_limit_net_exit(struct xfrmsync_net *ns);
+void xfrmsync_limit_clear(struct xfrmsync_sa *sa);
 void xfrmsync_limit_lift(struct xfrmsync_net *ns);
 u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on);
 void xfrmsync_limit_reached(struct xfrmsync_sa *sa, u64 number);

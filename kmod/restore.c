@@ -6,6 +6,7 @@
  */
 #include <net/netlink.h>
 
+#include "lease.h"
 #include "limit.h"
 #include "park.h"
 #include "restore.h"
@@ -162,6 +163,20 @@ static u32 check_tag(const struct xfrmsync_sa *sa,
 	return XFRMSYNC_REASON_TAG;
 }
 
+/* What was given before stays where it is longer; too little is refused. */
+static u32 check_range(const struct xfrmsync_sa *sa,
+		       const struct xfrmsync_restore *r)
+{
+	u64 oseq = r->has & XFRMSYNC_HAS_OSEQ ? r->oseq : xfrmsync_oseq(sa->x);
+
+	if (!(r->has & XFRMSYNC_HAS_LEASE) || r->lease_end <= sa->lease_end)
+		return XFRMSYNC_REASON_OK;
+	if (r->lease_end < XFRMSYNC_LEASE_HEADROOM ||
+	    r->lease_end - XFRMSYNC_LEASE_HEADROOM <= oseq)
+		return XFRMSYNC_REASON_LEASE;
+	return XFRMSYNC_REASON_OK;
+}
+
 /* x->lock held. */
 static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
@@ -172,14 +187,15 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		return XFRMSYNC_REASON_NO_SA;
 	/* One that stopped at its lease's end lives, and may get another. */
 	if (x->km.state != XFRM_STATE_VALID &&
-	    !test_bit(XFRMSYNC_SA_STOPPED, &sa->flags))
+	    !(x->km.state == XFRM_STATE_ERROR &&
+	      test_bit(XFRMSYNC_SA_STOPPED, &sa->flags)))
 		return XFRMSYNC_REASON_STATE;
 	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r);
 	if (reason)
 		return reason;
 	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq < xfrmsync_oseq(x))
 		return XFRMSYNC_REASON_BACKWARDS_OSEQ;
-	return XFRMSYNC_REASON_OK;
+	return check_range(sa, r);
 }
 
 /* What a restore wrote is not use: the scan compares with it. x->lock held. */
@@ -290,7 +306,7 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	write_previous(x);
 	if (r->has & XFRMSYNC_HAS_LIFETIME)
 		write_lifetime(x, r);
-	/* A range that is shorter than the one it has, or none, changes nothing. */
+	/* Checked; a range that is shorter than the one it has changes nothing. */
 	if (r->has & XFRMSYNC_HAS_LEASE)
 		xfrmsync_limit_set(sa, r->lease_end,
 				   r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
@@ -409,6 +425,9 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS))
 		assign_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags,
 			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
+	/* Nobody renews the lease of such an SA. */
+	if (!reason && test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+		xfrmsync_limit_clear(sa);
 	spin_unlock_bh(&sa->x->lock);
 	return reason;
 }

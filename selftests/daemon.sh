@@ -127,8 +127,14 @@ ended_cleanly() {
 	[ ${#unclean[@]} -eq 0 ]
 }
 
+reloads() { grep -c "configuration read again" "$TMP/$1.log"; }
+reloads_are_more() { [ "$(reloads "$1")" -gt "$2" ]; }
+
 reload() { # NAME
-	kill -HUP "${pid[$1]}" && busywait 20000 logged "$1" "configuration read again"
+	local before
+
+	before=$(reloads "$1")
+	kill -HUP "${pid[$1]}" && busywait 20000 reloads_are_more "$1" "$before"
 }
 
 logged() { grep -q -- "$2" "$TMP/$1.log"; } # NAME TEXT

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 56
+plan 60
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
@@ -147,6 +147,17 @@ runs_out() { try_packets "$A" "$B_IN" 600; busywait 10000 flag "$A" stopped; }
 check "the standby's daemon is dead: the active stops in the end" \
 	runs_out
 check "with the standby's kernel ahead" is_ahead
+stop a KILL
+start a
+busywait 20000 kernel_reader "$A"
+check "a new daemon of the active's does not renew it alone" flag "$A" stopped
+sed -i 's/^lease_esn_log2.*/lease_esn_log2 = 12/' "$TMP/a.conf"
+check "nor does it for larger leases" reload a
+try_packets "$A" "$B_IN" 5
+check "it stands" flag "$A" stopped
+check "behind the standby" is_ahead
+sed -i 's/^lease_esn_log2.*/lease_esn_log2 = 8/' "$TMP/a.conf"
+reload a
 start b
 check "it comes back: on it goes" paced 2
 

@@ -205,7 +205,7 @@ def merge(a_ns, b_ns, a, b):
             send_from(high + number)
         until(lambda: packets() == before + 3)
         equal(f"{name}: what neither saw is accepted", before + 3, packets())
-        check(f"{name}: used since", "restored" not in b.get(**ident)["flags"])
+        check(f"{name}: used inbound: what it sends is as restored", "restored" in b.get(**ident)["flags"])
 
 
 def epochs(a_ns, a, b):

@@ -503,7 +503,7 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 			repair_later(d, e);
 		return;
 	}
-	if (type == XFRM_MSG_NEWSA && id)
+	if ((type == XFRM_MSG_NEWSA || type == XFRM_MSG_UPDSA) && id)
 		exempt_event(d, id);
 	/* A soft expiry as well: the look finds it in place. */
 	if ((type != XFRM_MSG_DELSA && type != XFRM_MSG_EXPIRE) || !id)
@@ -563,6 +563,12 @@ static void install_policy(struct daemon *d, struct cache_policy *p,
 void apply_policies_gone(struct daemon *d)
 {
 	d->repair_policies = true;
+	repair_soon(d);
+}
+
+void apply_exempt_later(struct daemon *d)
+{
+	d->exempt_due = true;
 	repair_soon(d);
 }
 
@@ -835,6 +841,8 @@ static void repair_due(struct loop_timer *t)
 
 	if (role_is_active(d))
 		return;
+	if (d->exempt_due)
+		exempt_all(d);
 	if (repair(d))
 		d->repair_slower = 0;
 	else if (d->repair_slower < REPAIR_SLOWER)

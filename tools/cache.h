@@ -93,6 +93,8 @@ struct cache_entry {
 	uint64_t base;			/* counter as restored, not sent up to */
 	uint64_t sent;			/* highest number known to be sent */
 	uint64_t lease_end;		/* active: in force, 0 for none; standby: our start */
+	/* Active: ranges are given out up to given; of this offer, from given_from. */
+	uint64_t given, given_from, given_for;
 	uint64_t offer;			/* active: the next one, not granted by all yet */
 	uint64_t range_end;		/* standby: how far we may go, if we take over */
 	uint64_t lease_told;		/* standby: the start that we acknowledged */

@@ -70,6 +70,7 @@ struct daemon {
 	struct genl events;		/* role changes */
 	bool reading;
 	bool bind_due;			/* an entry is not bound */
+	bool no_hook;			/* capture is a scan */
 	bool bind_failed;		/* peers were told so: tell them again */
 	bool leasing;			/* a peer is told SAs: new ones get a limit */
 	struct loop_fd reader_io, xfrm_io, module_io;
@@ -94,7 +95,7 @@ struct daemon {
 	size_t n_batch;
 	struct buf lease_acks;		/* u32 handle, u64 number, ... */
 	struct loop_timer repair_timer;
-	bool repair_policies, want_resync;
+	bool repair_policies, want_resync, exempt_due;
 	unsigned int repair_slower;	/* doublings of its delay */
 	bool want_active;		/* take over again, once filled */
 	struct owned owned;		/* policies that we created */
@@ -140,7 +141,8 @@ void lease_taken_over(struct daemon *d, const struct peer *before);
 void lease_unknown(struct daemon *d, struct cache_entry *e,
 		   const struct record *rec);
 void lease_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
-void lease_refused(struct cache_entry *e);	/* by the module: passed already */
+/* By the module: the counter has passed it. */
+void lease_refused(struct daemon *d, struct cache_entry *e);
 /* What a peer is told: where it starts and ends, if it takes over. False: it must not. */
 bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 		 struct wire_sa *sa);
@@ -188,6 +190,7 @@ void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
 void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
+void apply_exempt_later(struct daemon *d);
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
 void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */

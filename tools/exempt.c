@@ -66,7 +66,12 @@ void exempt_event(struct daemon *d, const struct sa_id *id)
 {
 	static struct record rec;
 
-	if (!cache_find(&d->cache, id) && !genl_get(&d->req, id, &rec))
+	if (cache_find(&d->cache, id))
+		return;
+	/* XFRM tells us before it tells the module, maybe. */
+	if (genl_get(&d->req, id, &rec))
+		apply_exempt_later(d);
+	else
 		exempt_record(d, &rec);
 }
 
@@ -94,6 +99,7 @@ void exempt_all(struct daemon *d)
 	struct found f = { .d = d };
 	size_t i, n;
 
+	d->exempt_due = false;
 	if (genl_dump(&d->req, collect, &f))
 		log_warn("cannot list the SAs: %s", d->req.error);
 	for (i = 0; i < f.n; i += n) {

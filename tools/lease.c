@@ -28,22 +28,49 @@ static bool is_inbound(const struct cache_entry *e)
 /*
  * What a receiver can bridge is less than 2^31 from the last number that it saw
  * to the end of the last range. An SA that was taken over and has not sent since
- * is ahead by its jump: half of what is left stays for those who are next.
+ * is ahead by its jump: half of what is left stays for those who are next. With
+ * several peers there are ranges of this offer and of the one before (room).
  */
 static unsigned int size_log2(const struct daemon *d,
 			      const struct cache_entry *e, uint64_t from)
 {
 	uint64_t ahead = from - e->sent;
-	uint64_t ranges = ahead || d->n_peers > 1 ? d->n_peers + 1 : 1;
+	uint64_t need = d->conf.n_peers > 1 ? 4 : ahead ? 2 : 1;
 	unsigned int log2;
 
 	if (!e->info.esn)
 		return d->conf.lease_log2;
 	log2 = d->conf.lease_esn_log2;
 	while (log2 > LEASE_MIN_LOG2 &&
-	       ahead + ranges * ((1ULL << log2) + XFRMSYNC_LEASE_HEADROOM) > REACH)
+	       ahead + need * ((1ULL << log2) + XFRMSYNC_LEASE_HEADROOM) > REACH)
 		log2--;
 	return log2;
+}
+
+/*
+ * How far one peer may go on its own. A new offer must not overlap what another
+ * peer was given with the last one, and has not given up yet: so it starts above
+ * all that was given out. Leases move by half at least: with ranges that are
+ * small enough, what is given out does not run away from them.
+ */
+static uint64_t range_size(const struct daemon *d, unsigned int log2)
+{
+	uint64_t n = d->conf.n_peers, size = 1ULL << log2;
+
+	return (n > 1 ? size / (2 * n) + 1 : size) + XFRMSYNC_LEASE_HEADROOM;
+}
+
+/* Of what a node before this daemon gave out, only the bound is known. */
+static uint64_t given_at_most(const struct daemon *d,
+			      const struct cache_entry *e)
+{
+	uint64_t n = d->conf.n_peers;
+
+	if (n < 2)
+		return e->lease_end;
+	return e->lease_end +
+	       4 * n * range_size(d, e->info.esn ? d->conf.lease_esn_log2 :
+						  d->conf.lease_log2);
 }
 
 /* Numbers that may still be used. */
@@ -84,7 +111,7 @@ static bool all_raised(const struct daemon *d, const struct cache_entry *e)
 {
 	size_t i;
 
-	for (i = 0; i < d->n_peers; i++) {
+	for (i = 0; i < d->conf.n_peers; i++) {
 		if (e->mark[i].lease.offered &&
 		    e->mark[i].lease.acked_end < e->offer)
 			return false;
@@ -92,10 +119,29 @@ static bool all_raised(const struct daemon *d, const struct cache_entry *e)
 	return !e->orphan;
 }
 
-void lease_refused(struct cache_entry *e)
+static bool was_offered(const struct daemon *d, const struct cache_entry *e)
 {
-	/* The next record tries again, from where the counter is then. */
+	size_t i;
+
+	for (i = 0; i < d->conf.n_peers; i++) {
+		if (e->mark[i].lease.offered)
+			return true;
+	}
+	return e->orphan;
+}
+
+void lease_refused(struct daemon *d, struct cache_entry *e)
+{
+	struct record rec;
+
+	/* The counter passed it meanwhile, and may stand still now: look. */
 	e->lease_end = e->rec.lease_end;
+	if (genl_get(&d->req, &e->id, &rec) || rec.cookie != e->cookie)
+		return;
+	cache_note_record(e, &rec);
+	e->lease_end = rec.lease_end;
+	lease_follow(d, e);
+	source_pull_soon(d);
 }
 
 void lease_follow(struct daemon *d, struct cache_entry *e)
@@ -111,6 +157,10 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 		return;
 	if (e->rec.lease_end > e->lease_end)
 		e->lease_end = e->rec.lease_end;
+	if (d->no_hook) {
+		set_unsafe(d, e, "no packet hook, so nothing stops it at a lease's end");
+		return;
+	}
 	/* One that nobody was ever offered has no limit. */
 	if ((!e->lease_end && !d->leasing) || e->offer)
 		return;
@@ -123,7 +173,7 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 	/* Near the end of all numbers there is little to gain: not each time. */
 	if (!end || (left(e) && end <= e->lease_end + (1ULL << (log2 - 2))))
 		return;
-	if (!e->lease_end) {
+	if (!e->lease_end && !was_offered(d, e)) {
 		put_in_force(d, e, end);
 		return;
 	}
@@ -163,15 +213,25 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 	sa->range_end = 0;
 	if (!end || !e->bound || e->unsafe || e->rec.dir == XFRMSYNC_DIR_IN)
 		return e->rec.dir == XFRMSYNC_DIR_IN || is_inbound(e);
-	/* Ranges of takeover are disjoint: each peer has its own. */
-	log2 = size_log2(d, e, end);
-	range = (1ULL << log2) + XFRMSYNC_LEASE_HEADROOM;
-	end += p->index * range;
-	sa->range_end = xfrmsync_lease_first(end, e->sent, e->info.esn, log2);
+	log2 = size_log2(d, e, e->rec.oseq);
+	range = range_size(d, log2);
+	if (e->given_for != end) {
+		e->given_for = end;
+		e->given_from = end;
+		if (d->conf.n_peers > 1 && e->given > end)
+			e->given_from = e->given;
+		e->given = e->given_from + d->conf.n_peers * range;
+	}
+	end = e->given_from + p->index * range;
+	sa->range_end = xfrmsync_lease_first(end, e->sent, e->info.esn,
+					     d->conf.n_peers > 1 ? log2 :
+					     size_log2(d, e, end));
 	if (!sa->range_end)
 		return false;
-	if (sa->range_end > end + range)
+	if (d->conf.n_peers > 1 && sa->range_end > end + range)
 		sa->range_end = end + range;
+	if (sa->range_end - end <= XFRMSYNC_LEASE_HEADROOM)
+		return false;
 	sa->lease_end = end;
 	m->lease.offered = true;
 	m->lease.offered_start = end;
@@ -207,8 +267,12 @@ void lease_taken_over(struct daemon *d, const struct peer *before)
 	cache_for_each(&d->cache, e) {
 		e->offer = 0;
 		e->lease_end = 0;	/* the module's word follows */
+		e->given_for = 0;
+		e->given = e->range_end;
+		if (d->conf.n_peers > 1 && e->range_end)
+			e->given += given_at_most(d, e);
 		/* The active before had no range of its own beyond its lease. */
-		for (i = 0; i < d->n_peers; i++) {
+		for (i = 0; i < d->conf.n_peers; i++) {
 			e->mark[i].lease.offered = &d->peer[i] != before;
 			e->mark[i].lease.acked_end = 0;
 		}
@@ -221,8 +285,9 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 	size_t i;
 
 	e->lease_end = rec->lease_end;
+	e->given = given_at_most(d, e);
 	/* Who was offered it, this daemon does not know: so all have to say. */
-	for (i = 0; i < d->n_peers; i++)
+	for (i = 0; i < d->conf.n_peers; i++)
 		e->mark[i].lease.offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
 }
 
@@ -268,6 +333,7 @@ void lease_peers_changed(struct daemon *d, const struct conf *next)
 	size_t orphans = 0;
 
 	cache_for_each(&d->cache, e) {
+		e->given_for = 0;	/* places changed: new ranges */
 		if (!move_marks(e, &d->conf, next))
 			continue;
 		e->orphan = true;

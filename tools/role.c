@@ -98,6 +98,7 @@ int role_init(struct daemon *d)
 		log_err("cannot ask the module: %s", d->req.error);
 		return ret;
 	}
+	d->no_hook = st.capture == XFRMSYNC_CAPTURE_SCAN;
 	/* Only where both say so are the counters in this kernel the newest. */
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE)
@@ -296,7 +297,9 @@ static int count_unsafe(const struct record *r, void *data)
 
 	if (r->flags & XFRMSYNC_RECORD_F_LARVAL)
 		return 0;
-	if (r->flags & XFRMSYNC_RECORD_F_RESTORED && !c->d->outdated)
+	/* With a range of its own, past all that was sent; or never sent on. */
+	if (r->flags & XFRMSYNC_RECORD_F_RESTORED && !c->d->outdated &&
+	    (r->lease_end > r->oseq || !r->oseq))
 		return 0;
 	if (!conf_filter_match(&c->d->conf.filter, r->id.family, r->src,
 			       r->id.dst, r->reqid, r->if_id, r->id.mark,

@@ -177,12 +177,13 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 	if (ret)
 		return ret;
 	for (i = 0; i < n; i++) {
-		/* Refused for good; an SA that is gone comes in the stream. */
-		entry[i]->bound = true;
+		/* An SA that is gone comes in the stream. */
+		entry[i]->bound = res[i].reason != XFRMSYNC_REASON_TAG &&
+				  res[i].reason != XFRMSYNC_REASON_ATTRIBUTE;
 		if (d->bind_failed)
 			peer_mark_entry(d, entry[i], true);
 		if (res[i].reason == XFRMSYNC_REASON_LEASE) {
-			lease_refused(entry[i]);
+			lease_refused(d, entry[i]);
 			continue;
 		}
 		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
@@ -412,6 +413,7 @@ void source_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	e = cache_find(&d->cache, id);
 	if (e && !genl_get(&d->req, id, &rec) && rec.cookie == e->cookie) {
 		refresh(d, &rec);
+		source_bind(d);
 		peer_kick(d);
 	}
 }
