@@ -62,6 +62,11 @@ demo: ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
 lint: ## shellcheck, checkpatch, sparse and W=1 on both kernels, man pages
 	@selftests/lint.sh
 
+.PHONY: model
+model: ## the protocol's models, exhaustively by spin, and their mutants
+	@selftests/install-deps.sh check
+	@Documentation/model/run.sh
+
 .PHONY: spec
 spec: ## fails if uapi/linux/xfrmsync.h is not what the netlink specification generates
 	$(PYTHON) Documentation/netlink/gen-uapi.py --check
