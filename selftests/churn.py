@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Thousands of SAs created and deleted by `ip -batch`, traffic, readers, dumps.
 
-In: stream A B | forever A B.
-Out: results | nothing: goes on until it is killed or its namespaces have gone.
+In: stream A B | forever A B | unload A.
+Out: results | nothing: goes on until it is killed or its namespaces have gone | the module
+is gone while they are at it, or exit code 1.
 """
 
 import contextlib
+import ctypes
+import errno
 import os
 import re
 import struct
@@ -166,4 +169,25 @@ def forever(a_ns, b_ns):
         time.sleep(0.005)
 
 
-main(lambda verb, *args: {"stream": stream, "forever": forever}[verb](*args))
+def unload(ns):
+    """delete_module(2) over and over: a dump that is under way holds the module, and the
+    moments in which none is are short. A process for each try would miss them."""
+    deadline = time.monotonic() + 90 * SLOW
+    while True:
+        with contextlib.suppress(OSError), contextlib.closing(nl.Client(ns)) as client:
+            if client.status()["reader"]:
+                break
+        if time.monotonic() > deadline:
+            raise SystemExit("no reader came back")
+    libc = ctypes.CDLL(None, use_errno=True)
+    tries = 1
+    while libc.delete_module(b"xfrmsync", os.O_NONBLOCK):
+        if ctypes.get_errno() not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EBUSY):
+            raise SystemExit(os.strerror(ctypes.get_errno()))
+        if time.monotonic() > deadline:
+            raise SystemExit(f"in use, {tries} times")
+        tries += 1
+    print(f"# gone at try {tries}")
+
+
+main(lambda verb, *args: {"stream": stream, "forever": forever, "unload": unload}[verb](*args))
