@@ -13,6 +13,7 @@
 #include <net/xfrm.h>
 
 #include "dirty.h"
+#include "expire.h"
 #include "lifecycle.h"
 #include "limit.h"
 #include "restore.h"
@@ -119,6 +120,15 @@ static void event_expired(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 	}
 }
 
+/* On a standby nobody rekeys: it is told again when it is active. */
+static void event_soft(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
+{
+	if (READ_ONCE(ns->role) == XFRMSYNC_ROLE_STANDBY &&
+	    !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+		xfrmsync_expire_later(sa, XFRMSYNC_SA_MISSED);
+	xfrmsync_dirty_mark(sa);
+}
+
 static void event_flush(struct xfrmsync_net *ns)
 {
 	schedule_work(&ns->reconcile);
@@ -144,7 +154,7 @@ static int notify(struct xfrm_state *x, const struct km_event *c)
 		if (sa && c->data.hard)
 			event_expired(ns, sa, x);
 		else if (sa)
-			xfrmsync_dirty_mark(sa);
+			event_soft(ns, sa);
 		break;
 	case XFRM_MSG_NEWAE:
 		if (sa)

@@ -2,7 +2,7 @@
 /*
  * In: the end of an SA's lease, from userspace; numbers as they are drawn.
  * Out: no number past the end: the SA stops before it, until there is more.
- * The packet path, x->lock held; granting and the soft expiry in process context.
+ * The packet path, x->lock held; granting in process context.
  */
 #ifndef XFRMSYNC_LIMIT_H
 #define XFRMSYNC_LIMIT_H
@@ -11,14 +11,10 @@
 
 #include "pernet.h"
 
-void xfrmsync_limit_net_init(struct xfrmsync_net *ns);
-void xfrmsync_limit_net_exit(struct xfrmsync_net *ns);
 void xfrmsync_limit_clear(struct xfrmsync_sa *sa);
 void xfrmsync_limit_lift(struct xfrmsync_net *ns);
 u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on);
 void xfrmsync_limit_reached(struct xfrmsync_sa *sa, u64 number);
-
-#define XFRMSYNC_NEVER U64_MAX		/* no number is that high */
 
 /* The last outbound number drawn. x->lock held, or one that may be torn. */
 static inline u64 xfrmsync_oseq(const struct xfrm_state *x)

@@ -9,7 +9,7 @@
 #include "dirty.h"
 #include "fence.h"
 #include "lifecycle.h"
-#include "limit.h"
+#include "expire.h"
 #include "pernet.h"
 #include "role.h"
 
@@ -25,7 +25,7 @@ static int __net_init net_init(struct net *net)
 	if (err)
 		return err;
 	xfrmsync_dirty_init(ns);
-	xfrmsync_limit_net_init(ns);
+	xfrmsync_expire_net_init(ns);
 	xfrmsync_lifecycle_net_init(ns);
 	xfrmsync_role_net_init(ns);
 	err = xfrmsync_fence_net_init(ns);
@@ -52,7 +52,7 @@ static void __net_exit net_exit(struct net *net)
 	xfrmsync_dirty_stop(ns);
 	xfrmsync_lifecycle_net_exit(ns);
 	xfrmsync_dirty_exit(ns);
-	xfrmsync_limit_net_exit(ns);
+	xfrmsync_expire_net_exit(ns);
 	xfrmsync_role_net_exit(ns);
 	xfrmsync_park_exit(ns);
 }

@@ -48,6 +48,7 @@
  * @expiring: SAs to be soft-expired
  * @expire_irq: leaves the packet path on the way to the soft expiry
  * @expire_work: tells it
+ * @expire_left: what an earlier run of it has left; the work's own
  * @park: records of SAs that are not there yet
  * @stats: counters
  */
@@ -82,7 +83,8 @@ struct xfrmsync_net {
 
 	struct llist_head expiring;
 	struct irq_work expire_irq;
-	struct work_struct expire_work;
+	struct delayed_work expire_work;
+	struct llist_node *expire_left;
 
 	struct xfrmsync_park park;
 	struct xfrmsync_stats stats;

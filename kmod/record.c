@@ -198,6 +198,8 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_OVERRUN;
 	if (test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
+	if (test_bit(XFRMSYNC_SA_FENCED, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_FENCED;
 	return flags;
 }
 

@@ -6,10 +6,12 @@
  */
 #include <net/netlink.h>
 
+#include "expire.h"
 #include "lease.h"
 #include "limit.h"
 #include "park.h"
 #include "restore.h"
+#include "stop.h"
 #include "trace.h"
 
 #define A(name) XFRMSYNC_A_RECORD_##name
@@ -185,10 +187,9 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 
 	if (x->km.state == XFRM_STATE_ACQ)
 		return XFRMSYNC_REASON_NO_SA;
-	/* One that stopped at its lease's end lives, and may get another. */
+	/* One that we stopped lives, and may be made safe again. */
 	if (x->km.state != XFRM_STATE_VALID &&
-	    !(x->km.state == XFRM_STATE_ERROR &&
-	      test_bit(XFRMSYNC_SA_STOPPED, &sa->flags)))
+	    !(x->km.state == XFRM_STATE_ERROR && xfrmsync_is_stopped(sa)))
 		return XFRMSYNC_REASON_STATE;
 	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r);
 	if (reason)
@@ -312,6 +313,9 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 				   r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
 	if (r->tag)
 		sa->tag = r->tag;
+	/* What was not safe here is now what the active has. */
+	if ((r->has & XFRMSYNC_HAS_OSEQ) && (r->has & XFRMSYNC_HAS_WINDOW))
+		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
 	note_restored(sa);
 }
 
@@ -406,6 +410,15 @@ static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 	xfrmsync_park_drop(ns, &sa->id);
 }
 
+/* x->lock held. */
+static void fence_one(struct xfrmsync_sa *sa, bool fence)
+{
+	if (!fence)
+		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
+	else if (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
+		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
+}
+
 static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
 	u32 reason = XFRMSYNC_REASON_OK;
@@ -422,9 +435,11 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		sa->tag = r->tag;
 	if (!reason && (r->flags & XFRMSYNC_RECORD_F_SHARED))
 		set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
-	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS))
+	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS)) {
 		assign_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags,
 			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
+		fence_one(sa, r->flags & XFRMSYNC_RECORD_F_FENCED);
+	}
 	/* Nobody renews the lease of such an SA. */
 	if (!reason && test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
 		xfrmsync_limit_clear(sa);
@@ -435,8 +450,8 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 /**
  * xfrmsync_restore_bind() - give an SA its tag, and its lease
  * @ns: the namespace
- * @r: identity, tag, and optionally cookie, lease_end, and flags of which SHARED
- *	and UNMANAGED count; used as scratch space afterwards
+ * @r: identity, tag, and optionally cookie, lease_end, and flags of which SHARED,
+ *	UNMANAGED and FENCED count; used as scratch space afterwards
  *
  * A tag stays for the life of an SA.
  *

@@ -10,6 +10,7 @@
 #include <linux/moduleparam.h>
 #include <linux/xfrmsync.h>
 
+#include "expire.h"
 #include "fence.h"
 #include "limit.h"
 #include "role.h"
@@ -76,7 +77,7 @@ static bool change(struct xfrmsync_net *ns, u32 role)
 	xfrmsync_fence_set(ns, role == XFRMSYNC_ROLE_STANDBY);
 	if (ns->role != XFRMSYNC_ROLE_NONE && role == XFRMSYNC_ROLE_NONE)
 		module_put(THIS_MODULE);
-	ns->role = role;
+	WRITE_ONCE(ns->role, role);
 	return true;
 }
 
@@ -136,6 +137,8 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 	}
 	ns->epoch = epoch;
 	ns->node = node;
+	if (role == XFRMSYNC_ROLE_ACTIVE)
+		xfrmsync_expire_now_active(ns);
 	return 0;
 }
 

@@ -16,6 +16,8 @@
 
 struct xfrmsync_net;
 
+#define XFRMSYNC_NEVER U64_MAX		/* no number is that high */
+
 /* Bits of xfrmsync_sa.flags. */
 enum {
 	XFRMSYNC_SA_QUEUED,	/* on the dirty set or the fifo */
@@ -25,7 +27,11 @@ enum {
 	XFRMSYNC_SA_STOPPED,	/* in XFRM_STATE_ERROR, by us: its lease has ended */
 	XFRMSYNC_SA_GOES_ON,	/* at the end of its lease it is marked, not stopped */
 	XFRMSYNC_SA_OVERRUN,	/* it went on past the end of its lease */
+	XFRMSYNC_SA_FENCED,	/* in XFRM_STATE_ERROR, by us: not safe to use */
 	XFRMSYNC_SA_EXPIRING,	/* waits for its soft expiry */
+	XFRMSYNC_SA_LOW,	/* ... because its lease is nearly used up */
+	XFRMSYNC_SA_UNSAFE,	/* ... because it is not safe to use */
+	XFRMSYNC_SA_MISSED,	/* ... because it came while the node was passive */
 	XFRMSYNC_SA_GONE,	/* out of the table, @x must not be touched */
 	XFRMSYNC_SA_NEW,	/* not told to the reader yet */
 	XFRMSYNC_SA_CHANGED,	/* parameters updated, not told yet */

@@ -172,6 +172,47 @@ both_start() {
 		s['peers'][0]['role'] == 'standby'" && ask "$1" takeover && wait_step "$1" "$2"
 }
 
+# --- gateways of one address, and their peer -----------------------------------------
+
+# setup_outside A B P: P 192.0.3.2 behind a bridge with both gateways, of which the one that
+# carry names has 192.0.3.1; inside, they are 10.1.0.1, and P is 10.2.0.1. The addresses are
+# the ones of tunnel P... with link=1, seen from the gateway.
+setup_outside() {
+	local ns
+
+	ip -n "$3" link add br0 type bridge
+	for ns in "$1" "$2"; do
+		ip -n "$ns" link add out type veth peer name "to-${ns##*-}" netns "$3"
+		ip -n "$3" link set "to-${ns##*-}" master br0 up
+		ip -n "$ns" -batch - <<-END
+			link set out up
+			address replace 10.1.0.1/32 dev lo
+			address delete 10.2.0.1/32 dev lo
+		END
+	done 2>/dev/null
+	ip -n "$3" -batch - <<-END
+		link set br0 up
+		address add 192.0.3.2/24 dev br0
+		address add 10.2.0.1/32 dev lo
+		route add 10.1.0.0/16 via 192.0.3.1 src 10.2.0.1
+	END
+	outside=("$1" "$2" "$3")
+}
+
+carry() { # NS: it has the address now, wherever that was
+	local ns
+
+	for ns in "${outside[@]:0:2}"; do
+		[ "$ns" = "$1" ] || ip -n "$ns" address delete 192.0.3.1/24 dev out
+	done 2>/dev/null
+	ip -n "$1" -batch - <<-END
+		link set out up
+		address replace 192.0.3.1/24 dev out
+		route replace 10.2.0.0/16 via 192.0.3.2 src 10.1.0.1
+	END
+	ip -n "${outside[2]}" neigh flush dev br0
+}
+
 # --- what stands in a kernel --------------------------------------------------------
 
 count_sas() { ip -n "$1" xfrm state count | awk '{ print $NF }'; } # NS
@@ -182,6 +223,12 @@ policies_are() { [ "$(ip -n "$1" -o xfrm policy | grep -c ^src)" -eq "$2" ]; } #
 static_part() { # NS DST PROTO SPI
 	ip -n "$1" xfrm state get dst "$2" proto "$3" spi "$4" 2>/dev/null |
 		grep -Ev 'anti-replay|seq-hi|replay_window|^[[:space:]]*[0-9a-f ]+$'
+}
+
+# The module keeps that SA from being used.
+is_fenced() { # NS DST SPI
+	"$(dirname "$0")/nl.py" -n "$1" dump | grep "\"spi\": $(($3))," | grep "\"dst\": \"$2\"" |
+		grep -q '"fenced"'
 }
 
 oseq_is() { [ "$(sa_oseq "$1" "$2" "$3")" = "$4" ]; } # NS DST SPI N

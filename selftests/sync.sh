@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 92
+plan 94
 
 here=$(dirname "$0")
 
@@ -298,8 +298,10 @@ ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 
 sed -i 's/^boot_id .*/boot_id another/' "$TMP/a.state/state"
 start a
 busywait 20000 status a "s['role'] == 'standby'"
-check_fails "after a reboot, SAs that a script made anew: no takeover" ask a takeover
+check "after a reboot it is active all the same" ask a takeover
+check "an SA that a script made anew is fenced" is_fenced "$A" 192.0.3.1 0x3000
 check "unless forced" ask a takeover --force-unsafe
+check_fails "used then" is_fenced "$A" 192.0.3.1 0x3000
 start b
 check "the other one steps down" busywait 20000 status b "s['role'] == 'standby' and s['ready']"
 check "and keeps what it had alone" static_part "$B" 192.0.3.1 esp 0x5000
@@ -310,7 +312,7 @@ ip -n "$B" xfrm state add "${twin[@]}" replay-window 64
 ip -n "$A" xfrm state add "${twin[@]}" replay-window 128
 check "an SA whose counter cannot be raised is not ready" busywait 10000 status b "not s['ready']"
 check "a takeover all the same" ask b takeover
-check_fails "does not use it" ip -n "$B" xfrm state get dst 192.0.3.1 proto esp spi 0x6000
+check "does not use it" is_fenced "$B" 192.0.3.1 0x6000
 
 # --- the end ------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 32
+plan 34
 
 here=$(dirname "$0")
 
@@ -115,14 +115,13 @@ lib_boot() {
 
 stop b
 reboot a
-check_fails "rebooted, without the daemon: no takeover" ask a takeover
 start a
-check "with it" busywait 20000 role_is a standby
-check_fails "neither" ask a takeover
+check "rebooted, it is standby" busywait 20000 role_is a standby
+check "one SA is not safe" status a "s['unsafe_total'] == 1 and '$B_OUT' in s['unsafe'][0]['sa']"
 stop a
 start a
 check "the daemon starts once more" busywait 20000 role_is a standby
-check_fails "that changes nothing" ask a takeover
+check "that changes nothing" status a "s['unsafe_total'] == 1"
 start b
 check "the other node, which was in step, may" busywait 20000 ask b takeover
 check "and fills it" wait_step b a
@@ -130,10 +129,15 @@ check "beside what it made itself" busywait 10000 sas_are "$A" 3
 check "the planned way back is free" ask a takeover
 check "with the roles changed" wait_step a b
 
+stop a
+reboot b
+check "rebooted, without the daemon: a takeover" ask b takeover
+check "does not use what a script made" is_fenced "$B" "${esp_out[@]}"
+"$here/nl.py" -n "$B" role-set none >/dev/null
+check_fails "without a role nothing is held" is_fenced "$B" "${esp_out[@]}"
+
 # --- the end --------------------------------------------------------------------------
 
-stop a
-stop b
 check "every daemon ended cleanly" ended_cleanly
 for ns in "$A" "$B"; do
 	ip -n "$ns" xfrm state flush

@@ -204,7 +204,7 @@ END
 check "takeover --dry-run: a planned one" \
 	says 0 "would ask the active to hand over" ask b takeover --dry-run
 check "takeover --dry-run: nothing to do" \
-	says 0 "would nothing: already active" ask a takeover --dry-run
+	says 0 "would change nothing: already active" ask a takeover --dry-run
 check "standby --dry-run" says 0 "would step down" ask a standby --dry-run
 check "nothing was changed" in_step a b
 check "and it is still epoch 1" status b "s['epoch'] == 1"

@@ -130,7 +130,7 @@ static void no_memory(struct daemon *d)
 
 static void repair_later(struct daemon *d, struct cache_entry *e)
 {
-	e->repair = true;
+	cache_set_repair(&d->cache, e, true);
 	repair_soon(d);
 }
 
@@ -348,7 +348,7 @@ static void install(struct daemon *d, struct cache_entry *e)
 	struct record k;
 	int ret;
 
-	e->repair = false;
+	cache_set_repair(&d->cache, e, false);
 	e->existed = false;
 	ret = genl_get(&d->req, &e->id, &k);
 	if (ret == -ESRCH || ret == -ENOENT)
@@ -405,7 +405,9 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	if (e->range_end < sa->range_end)
 		e->range_end = sa->range_end;
 	e->sent = sa->sent;
-	e->unsafe = sa->flags & WIRE_SA_UNSAFE;
+	cache_set_unsafe(&d->cache, e, sa->flags & WIRE_SA_UNSAFE ?
+			 "the active could not make it safe (no lease, or it is fenced there)" :
+			 NULL);
 	e->seen = true;
 	e->shared = true;
 	take_record(e, &sa->rec);
@@ -432,43 +434,6 @@ static void forget(struct daemon *d, struct cache_entry *e)
 	unqueue(d, e);
 	d->applied[e->applied]--;
 	cache_remove(&d->cache, e);
-}
-
-/* The kernel's SA is the one of this entry, and not another's of its name. */
-static bool is_this(struct daemon *d, const struct cache_entry *e)
-{
-	struct buf ctx = {};
-	struct record k;
-	bool same;
-
-	if (!genl_get(&d->req, &e->id, &k) && k.tag)
-		return k.tag == e->tag;
-	same = !xfrm_get_sa(&d->xfrm, &e->id, &ctx) &&
-	       context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
-	buf_free(&ctx);
-	return same;
-}
-
-/*
- * What would repeat numbers is deleted rather than used: an IKE daemon
- * negotiates it anew, an operator of static SAs is told.
- */
-void apply_drop_unsafe(struct daemon *d)
-{
-	struct cache_entry *e, *n;
-
-	cache_for_each_safe(&d->cache, e, n) {
-		if (e->applied != CACHE_FAILED &&
-		    !(e->unsafe && (e->rec.dir != XFRMSYNC_DIR_IN ||
-				    e->info.packet_offload)))
-			continue;
-		if (e->applied == CACHE_CONFLICT)
-			continue;
-		if (is_this(d, e) && !xfrm_delete_sa(&d->xfrm, &e->id))
-			log_warn("%s: its counter here may be behind what was sent: deleted, rekey it",
-				 name_of(e));
-		forget(d, e);
-	}
 }
 
 /* Only the life of the SA that the active meant: it may be another one now. */
@@ -603,7 +568,7 @@ void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 		no_memory(d);
 		return;
 	}
-	p->info = info;
+	cache_policy_set_info(&d->cache, p, &info);
 	p->seen = true;
 	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
 }
@@ -826,6 +791,8 @@ void apply_finish(struct daemon *d)
 	int tries = REPAIR_TRIES;
 
 	apply_flush(d);
+	if (!d->cache.n_repair && !d->repair_policies)
+		return;
 	while (!repair(d) && --tries)
 		;
 	/* What is not known to be right is not safe. */
@@ -864,7 +831,7 @@ void apply_reset(struct daemon *d)
 	cache_for_each(&d->cache, e) {
 		e->applied = CACHE_NOT_APPLIED;
 		e->queued = false;
-		e->repair = false;
+		cache_set_repair(&d->cache, e, false);
 		e->floor = 0;
 		e->range_end = 0;
 		e->lease_told = 0;

@@ -204,10 +204,40 @@ void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle)
 	link_handle(c, e, handle);
 }
 
+void cache_set_unsafe(struct cache *c, struct cache_entry *e, const char *why)
+{
+	c->n_unsafe += !!why - !!e->unsafe;
+	e->unsafe = why;
+}
+
+void cache_set_repair(struct cache *c, struct cache_entry *e, bool repair)
+{
+	c->n_repair += repair - e->repair;
+	e->repair = repair;
+}
+
+bool cache_lets_plaintext(const struct cache *c, const struct context_sa *info)
+{
+	const struct cache_policy *p;
+	const struct list *l;
+
+	if (!c->n_optional)
+		return false;
+	for (l = c->policies.next; l != &c->policies; l = l->next) {
+		p = container(l, struct cache_policy, all);
+		if (p->info.optional && p->info.reqid == info->reqid &&
+		    p->info.if_id == info->if_id)
+			return true;
+	}
+	return false;
+}
+
 void cache_remove(struct cache *c, struct cache_entry *e)
 {
 	struct cache_entry **at = id_slot(c, &e->id);
 
+	cache_set_unsafe(c, e, NULL);
+	cache_set_repair(c, e, false);
 	while (*at != e)
 		at = &(*at)->next_id;
 	*at = e->next_id;
@@ -261,7 +291,15 @@ struct cache_policy *cache_policy_add(struct cache *c,
 	*slot = p;
 	list_add_tail(&p->all, &c->policies);
 	c->n_policies++;
+	c->n_optional += info->optional;
 	return p;
+}
+
+void cache_policy_set_info(struct cache *c, struct cache_policy *p,
+			   const struct context_policy *info)
+{
+	c->n_optional += info->optional - p->info.optional;
+	p->info = *info;
 }
 
 int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len)
@@ -279,6 +317,7 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p)
 	list_del(&p->all);
 	marks_exit(p->mark);
 	c->n_policies--;
+	c->n_optional -= p->info.optional;
 	wipe_free(p->context, p->context_len);
 	free(p);
 }

@@ -98,7 +98,7 @@ struct cache_entry {
 	uint64_t offer;			/* active: the next one, not granted by all yet */
 	uint64_t range_end;		/* standby: how far we may go, if we take over */
 	uint64_t lease_told;		/* standby: the start that we acknowledged */
-	bool unsafe;			/* no lease is possible: rekey */
+	const char *unsafe;		/* why it must not be taken over; NULL: it may */
 	bool orphan;			/* a peer that was removed has a range */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
@@ -128,9 +128,11 @@ struct cache {
 	size_t buckets;			/* power of two */
 	struct list entries;
 	size_t n_entries;
+	size_t n_unsafe, n_repair;	/* entries with these set */
 	struct list policies;
 	struct cache_policy **by_key;
 	size_t n_policies;
+	size_t n_optional;		/* with an optional template */
 	uint32_t next_handle;
 };
 
@@ -146,6 +148,11 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 /* Another context for the same SA. 0 or -ENOMEM (the old one stays). */
 int cache_set_context(struct cache_entry *e, const struct context_sa *info,
 		      const uint8_t *context, size_t len);
+/* why is kept, not copied; NULL: safe. */
+void cache_set_unsafe(struct cache *c, struct cache_entry *e, const char *why);
+void cache_set_repair(struct cache *c, struct cache_entry *e, bool repair);
+/* A policy lets the traffic of that SA pass where the SA is stopped. */
+bool cache_lets_plaintext(const struct cache *c, const struct context_sa *info);
 void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle);
 /* No entry has a handle any more; cache_set_handle gives new ones. */
 void cache_forget_handles(struct cache *c);
@@ -158,6 +165,8 @@ struct cache_policy *cache_policy_find(struct cache *c,
 struct cache_policy *cache_policy_add(struct cache *c,
 				      const struct context_policy *info,
 				      const uint8_t *context, size_t len);
+void cache_policy_set_info(struct cache *c, struct cache_policy *p,
+			   const struct context_policy *info);
 int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len);
 void cache_policy_remove(struct cache *c, struct cache_policy *p);
 

@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <linux/xfrmsync.h>
 
 #include "cmd.h"
+#include "daemon.h"
 #include "genl.h"
 #include "state.h"
 
@@ -21,9 +24,11 @@
 static const char takeover_help[] =
 	"Usage: xfrmsync takeover [OPTIONS]\n\n"
 	"Become active: planned if the active answers, else as after a crash.\n\n"
-	"      --force-unsafe  also with SAs whose counters were never handed over here:\n"
-	"                      their numbers may be sent twice\n"
-	"      --dry-run       say what would happen, change nothing; exit 1 if refused\n"
+	"      --force-unsafe  use also SAs whose counters may be behind what was sent, which\n"
+	"                      are fenced otherwise: their numbers may be sent twice. On an\n"
+	"                      active node: use those that its takeover fenced\n"
+	"      --dry-run       say what would happen to each SA, change nothing; exit 1 if\n"
+	"                      this node is not ready\n"
 	"      --timeout S     give up waiting for the daemon after so many seconds (10)\n"
 	CMD_COMMON_HELP;
 
@@ -58,7 +63,8 @@ struct change {
 	uint64_t timeout_s;
 	struct timespec since;
 	const struct conf_filter *filter;	/* of the managed SAs */
-	size_t unsafe;		/* managed SAs that no restore has reached */
+	struct record *rec;	/* managed SAs that no restore has raised */
+	size_t unsafe;
 };
 
 static double elapsed_ms(const struct change *c)
@@ -68,6 +74,22 @@ static double elapsed_ms(const struct change *c)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (now.tv_sec - c->since.tv_sec) * 1e3 +
 	       (now.tv_nsec - c->since.tv_nsec) / 1e6;
+}
+
+/* A line for each SA. */
+static void print_plan(const json_t *o)
+{
+	const json_t *sa;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "sas"), i, sa)
+		printf("  %s: %s%s%s, jump %lld\n",
+		       json_string_value(json_object_get(sa, "sa")),
+		       json_string_value(json_object_get(sa, "action")),
+		       json_object_get(sa, "why") ? " because " : "",
+		       json_object_get(sa, "why") ?
+		       json_string_value(json_object_get(sa, "why")) : "",
+		       (long long)json_integer_value(json_object_get(sa, "jump")));
 }
 
 /* A sentence about what was done, or would be; takes the reference. */
@@ -89,6 +111,8 @@ static int report(const struct change *c, json_t *o, const char *what)
 		printf("%s, in %.1f ms\n", what, ms);
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		printf("  not ready: %s\n", json_string_value(why));
+	if (c->dry_run)
+		print_plan(o);
 	json_decref(o);
 	return CMD_OK;
 }
@@ -131,36 +155,47 @@ static json_t *request(const struct change *c)
 			 "force_unsafe", c->force, "dry_run", c->dry_run);
 }
 
-static int count_unsafe(const struct record *r, void *data)
+static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
+	struct record *more;
 
-	/* Without a record of the active its counter and its window are a guess. */
-	if (!(r->flags & (XFRMSYNC_RECORD_F_RESTORED | XFRMSYNC_RECORD_F_LARVAL)) &&
-	    conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
-			      r->if_id, r->id.mark, r->id.mark_mask))
-		c->unsafe++;
+	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_UNMANAGED) ||
+	    ready_is_raised(r) ||
+	    !conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
+			       r->if_id, r->id.mark, r->id.mark_mask))
+		return 0;
+	more = reallocarray(c->rec, c->unsafe + 1, sizeof(*more));
+	if (!more)
+		return -1;
+	c->rec = more;
+	c->rec[c->unsafe++] = *r;
 	return 0;
 }
 
-/* 0, or an exit code where the change is not to be made. */
-static int refuse_direct(struct change *c, const struct conf *conf,
-			 struct genl *g, const struct state *s)
+/*
+ * Fences what is not safe to use, as the daemon would. Only where nobody was
+ * active after this node, in this boot, are its own counters the newest.
+ */
+static int fence_unsafe(struct change *c, const struct conf *conf,
+			struct genl *g, const struct state *s)
 {
 	char boot_id[40];
 
 	state_boot_id(boot_id, sizeof(boot_id));
-	/* SAs that no other node's packets were ever sent on, or not since. */
-	if (c->role != XFRMSYNC_ROLE_ACTIVE || !s->epoch ||
+	if (c->role != XFRMSYNC_ROLE_ACTIVE || c->force || !s->epoch ||
 	    (s->node == conf->node_id && !strcmp(boot_id, s->boot_id)))
-		return 0;
+		return CMD_OK;
 	c->filter = &conf->filter;
-	if (genl_dump(g, count_unsafe, c))
-		return cmd_fail(&c->common, "the module's list of SAs: %s", g->error);
-	if (c->unsafe && !c->force)
-		return cmd_fail(&c->common, "%zu SAs have no counters of the active, so numbers could be sent, or accepted, twice: rekey or delete them, or --force-unsafe",
-				c->unsafe);
-	return 0;
+	if (genl_dump(g, keep_unsafe, c) ||
+	    (!c->dry_run && ready_bind_fenced(g, c->rec, c->unsafe, true)))
+		return cmd_fail(&c->common, "%zu SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
+				c->unsafe, g->error);
+	if (c->unsafe)
+		cmd_warn(&c->common, "%zu SAs have no counters of the active, so numbers could be sent, or accepted, twice: %s",
+			 c->unsafe, c->dry_run ? "they would be fenced until they are rekeyed" :
+			 "fenced until they are rekeyed");
+	return CMD_OK;
 }
 
 /* Restores and other tools move the kernel's on. */
@@ -199,7 +234,7 @@ static int set_role(struct change *c, const struct conf *conf,
 				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
 	s = old;
 	newest_epoch(st, &s);
-	err = refuse_direct(c, conf, g, &s);
+	err = fence_unsafe(c, conf, g, &s);
 	if (err)
 		return err;
 	next_epoch(c, conf, &s);
@@ -248,35 +283,59 @@ static int change_directly(struct change *c, const struct conf *conf,
 	return report(c, o, what);
 }
 
+/* -EBUSY: a daemon has just started. Else an exit code. */
 static int without_daemon(struct change *c)
 {
 	struct conf conf;
 	struct genl g;
-	int ret;
+	int ret, lock;
 
 	/* The node's id and where its epoch stands: nothing to guess. */
 	if (!cmd_need_conf(&c->common, &conf))
 		return CMD_FAILED;
-	if (genl_open(&g))
+	lock = state_lock(conf.state_dir);
+	if (lock == -EBUSY)
+		return -EBUSY;
+	if (lock < 0)
+		return cmd_fail(&c->common, "%s: %s", conf.state_dir, strerror(-lock));
+	if (genl_open(&g)) {
+		close(lock);
 		return cmd_fail(&c->common, "%s", g.error);
+	}
 	ret = change_directly(c, &conf, &g);
+	free(c->rec);
 	genl_close(&g);
+	close(lock);
 	return ret;
+}
+
+static json_t *ask_daemon(const struct change *c, int *err)
+{
+	json_t *req = request(c), *o;
+
+	o = cmd_ask(&c->common, req, c->timeout_s * 1000, err);
+	json_decref(req);
+	return o;
 }
 
 static int change(struct change *c)
 {
-	int err = 0;
-	json_t *req, *o;
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int err = 0, ret = -EBUSY;
+	json_t *o;
 
 	clock_gettime(CLOCK_MONOTONIC, &c->since);
-	req = request(c);
-	o = cmd_ask(&c->common, req, c->timeout_s * 1000, &err);
-	json_decref(req);
-	if (o)
-		return daemon_answer(c, o);
-	if (cmd_no_daemon(err))
-		return without_daemon(c);
+	do {
+		o = ask_daemon(c, &err);
+		if (o)
+			return daemon_answer(c, o);
+		if (!cmd_no_daemon(err))
+			break;
+		ret = without_daemon(c);
+		if (ret != -EBUSY)
+			return ret;
+		nanosleep(&pause, NULL);
+	} while (elapsed_ms(c) < c->timeout_s * 1e3);
 	return cmd_fail(&c->common, "the daemon did not answer (%s): 'xfrmsync status' tells the role",
 			err == -ENODATA ? "it closed the connection" : strerror(-err));
 }

@@ -301,10 +301,25 @@ static int open_kernel(struct daemon *d)
 	return ret;
 }
 
+/* Before anything is looked at: nobody else decides from here on. */
+static int lock_role(struct daemon *d)
+{
+	d->lock_fd = state_lock(d->conf.state_dir);
+	if (d->lock_fd == -EBUSY)
+		log_err("%s: another daemon, or a command, uses it: stop it first, or use another state_dir",
+			d->conf.state_dir);
+	else if (d->lock_fd < 0)
+		log_err("%s: %s", d->conf.state_dir, strerror(-d->lock_fd));
+	return d->lock_fd < 0 ? d->lock_fd : 0;
+}
+
 static int start(struct daemon *d, struct loop_fd *signals)
 {
 	int ret;
 
+	ret = lock_role(d);
+	if (ret)
+		return ret;
 	ret = loop_init(&d->loop);
 	if (!ret)
 		ret = watch_signals(d, signals);
@@ -347,6 +362,8 @@ static void stop(struct daemon *d)
 		free(d->tls);
 	}
 	loop_exit(&d->loop);
+	if (d->lock_fd >= 0)
+		close(d->lock_fd);
 	sodium_memzero(d, sizeof(*d));
 }
 
@@ -401,6 +418,7 @@ int cmd_run_main(int argc, char **argv)
 	randombytes_buf(&d.instance, sizeof(d.instance));
 	d.listen_io.fd = -1;
 	d.spare_fd = -1;
+	d.lock_fd = -1;
 	d.reader_io.fd = -1;
 	d.owned.fd = -1;
 	ret = start(&d, &signals);

@@ -82,6 +82,24 @@ static const char *text(const json_t *o, const char *name)
 	return s ? s : "";
 }
 
+#define UNSAFE_SHOWN 10
+
+static void print_unsafe(const struct print *p, const json_t *o)
+{
+	const json_t *list = json_object_get(o, "unsafe"), *sa;
+	uint64_t total = num(o, "unsafe_total");
+	size_t i;
+
+	json_array_foreach(list, i, sa) {
+		if (i == UNSAFE_SHOWN)
+			break;
+		fprintf(p->out, "  not safe: %s: %s\n", text(sa, "sa"),
+			text(sa, "why"));
+	}
+	if (total > i)
+		fprintf(p->out, "  not safe: %" PRIu64 " more\n", total - i);
+}
+
 static void print_head(const struct print *p, const json_t *o)
 {
 	bool ready = json_is_true(json_object_get(o, "ready"));
@@ -104,6 +122,7 @@ static void print_head(const struct print *p, const json_t *o)
 		daemon ? "" : ", no daemon");
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		fprintf(p->out, "  because %s\n", json_string_value(why));
+	print_unsafe(p, o);
 	fprintf(p->out, "%" PRIu64 " SAs followed by %s", num(o, "sas"),
 		text(o, "capture"));
 	if (daemon)

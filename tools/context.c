@@ -1190,7 +1190,8 @@ static void policy_end_points(const struct fields *fs,
 			      const struct xfrm_selector *sel,
 			      struct context_policy *info)
 {
-	struct xfrm_user_tmpl t;
+	struct xfrm_user_tmpl t, first;
+	unsigned int i;
 	struct rd r;
 
 	info->family = sel->family;
@@ -1200,7 +1201,15 @@ static void policy_end_points(const struct fields *fs,
 		return;
 	r = fs->known[CONTEXT_TEMPLATES].value;
 	read_template(&r, &t);
+	first = t;
 	info->reqid = t.reqid;
+	for (i = 0; i < info->templates; i++) {
+		/* IPComp that does not compress is left out: no harm. */
+		info->optional |= t.optional && t.id.proto != IPPROTO_COMP;
+		if (i + 1 < info->templates)
+			read_template(&r, &t);
+	}
+	t = first;
 	/* Transport mode templates stand for the packet's own addresses. */
 	if (addr_is_zero(&t.id.daddr) && addr_is_zero(&t.saddr))
 		return;

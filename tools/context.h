@@ -80,6 +80,7 @@ struct context_policy {
 	uint16_t family;	/* of the first template */
 	uint8_t src[16], dst[16];	/* its end points, or the selector's */
 	uint32_t reqid;
+	bool optional;		/* an ESP or AH template is: plaintext may pass */
 	char name[160];		/* for people */
 };
 

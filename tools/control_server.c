@@ -138,12 +138,56 @@ static void reason(json_t *list, size_t n, const char *what)
 	json_array_append_new(list, json_string(text));
 }
 
+/* SAs that a takeover would not use, by name; the first of very many. */
+struct unsafe {
+	json_t *list;
+	size_t n;
+};
+
+#define UNSAFE_NAMED 100
+
+static void add_unsafe(struct unsafe *u, const struct sa_id *id, const char *why)
+{
+	char name[128];
+
+	if (u->n++ < UNSAFE_NAMED)
+		json_array_append_new(u->list,
+			json_pack("{s:s, s:s}", "sa",
+				  sa_id_str(id, name, sizeof(name)), "why", why));
+}
+
+static int count_unsafe(const struct record *k, struct cache_entry *e,
+			const char *why, void *data)
+{
+	(void)e;
+	if (why)
+		add_unsafe(data, &k->id, why);
+	return 0;
+}
+
+/* A standby in step, or the active for its peers, knows without the kernel. */
+static void find_unsafe(struct daemon *d, struct unsafe *u)
+{
+	const struct cache_entry *e;
+	const char *why;
+
+	u->list = json_array();
+	u->n = 0;
+	if (!role_is_active(d) && !d->synced) {
+		ready_each(d, count_unsafe, u);
+		return;
+	}
+	cache_for_each(&d->cache, e) {
+		why = ready_why_entry(d, e);
+		if (why)
+			add_unsafe(u, &e->id, why);
+	}
+}
+
 /* What would keep this node from carrying the tunnels on. */
-static json_t *reasons(struct daemon *d)
+static json_t *reasons(struct daemon *d, const struct unsafe *u)
 {
 	json_t *list = json_array();
-	struct cache_entry *e;
-	size_t unsafe = 0;
 
 	if (!role_is_active(d) && !d->synced)
 		reason(list, 0, "no snapshot of an active was complete yet");
@@ -158,10 +202,10 @@ static json_t *reasons(struct daemon *d)
 		       "policies could not be created, or differ from this node's own");
 	if (role_is_active(d) && !d->reading)
 		reason(list, 0, "the SAs cannot be followed: the peers get nothing");
-	cache_for_each(&d->cache, e)
-		unsafe += e->unsafe;
-	if (unsafe)
-		reason(list, unsafe, "SAs are not safe to take over (no lease left: rekey them; or packet offload)");
+	if (u->n)
+		reason(list, u->n, role_is_active(d) ?
+		       "SAs cannot be taken over by a peer" :
+		       "SAs are not safe: a takeover would fence them");
 	return list;
 }
 
@@ -183,10 +227,13 @@ static json_t *counters_json(struct daemon *d)
 
 static json_t *status_json(struct daemon *d)
 {
-	json_t *obj, *why = reasons(d), *peers = json_array();
+	json_t *obj, *why, *peers = json_array();
 	struct genl_status st = {};
+	struct unsafe u;
 	size_t i;
 
+	find_unsafe(d, &u);
+	why = reasons(d, &u);
 	genl_status_get(&d->req, &st);
 	for (i = 0; i < d->n_peers; i++)
 		json_array_append_new(peers, peer_json(&d->peer[i], d));
@@ -213,6 +260,8 @@ static json_t *status_json(struct daemon *d)
 			  "connections_refused",
 			  (json_int_t)d->handshakes_refused,
 			  "repaired", (json_int_t)d->repaired));
+	json_object_set_new(obj, "unsafe", u.list);
+	json_object_set_new(obj, "unsafe_total", json_integer(u.n));
 	json_object_set_new(obj, "kernel", counters_json(d));
 	return obj;
 }
@@ -261,32 +310,76 @@ static void takeover_done(struct daemon *d, int code, const char *text)
 	}
 }
 
-static void takeover(struct client *c, json_t *req)
+/* One SA of a dry run. */
+struct plan {
+	json_t *list;
+	size_t safe, unsafe;
+	bool planned, force;
+};
+
+static int plan_one(const struct record *k, struct cache_entry *e,
+		    const char *why, void *data)
+{
+	struct plan *p = data;
+	char name[128];
+	json_t *o;
+
+	o = json_pack("{s:s, s:b}", "sa", sa_id_str(&k->id, name, sizeof(name)),
+		      "safe", !why);
+	if (why)
+		json_object_set_new(o, "why", json_string(why));
+	json_object_set_new(o, "action", json_string(!why || p->force ? "use" :
+						     "fence, and ask for a rekey"));
+	/* Numbers that nobody sends, for the receiver to leap over. */
+	if (k->dir != XFRMSYNC_DIR_IN && e && k->oseq > e->sent)
+		json_object_set_new(o, "jump", json_integer(k->oseq - e->sent));
+	else
+		json_object_set_new(o, "jump", json_integer(0));
+	p->safe += !why;
+	p->unsafe += !!why;
+	json_array_append_new(p->list, o);
+	return 0;
+}
+
+static void dry_run(struct client *c, bool force)
 {
 	struct daemon *d = c->d;
+	struct peer *p = peer_active(d);
+	struct plan plan = { .list = json_array(), .force = force };
+	struct unsafe u;
 	json_t *obj, *why;
-	struct peer *p;
+
+	find_unsafe(d, &u);
+	json_decref(u.list);
+	why = reasons(d, &u);
+	if (!role_is_active(d) && ready_each(d, plan_one, &plan)) {
+		json_decref(plan.list);
+		json_decref(why);
+		say_done(c, 1, d->req.error);
+		return;
+	}
+	obj = json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:b}", "would",
+			role_is_active(d) ? "change nothing: already active" :
+			p ? "ask the active to hand over" :
+			    "take over without an active",
+			"ready", json_array_size(why) == 0, "reasons", why,
+			"sas", plan.list, "safe", (json_int_t)plan.safe,
+			"unsafe", (json_int_t)plan.unsafe, "done", 1);
+	if (p)
+		json_object_set_new(obj, "active", json_string(p->name));
+	say(c, obj);
+}
+
+static void takeover(struct client *c, json_t *req)
+{
+	bool force = json_is_true(json_object_get(req, "force_unsafe"));
 
 	if (json_is_true(json_object_get(req, "dry_run"))) {
-		p = peer_active(d);
-		why = reasons(d);
-		if (role_unsafe(d))
-			reason(why, role_unsafe(d),
-			       "SAs are not safe: refused without --force-unsafe");
-		obj = json_pack("{s:s, s:b, s:o, s:b}", "would",
-				role_is_active(d) ? "nothing: already active" :
-				p ? "ask the active to hand over" :
-				    "take over without an active",
-				"ready", json_array_size(why) == 0,
-				"reasons", why, "done", 1);
-		if (p)
-			json_object_set_new(obj, "active", json_string(p->name));
-		say(c, obj);
+		dry_run(c, force);
 		return;
 	}
 	c->waits_takeover = true;
-	role_takeover(d, json_is_true(json_object_get(req, "force_unsafe")),
-		      takeover_done);
+	role_takeover(c->d, force, takeover_done);
 }
 
 static void command(struct client *c, json_t *req)

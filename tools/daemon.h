@@ -79,6 +79,7 @@ struct daemon {
 	struct cache cache;
 	struct link_tls *tls;
 	struct loop_fd listen_io;
+	int lock_fd;			/* while it is held, we decide the role */
 	int spare_fd;			/* given up when there is no other */
 	struct peer peer[CONF_MAX_PEERS];
 	size_t n_peers;
@@ -106,6 +107,7 @@ struct daemon {
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
+	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
 	void (*takeover_done)(struct daemon *d, int exit_code,
@@ -180,7 +182,6 @@ void apply_exit(struct daemon *d);
 void apply_reset(struct daemon *d);		/* the role changed */
 void apply_snapshot_begin(struct daemon *d, struct peer *p);
 void apply_snapshot_end(struct daemon *d, struct peer *p);
-void apply_drop_unsafe(struct daemon *d);	/* before a takeover that is not forced */
 void apply_sa(struct daemon *d, const struct wire_sa *sa);
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 		  uint64_t sent);
@@ -201,6 +202,21 @@ void exempt_record(struct daemon *d, const struct record *rec);
 void exempt_event(struct daemon *d, const struct sa_id *id);
 void exempt_all(struct daemon *d);
 
+/* ---- ready.c: which SAs a takeover may use ---- */
+/* A record of this kernel, ours to look after; e and why may be NULL. */
+typedef int ready_fn(const struct record *k, struct cache_entry *e,
+		     const char *why, void *data);
+/* NULL: safe. Of this kernel's SA; of an entry of the cache, without the kernel. */
+const char *ready_why(const struct daemon *d, const struct record *k);
+const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);
+/* Its counter was raised by another node's word, and it was not used since. */
+bool ready_is_raised(const struct record *k);
+int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */
+/* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */
+int ready_fence(struct daemon *d, size_t *n);
+int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them */
+int ready_bind_fenced(struct genl *g, struct record *rec, size_t n, bool fenced);
+
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */
 /* A peer's HELLO, or a frame of an active, told this epoch. */
@@ -211,11 +227,8 @@ void role_fill_request(struct daemon *d, struct peer *p);
 void role_handover_request(struct daemon *d, struct peer *p);
 void role_handover(struct daemon *d, struct peer *p, uint32_t result,
 		   uint64_t epoch);
-/* done is called once, now or later. */
-/* How many SAs here could repeat a number after a takeover; 0: none, or the
- * counters here are the newest.
- */
-size_t role_unsafe(struct daemon *d);
+/* Nobody was active after this node, in this boot. */
+bool role_is_owner(const struct daemon *d);
 void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */
 /* done is called once, maybe before this returns. */
 void role_takeover(struct daemon *d, bool force,

@@ -18,6 +18,8 @@
 #define LEASE_MIN_LOG2 4	/* conf.c's smallest, too */
 #define REACH ((1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM)
 
+static const char FENCED_HERE[] = "it is fenced on this node: rekey it, or takeover --force-unsafe";
+
 /* True for an SA that has received and, as far as is known, never sent. */
 static bool is_inbound(const struct cache_entry *e)
 {
@@ -87,8 +89,8 @@ static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)
 
 	if (e->unsafe)
 		return;
-	e->unsafe = true;
-	log_warn("%s: %s: a takeover does not use it",
+	cache_set_unsafe(&d->cache, e, why);
+	log_warn("%s: %s; a takeover will not use it",
 		 sa_id_str(&e->id, name, sizeof(name)), why);
 	peer_mark_entry(d, e, true);
 }
@@ -101,7 +103,7 @@ static void put_in_force(struct daemon *d, struct cache_entry *e, uint64_t end)
 		peer_mark_entry(d, e, true);
 	e->lease_end = end;
 	e->offer = 0;
-	e->unsafe = false;
+	cache_set_unsafe(&d->cache, e, NULL);
 	e->shared = true;
 	e->bound = false;
 	d->bind_due = true;
@@ -152,6 +154,14 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 	if (e->info.packet_offload) {
 		set_unsafe(d, e, "packet offload: its NIC alone knows its numbers");
 		return;
+	}
+	if (e->rec.flags & XFRMSYNC_RECORD_F_FENCED) {
+		set_unsafe(d, e, FENCED_HERE);
+		return;
+	}
+	if (e->unsafe == FENCED_HERE) {
+		cache_set_unsafe(&d->cache, e, NULL);
+		peer_mark_entry(d, e, true);
 	}
 	if (e->rec.dir == XFRMSYNC_DIR_IN)
 		return;
@@ -211,6 +221,8 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 
 	sa->lease_end = 0;
 	sa->range_end = 0;
+	if (e->info.packet_offload || e->rec.flags & XFRMSYNC_RECORD_F_FENCED)
+		return false;
 	if (!end || !e->bound || e->unsafe || e->rec.dir == XFRMSYNC_DIR_IN)
 		return e->rec.dir == XFRMSYNC_DIR_IN || is_inbound(e);
 	log2 = size_log2(d, e, e->rec.oseq);

@@ -339,6 +339,7 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_UNMANAGED, "unmanaged" },
 	{ XFRMSYNC_RECORD_F_STOPPED, "stopped" },
 	{ XFRMSYNC_RECORD_F_OVERRUN, "overrun" },
+	{ XFRMSYNC_RECORD_F_FENCED, "fenced" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

@@ -194,9 +194,12 @@ void role_heard(struct daemon *d, struct peer *p)
 	/* The link that was asked on may be gone again. */
 	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
 		peer_send_simple(p, WIRE_RESYNC);
-	if (p->role != XFRMSYNC_ROLE_ACTIVE || order < 0)
+	if (order <= 0 && p->role != XFRMSYNC_ROLE_ACTIVE)
 		return;
-	if (d->handover_wait && d->handover_from != p) {
+	if (order < 0)
+		return;
+	if (d->handover_wait && d->handover_from != p &&
+	    p->role == XFRMSYNC_ROLE_ACTIVE) {
 		d->handover_wait = false;
 		loop_timer_stop(&d->handover_timer);
 		d->takeover_done(d, 1, "another node became active meanwhile");
@@ -205,8 +208,10 @@ void role_heard(struct daemon *d, struct peer *p)
 		/* It sends numbers that what we hold does not cover. */
 		d->synced = false;
 		d->outdated = true;
-		log_info("peer %s: is the active, epoch %llu of node %u",
-			 p->name, (unsigned long long)p->epoch, p->epoch_node);
+		log_info("peer %s: %s, epoch %llu of node %u", p->name,
+			 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
+			 "knows of a newer epoch; what is here is outdated",
+			 (unsigned long long)p->epoch, p->epoch_node);
 		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
 	}
 }
@@ -223,42 +228,45 @@ static struct peer *active_before(struct daemon *d)
 	return NULL;
 }
 
-static int become_active(struct daemon *d, uint64_t epoch)
+/* On disk and in force; the SAs carry traffic from here on. */
+static int flip(struct daemon *d, uint64_t epoch)
 {
-	struct peer *before = active_before(d);
 	int ret;
 
-	apply_flush(d);
+	d->before = active_before(d);
 	ret = set_role(d, XFRMSYNC_ROLE_ACTIVE, epoch, d->conf.node_id);
 	if (ret)
 		return ret;
 	d->same_boot = true;
 	d->outdated = false;
 	d->want_active = false;
-	apply_reset(d);
 	d->source = NULL;
 	d->handover_to = NULL;
-	/* The SAs carry traffic from here on; the rest is for the next one. */
+	return 0;
+}
+
+/* What the next takeover needs. It may take its time: the leases hold. */
+static void settle(struct daemon *d)
+{
+	apply_reset(d);
 	peer_level(d);
-	lease_taken_over(d, before);
+	lease_taken_over(d, d->before);
 	source_start(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
 		 (unsigned long long)d->st.epoch, d->cache.n_entries);
-	return 0;
 }
 
-/* Nobody was active after this node, in this boot. */
-static bool is_owner(const struct daemon *d)
+bool role_is_owner(const struct daemon *d)
 {
 	return d->same_boot && d->st.node == d->conf.node_id;
 }
 
 static void finish(struct daemon *d, const char *how)
 {
-	size_t bad = d->applied[CACHE_CONFLICT] + d->applied[CACHE_FAILED];
 	uint64_t epoch = d->st.epoch + 1;
-	char text[200];
+	size_t unsafe = 0;
+	char text[400];
 	int ret;
 
 	d->handover_wait = false;
@@ -266,19 +274,28 @@ static void finish(struct daemon *d, const char *how)
 	/* What was deleted here a moment ago comes back first. */
 	run_xfrm_events(d);
 	apply_finish(d);
-	if (!d->takeover_force && !is_owner(d))
-		apply_drop_unsafe(d);
-	ret = become_active(d, epoch);
-	if (ret && !role_is_active(d)) {
+	ret = d->takeover_force ? 0 : ready_fence(d, &unsafe);
+	if (ret)
+		snprintf(text, sizeof(text), "takeover failed: SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
+			 d->req.error);
+	else
+		ret = flip(d, epoch);
+	if (ret && !unsafe)
 		snprintf(text, sizeof(text), "takeover failed: %s",
-			 strerror(-ret));
+			 ret < 0 ? strerror(-ret) : d->req.error);
+	if (ret) {
 		d->takeover_done(d, 1, text);
 		return;
 	}
-	snprintf(text, sizeof(text), "active, epoch %llu (%s), %zu SAs%s",
-		 (unsigned long long)epoch, how, d->cache.n_entries,
-		 bad ? ", some of them not ready: see status" : "");
+	if (unsafe)
+		snprintf(text, sizeof(text), "active, epoch %llu (%s), %zu SAs; %zu are not safe, and fenced until they are rekeyed: see show, or --force-unsafe to use them",
+			 (unsigned long long)epoch, how, d->cache.n_entries,
+			 unsafe);
+	else
+		snprintf(text, sizeof(text), "active, epoch %llu (%s), %zu SAs",
+			 (unsigned long long)epoch, how, d->cache.n_entries);
 	d->takeover_done(d, 0, text);
+	settle(d);
 }
 
 static void handover_late(struct loop_timer *t)
@@ -291,45 +308,6 @@ static void handover_late(struct loop_timer *t)
 	finish(d, "the active did not answer");
 }
 
-static int count_unsafe(const struct record *r, void *data)
-{
-	struct { struct daemon *d; size_t n; } *c = data;
-
-	if (r->flags & XFRMSYNC_RECORD_F_LARVAL)
-		return 0;
-	/* With a range of its own, past all that was sent; or never sent on. */
-	if (r->flags & XFRMSYNC_RECORD_F_RESTORED && !c->d->outdated &&
-	    (r->lease_end > r->oseq || !r->oseq))
-		return 0;
-	if (!conf_filter_match(&c->d->conf.filter, r->id.family, r->src,
-			       r->id.dst, r->reqid, r->if_id, r->id.mark,
-			       r->id.mark_mask))
-		return 0;
-	if (r->tag && !c->d->outdated && r->dir == XFRMSYNC_DIR_IN)
-		return 0;
-	c->n++;
-	return 0;
-}
-
-/*
- * Only where nobody was active after this node, in this boot, are its own
- * counters the newest; a standby in step stands past all that was sent, and
- * drops what it could not raise (apply_drop_unsafe). In between each SA is looked
- * at: what a boot script or an IKE daemon installed anew, with the keys of an SA that another node used, starts at 1.
- */
-size_t role_unsafe(struct daemon *d)
-{
-	struct { struct daemon *d; size_t n; } c = { .d = d };
-
-	if (role_is_active(d) || !d->st.epoch || is_owner(d) ||
-	    d->synced)
-		return 0;
-	apply_flush(d);
-	if (genl_dump(&d->req, count_unsafe, &c))
-		log_warn("cannot list the SAs: %s", d->req.error);
-	return c.n;
-}
-
 void role_cancel(struct daemon *d, const char *why)
 {
 	if (!d->handover_wait)
@@ -339,19 +317,24 @@ void role_cancel(struct daemon *d, const char *why)
 	d->takeover_done(d, 1, why);
 }
 
-static bool refuse_unsafe(struct daemon *d)
+/* The operator knows better: what a takeover fenced is used after all. */
+static void release(struct daemon *d, bool force,
+		    void (*done)(struct daemon *d, int code, const char *text))
 {
-	size_t n = role_unsafe(d);
-	char text[200];
+	char text[360] = "already active";
+	size_t n = 0;
+	int ret = 0;
 
-	if (!n)
-		return false;
-	snprintf(text, sizeof(text),
-		 "%zu SAs are not safe: their counters here may be behind what another node sent; rekey or delete them, or --force-unsafe",
-		 n);
-	log_warn("takeover refused: %s", text);
-	d->takeover_done(d, 1, text);
-	return true;
+	if (force)
+		ret = ready_release(d, &n);
+	if (ret)
+		snprintf(text, sizeof(text), "the SAs that are fenced cannot be let go: %s",
+			 d->req.error);
+	else if (n)
+		snprintf(text, sizeof(text), "already active; %zu SAs that were fenced are used now",
+			 n);
+	done(d, ret ? 1 : 0, text);
+	source_pull_soon(d);
 }
 
 void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, int code,
@@ -362,13 +345,11 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	if (d->handover_wait)
 		return;		/* who asks again waits for the same end */
 	if (role_is_active(d)) {
-		done(d, 0, "already active");
+		release(d, force, done);
 		return;
 	}
 	d->takeover_done = done;
 	d->takeover_force = force;
-	if (!force && refuse_unsafe(d))
-		return;
 	if (!p) {
 		log_info("taking over: no active is connected");
 		finish(d, "no active was connected");
@@ -386,12 +367,14 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 
 void role_fill_request(struct daemon *d, struct peer *p)
 {
-	if (role_is_active(d) || !is_owner(d) || d->handover_to || peer_active(d))
+	if (role_is_active(d) || !role_is_owner(d) || d->handover_to ||
+	    peer_active(d))
 		return;
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);
 	apply_finish(d);
-	become_active(d, d->st.epoch + 1);
+	if (!flip(d, d->st.epoch + 1))
+		settle(d);
 }
 
 void role_handover_request(struct daemon *d, struct peer *p)

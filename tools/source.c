@@ -171,7 +171,8 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 		rec[i].tag = entry[i]->tag;
 		rec[i].cookie = entry[i]->cookie;
 		rec[i].lease_end = entry[i]->lease_end;
-		rec[i].flags = entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
+		rec[i].flags &= XFRMSYNC_RECORD_F_FENCED;
+		rec[i].flags |= entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
 	}
 	ret = genl_bind(&d->req, rec, n, res);
 	if (ret)
@@ -356,7 +357,7 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 		p = cache_policy_add(&d->cache, &info, ctx, len);
 	if (!p)
 		return -ENOMEM;
-	p->info = info;
+	cache_policy_set_info(&d->cache, p, &info);
 	p->seen = true;
 	peer_mark_policy(d, p);
 	return 0;

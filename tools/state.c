@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,6 +158,25 @@ static int modprobe_store(const struct state *s)
 		 "\n",
 		 s->epoch, s->node);
 	return write_durably(MODPROBE_DIR, MODPROBE_FILE, text, 0644);
+}
+
+int state_lock(const char *dir)
+{
+	char path[320];
+	int fd, ret;
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		ret = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		close(fd);
+		return ret;
+	}
+	return fd;
 }
 
 int state_store(const char *dir, struct state *s)

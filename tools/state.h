@@ -24,6 +24,17 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 void state_boot_id(char *buf, size_t len);
 
 /*
+ * state_lock - the node's role is decided by whoever holds this
+ *
+ * The daemon holds it as long as it runs; a command that finds it taken asks
+ * the daemon, also one that is only starting. The lock goes with the descriptor.
+ *
+ * Return: a descriptor; -EBUSY (somebody holds it); -errno. The directory is
+ * made, 0700, where it is missing.
+ */
+int state_lock(const char *dir);
+
+/*
  * state_load - read the state file of a directory
  * Return: 0; -ENOENT (never stored: *s is zero); -EINVAL (the file is damaged:
  * *s is zero, its owner has to look); -errno.

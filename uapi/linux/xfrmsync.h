@@ -75,6 +75,12 @@ enum xfrmsync_record_flags {
 	XFRMSYNC_RECORD_F_STOPPED = 2048,
 	/* It went on past the end of its lease, and must not be taken over. */
 	XFRMSYNC_RECORD_F_OVERRUN = 4096,
+	/*
+	 * Not safe to use on this node: it neither sends nor receives, and its
+	 * key manager is asked for a rekey while the node is active. Bind gives
+	 * and takes this.
+	 */
+	XFRMSYNC_RECORD_F_FENCED = 8192,
 };
 
 enum xfrmsync_restore_flags {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: a reason why one SA must not be used.
+ * Out: XFRM neither sends nor receives by it, until the last reason is gone.
+ * Any context, x->lock held.
+ *
+ * In XFRM_STATE_ERROR an SA draws no number and takes no packet, and what its
+ * policies want protected is dropped, not sent in clear.
+ */
+#include "dirty.h"
+#include "stop.h"
+
+/**
+ * xfrmsync_stop() - stop an SA
+ * @sa: the SA
+ * @reason: XFRMSYNC_SA_STOPPED or XFRMSYNC_SA_FENCED
+ *
+ * Context: x->lock held.
+ * Return: true where this is a new reason; false where it is not, or where the
+ *	SA is not in use (larval, dead, or in error by somebody else's doing).
+ */
+bool xfrmsync_stop(struct xfrmsync_sa *sa, int reason)
+{
+	struct xfrm_state *x = sa->x;
+
+	if (x->km.state != XFRM_STATE_VALID && !xfrmsync_is_stopped(sa))
+		return false;
+	if (test_and_set_bit(reason, &sa->flags))
+		return false;
+	if (x->km.state == XFRM_STATE_VALID)
+		x->km.state = XFRM_STATE_ERROR;
+	xfrmsync_dirty_mark(sa);
+	return true;
+}
+
+/**
+ * xfrmsync_go_on() - a reason to stop an SA is gone
+ * @sa: the SA
+ * @reason: as for xfrmsync_stop()
+ *
+ * It is in use again where this was the last reason; only from ERROR, and only
+ * if it was us.
+ *
+ * Context: x->lock held.
+ * Return: true where there was that reason.
+ */
+bool xfrmsync_go_on(struct xfrmsync_sa *sa, int reason)
+{
+	if (!test_and_clear_bit(reason, &sa->flags))
+		return false;
+	if (!xfrmsync_is_stopped(sa) && sa->x->km.state == XFRM_STATE_ERROR)
+		sa->x->km.state = XFRM_STATE_VALID;
+	xfrmsync_dirty_mark(sa);
+	return true;
+}

@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Which SAs a takeover uses: it always works, fences what is not safe, asks for its rekey, and
+# says why; both nodes may have rebooted, and crashes may follow each other.
+#
+#   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
+# timeout: 400
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 48
+
+here=$(dirname "$0")
+
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_outside "$A" "$B" "$P"
+tmpdir
+modprobe -aq esp4 ah4 xfrm_user
+make_ca ca
+make_cert ca a a
+make_cert ca b b
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+start_sink "$P" "$TMP/p"
+
+plan_says() { # NAME PYTHON: over p, the plan of a takeover, and s, a function from SPI to its SA
+	ask "$1" takeover --dry-run --json | /usr/bin/python3 -c '
+import json, sys
+p = json.load(sys.stdin)
+s = lambda spi: next(sa for sa in p["sas"] if spi in sa["sa"])
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(p))' "$2"
+}
+watch_expiries() { # NS FILE
+	ip -n "$1" xfrm monitor expire >"$2" 2>/dev/null &
+	lib_pids+=($!)
+}
+expired() { grep -q "spi $2.*" <(tr '\n' ' ' <"$1"); } # FILE SPI
+carries() { send_and_count "$1" 10.2.0.1 5 "$TMP/p"; } # NS
+
+# --- what is not safe, and why --------------------------------------------------------
+
+tunnel "$A" "$P" link=1 window=128
+carry "$A"
+check "a pair" both_start a b
+twin=(src 192.0.3.6 dst 192.0.3.1 proto esp spi 0x6000 reqid 7 mode tunnel flag esn
+	aead 'rfc4106(gcm(aes))' "$(key 20 twin)" 128)
+ip -n "$B" xfrm state add "${twin[@]}" replay-window 64
+ip -n "$A" xfrm state add "${twin[@]}" replay-window 128
+check "an SA whose counter cannot be raised" busywait 10000 status b "s['unsafe_total'] == 1"
+check "is named, with the reason" status b "'0x00006000' in s['unsafe'][0]['sa'] and
+	'restored' in s['unsafe'][0]['why']"
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.7 proto esp spi 0x6100 reqid 77 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 optional)" 128
+sed -i 's/^reqid = .*/reqid = 1, 7, 77/' "$TMP/a.conf" "$TMP/b.conf"
+check "the filter is changed" reload a
+check "on both nodes" reload b
+ip -n "$A" xfrm policy add src 10.1.0.0/16 dst 10.7.0.0/16 dir out tmpl \
+	proto esp reqid 77 mode transport level use
+check "one with an optional template" busywait 20000 status b "s['unsafe_total'] == 2"
+check "the active says so, too" status a "any('level use' in u['why'] for u in s['unsafe'])"
+# shellcheck disable=SC2016 # the inner shell's
+check "and so does check" in_ns "$A" bash -c '"$0" check | grep -q "optional template"' "$XFRMSYNC"
+check "people read it" grep -q "not safe: .*0x00006000" <(ask b status)
+
+check "a dry run: what would be used" busywait 10000 \
+	plan_says b "p['safe'] == 2 and p['unsafe'] == 2 and s('$A_SPI')['action'] == 'use'"
+check "and how far it would leap" plan_says b "s('$A_SPI')['jump'] >= 1 << 29"
+check "what not, and why" plan_says b "s('0x00006000')['action'].startswith('fence') and
+	'restored' in s('0x00006000')['why']"
+check_fails "it would not be as it should" ask b takeover --dry-run
+check "nothing was changed" status b "s['role'] == 'standby'"
+
+# --- a soft expiry that nobody could use -----------------------------------------------
+
+watch_expiries "$B" "$TMP/expire"
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.9 proto ah spi 0x6200 reqid 7 mode tunnel \
+	auth-trunc 'hmac(sha256)' "$(key 32 soft)" 128 limit time-soft 2
+check "an SA expires softly on the standby" busywait 20000 expired "$TMP/expire" 0x00006200
+: >"$TMP/expire"
+kill -STOP "${pid[a]}"
+check "its takeover" ask b takeover
+check "tells it again" busywait 20000 expired "$TMP/expire" 0x00006200
+check "an SA that is not safe is fenced" is_fenced "$B" 192.0.3.1 0x6000
+check "and its rekey asked for" busywait 20000 expired "$TMP/expire" 0x00006000
+check_fails "one that is safe is not" is_fenced "$B" "$B_OUT" "$A_SPI"
+carry "$B"
+check "and carries traffic" carries "$B"
+kill -CONT "${pid[a]}"
+check "the old active steps down" busywait 20000 status a "s['role'] == 'standby'"
+check "the peers hear that it is fenced" busywait 20000 status a \
+	"any('0x00006000' in u['sa'] for u in s['unsafe'])"
+check "an operator may use it all the same" ask b takeover --force-unsafe
+check_fails "it is used" is_fenced "$B" 192.0.3.1 0x6000
+check "and can be taken over again" busywait 20000 status a \
+	"not any('0x00006000' in u['sa'] for u in s['unsafe'])"
+ip -n "$B" xfrm policy delete src 10.1.0.0/16 dst 10.7.0.0/16 dir out
+for spi in 0x6000 0x6100 0x6200; do
+	for dst in 192.0.3.1 192.0.3.7; do
+		ip -n "$B" xfrm state delete dst "$dst" proto esp spi $spi 2>/dev/null
+	done
+done
+ip -n "$B" xfrm state delete dst 192.0.3.9 proto ah spi 0x6200
+check "all safe" wait_step b a
+
+# --- three crashes in a row -----------------------------------------------------------
+
+crash() { # NAME
+	stop "$1" KILL
+	ip -n "${node_ns[$1]}" link set out down
+	ip -n "${node_ns[$1]}" link set xs0 down
+}
+comes_back() { # NAME: as after a reboot, without any SA
+	local ns=${node_ns[$1]}
+
+	"$here/nl.py" -n "$ns" role-set none >/dev/null
+	ip -n "$ns" xfrm state flush
+	ip -n "$ns" xfrm policy flush
+	sed -i 's/^boot_id .*/boot_id another/' "$TMP/$1.state/state"
+	ip -n "$ns" link set xs0 up
+	start "$1"
+}
+
+from=b to=a
+for n in 1 2 3; do
+	crash $from
+	check "crash $n: the other node takes over" busywait 20000 ask $to takeover
+	carry "${node_ns[$to]}"
+	check "crash $n: and carries traffic" carries "${node_ns[$to]}"
+	comes_back $from
+	check "crash $n: the dead one is filled again" wait_step $to $from
+	swap=$from from=$to to=$swap
+done
+
+# --- both reboot ----------------------------------------------------------------------
+
+boot_script() { # NS: static SAs, from the beginning
+	family=4 proto=esp mode=tunnel esn=1 window=128 encap=''
+	lib_sa "$1" "$A_OUT" "$B_OUT" "$A_SPI"
+	lib_sa "$1" "$B_OUT" "$A_OUT" "$B_SPI"
+	lib_policies "$1" 10.1.0.1 10.2.0.1 "$A_OUT" "$B_OUT"
+}
+crash a
+crash b
+for n in a b; do
+	comes_back $n
+	boot_script "${node_ns[$n]}"
+done
+check "both have rebooted, and are standby" busywait 20000 status a "s['role'] == 'standby' and
+	s['peers'][0]['state'] != 'disconnected'"
+check "one becomes active" ask a takeover
+carry "$A"
+check "a static SA is not used" is_fenced "$A" "$B_OUT" "$A_SPI"
+was=$(delivered "$TMP/p")
+send_packets "$A" 10.2.0.1 5 2>/dev/null
+check_equal "nothing is sent with it" "$was" "$(delivered "$TMP/p")"
+check_equal "no number is drawn" 0 "$(sa_oseq "$A" "$B_OUT" "$A_SPI")"
+for ns in "$A" "$P"; do
+	lib_sa "$ns" "$A_OUT" "$B_OUT" 0x00001100
+	lib_sa "$ns" "$B_OUT" "$A_OUT" 0x00001101
+done
+check "what IKE negotiates anew carries traffic" carries "$A"
+check "the other node is filled" busywait 20000 status b "s['role'] == 'standby' and
+	s['peers'][0]['state'] == 'synced'"
+check "the static SA, by force" ask a takeover --force-unsafe
+check_fails "is used" is_fenced "$A" "$B_OUT" "$A_SPI"
+check "and all is well" wait_step a b
+
+stop a
+stop b
+check "every daemon ended cleanly" ended_cleanly
