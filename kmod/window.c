@@ -56,6 +56,33 @@ static void put_range(struct xfrmsync_window *w, __u32 from, __u32 count,
 	}
 }
 
+static bool get_bit(const struct xfrmsync_window *w, __u32 bit)
+{
+	return w->bmp[bit / 32] >> (bit % 32) & 1;
+}
+
+static void reverse(struct xfrmsync_window *w, __u32 from, __u32 to)
+{
+	bool bit;
+
+	for (; from + 1 < to; from++) {
+		to--;
+		bit = get_bit(w, from);
+		put_bit(w, from, get_bit(w, to));
+		put_bit(w, to, bit);
+	}
+}
+
+/* Turns the ring: bit n becomes bit n + by. */
+static void turn(struct xfrmsync_window *w, __u32 by)
+{
+	if (!by)
+		return;
+	reverse(w, 0, w->size);
+	reverse(w, 0, by);
+	reverse(w, by, w->size);
+}
+
 bool xfrmsync_window_seen(const struct xfrmsync_window *w, __u64 n)
 {
 	__u32 bit;
@@ -75,7 +102,7 @@ bool xfrmsync_window_seen(const struct xfrmsync_window *w, __u64 n)
 void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen)
 {
 	__u64 diff = seq - w->seq;
-	__u32 from, first;
+	__u32 from, first, last;
 
 	if (!w->size || seq <= w->seq)
 		return;
@@ -103,6 +130,9 @@ void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen)
 		put_range(w, from, first, seen);
 		put_range(w, 0, diff - first, seen);
 	}
+	/* Where the size does not divide 2^32, positions jump at each border. */
+	last = (from + (__u32)diff + w->size - 1) % w->size;
+	turn(w, (position(w, seq) + w->size - last) % w->size);
 }
 
 void xfrmsync_window_mark(struct xfrmsync_window *w, __u64 n)
