@@ -14,6 +14,7 @@ import io
 import ipaddress
 import json
 import os
+import random
 import re
 import struct
 import sys
@@ -290,6 +291,46 @@ class Integrity(Case):
             self.assertEqual(self.judged([sa], pcap([frame]))["sas"][0]["min"], 0x1_0000_0008)
 
 
+class Inference(unittest.TestCase):
+    """The high halves that are tried, against a receiver of RFC 4303, appendix A."""
+
+    BORDER, HALF = 1 << 32, 1 << 31
+    LAST = 1000 * BORDER    # the judge keeps a list of all high halves up to there
+
+    def judged(self, top):
+        judged = judge.Judged(judge.check_sa(gcm_sa(1), "test"), set())
+        judged.top = top
+        return judged
+
+    def edges(self, window=4096):
+        """Highest numbers and numbers that follow, around every border, and at random."""
+        near = (-window - 1, -window, -2, -1, 0, 1, window - 2, window - 1, window)
+        bases = [high * self.BORDER for high in (0, 1, 2, 77, 999)]
+        tops = [b + n for b in bases for n in (*near, self.HALF - 1, self.HALF, self.BORDER - 1)]
+        rng = random.Random(int(os.environ.get("XFRMSYNC_SEED", "1")))
+        for top in tops + [rng.randrange(self.LAST) for _ in range(50)]:
+            steps = [*near, self.HALF - 1, 1 - self.HALF, rng.randrange(self.HALF)]
+            for number in (top + step for step in steps):
+                if 0 <= top < self.LAST and 0 <= number < self.LAST:
+                    yield top, number
+
+    def test_what_a_receiver_infers_is_tried_first(self):
+        for window in (32, 64, 1024, 4096):
+            for top, number in self.edges(window):
+                left = top - window + 1
+                inferred = left + (number - left) % self.BORDER
+                if abs(inferred - top) < self.HALF and inferred >= 0:
+                    first = next(iter(self.judged(top).candidates(inferred % self.BORDER, 16)))
+                    self.assertEqual(first, inferred // self.BORDER, (top, inferred))
+
+    def test_nothing_is_tried_twice_and_the_number_is_found(self):
+        for top, number in self.edges():
+            tried = list(self.judged(top).candidates(number % self.BORDER, 16))
+            self.assertIn(number // self.BORDER, tried)
+            self.assertEqual(len(tried), len(set(tried)))
+            self.assertGreaterEqual(min(tried), 0)
+
+
 class Wire(Case):
     def test_ipv6_and_udp(self):
         for sa in (gcm_sa(1, V6), gcm_sa(1, V4, encap="udp"), gcm_sa(1, V6, encap="udp")):
@@ -403,6 +444,10 @@ MUTANTS = (
     ("the high half is never tried", "return range(max_high + 1)", "return [0]"),
     ("the high half only grows", "order += range(max(max_high, high) + 3)",
      "order = [high, high + 1]"),
+    ("the half after a border is not tried first",
+     "if low < top_low and top_low - low > 1 << 31:", "if False:"),
+    ("the half before a border is not tried first",
+     "elif low > top_low and low - top_low > 1 << 31:", "elif False:"),
     ("each SA has its own numbers", "seen.setdefault(who, set())", "set()"),
     ("numbers are unique over all keys", "seen.setdefault(who, set())",
      "seen.setdefault(0, set())"),
