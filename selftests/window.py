@@ -227,9 +227,10 @@ def numbers(kind, r):
 
 def own_ways(r, number):
     """What XFRM does that RFC 4303 does not say, with numbers that no sender has: it counts
-    on after 2^64 - 1, and takes 0 once, while T is size - 1."""
+    on after 2^64 - 1, takes 0 once, while T is size - 1, and refuses one below 0 as a replay
+    or by its ICV, as the bit there happens to be."""
     guess = r.infer(number % BORDER)
-    return r.esn and (guess != number and (guess - number) % BORDER**2 == 0 or
+    return r.esn and (guess < 0 or guess != number and (guess - number) % BORDER**2 == 0 or
                       guess == 0 and r.top == r.size - 1)
 
 
