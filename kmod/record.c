@@ -20,6 +20,8 @@ struct live {
 	u64 last_used;
 	u64 tag;
 	u64 lease_end;
+	u64 sent;
+	bool restored;
 	u32 window;
 	u32 dying;
 	struct xfrm_stats stats;
@@ -35,7 +37,7 @@ size_t xfrmsync_record_size(const struct xfrmsync_sa *sa)
 {
 	size_t size = 2 * nla_total_size(sizeof(xfrm_address_t)) +
 		      18 * nla_total_size(sizeof(u32)) +
-		      11 * nla_total_size_64bit(sizeof(u64));
+		      12 * nla_total_size_64bit(sizeof(u64));
 
 	if (!test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 		size += nla_total_size(bmp_words(sa->x) * sizeof(u32));
@@ -128,6 +130,8 @@ static void copy_live(struct xfrmsync_sa *sa, struct live *l, void *bmp)
 	l->dying = x->km.dying;
 	l->tag = sa->tag;
 	l->lease_end = sa->lease_end;
+	l->restored = test_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
+	l->sent = sa->sent;
 	spin_unlock_bh(&x->lock);
 }
 
@@ -172,6 +176,8 @@ static int put_live(struct sk_buff *skb, const struct live *l)
 		return -EMSGSIZE;
 	if (l->lease_end &&
 	    put_u64(skb, XFRMSYNC_A_RECORD_LEASE_END, l->lease_end))
+		return -EMSGSIZE;
+	if (l->restored && put_u64(skb, XFRMSYNC_A_RECORD_SENT, l->sent))
 		return -EMSGSIZE;
 	return put_times(skb, l) ?: put_errors(skb, &l->stats);
 }

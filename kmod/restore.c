@@ -106,6 +106,12 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 	if (tb[A(LEASE_END)])
 		r->has |= XFRMSYNC_HAS_LEASE;
 	r->lease_end = get_u64(tb, A(LEASE_END));
+	if (tb[A(SENT)])
+		r->has |= XFRMSYNC_HAS_SENT;
+	r->sent = get_u64(tb, A(SENT));
+	if (tb[A(EXPECT_OSEQ)])
+		r->has |= XFRMSYNC_HAS_EXPECT;
+	r->expect_oseq = get_u64(tb, A(EXPECT_OSEQ));
 	if (tb[A(COOKIE)])
 		r->has |= XFRMSYNC_HAS_COOKIE;
 	r->cookie = get_u64(tb, A(COOKIE));
@@ -165,13 +171,33 @@ static u32 check_tag(const struct xfrmsync_sa *sa,
 	return XFRMSYNC_REASON_TAG;
 }
 
+/* Numbers never go back, but for those that nobody has drawn: a restore wrote
+ * them, and no packet came since. Who knows the number that stands there says so.
+ */
+static u32 check_oseq(const struct xfrmsync_sa *sa,
+		      const struct xfrmsync_restore *r)
+{
+	u64 oseq = xfrmsync_oseq(sa->x);
+
+	if ((r->has & XFRMSYNC_HAS_EXPECT) && r->expect_oseq != oseq)
+		return XFRMSYNC_REASON_MOVED;
+	if (!(r->has & XFRMSYNC_HAS_OSEQ) || r->oseq >= oseq)
+		return XFRMSYNC_REASON_OK;
+	if ((r->has & XFRMSYNC_HAS_EXPECT) &&
+	    test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		return XFRMSYNC_REASON_OK;
+	return XFRMSYNC_REASON_BACKWARDS_OSEQ;
+}
+
 /* What was given before stays where it is longer; too little is refused. */
 static u32 check_range(const struct xfrmsync_sa *sa,
 		       const struct xfrmsync_restore *r)
 {
 	u64 oseq = r->has & XFRMSYNC_HAS_OSEQ ? r->oseq : xfrmsync_oseq(sa->x);
 
-	if (!(r->has & XFRMSYNC_HAS_LEASE) || r->lease_end <= sa->lease_end)
+	if (!(r->has & XFRMSYNC_HAS_LEASE))
+		return XFRMSYNC_REASON_OK;
+	if (!(r->has & XFRMSYNC_HAS_EXPECT) && r->lease_end <= sa->lease_end)
 		return XFRMSYNC_REASON_OK;
 	if (r->lease_end < XFRMSYNC_LEASE_HEADROOM ||
 	    r->lease_end - XFRMSYNC_LEASE_HEADROOM <= oseq)
@@ -191,12 +217,9 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	if (x->km.state != XFRM_STATE_VALID &&
 	    !(x->km.state == XFRM_STATE_ERROR && xfrmsync_is_stopped(sa)))
 		return XFRMSYNC_REASON_STATE;
-	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r);
-	if (reason)
-		return reason;
-	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq < xfrmsync_oseq(x))
-		return XFRMSYNC_REASON_BACKWARDS_OSEQ;
-	return check_range(sa, r);
+	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r) ?:
+		 check_oseq(sa, r);
+	return reason ?: check_range(sa, r);
 }
 
 /* What a restore wrote is not use: the scan compares with it. x->lock held. */
@@ -206,6 +229,15 @@ static void note_restored(struct xfrmsync_sa *sa)
 	sa->seen_packets = (u32)sa->x->curlft.packets;
 	set_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
+}
+
+/* Before the number is written over: what this node drew itself was sent. */
+static void note_sent(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
+{
+	if (!test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		sa->sent = max(sa->sent, xfrmsync_oseq(sa->x));
+	if (r->has & XFRMSYNC_HAS_SENT)
+		sa->sent = max(sa->sent, r->sent);
 }
 
 static void write_oseq(struct xfrm_state *x, u64 oseq)
@@ -295,11 +327,21 @@ static void write_lifetime(struct xfrm_state *x,
 					r->stats.integrity_failed);
 }
 
+/* x->lock held. */
+static void fence_one(struct xfrmsync_sa *sa, bool fence)
+{
+	if (!fence)
+		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
+	else if (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
+		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
+}
+
 /* x->lock held, and checked. */
 static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 {
 	struct xfrm_state *x = sa->x;
 
+	note_sent(sa, r);
 	if (r->has & XFRMSYNC_HAS_OSEQ)
 		write_oseq(x, r->oseq);
 	if (r->has & XFRMSYNC_HAS_WINDOW)
@@ -307,15 +349,21 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	write_previous(x);
 	if (r->has & XFRMSYNC_HAS_LIFETIME)
 		write_lifetime(x, r);
-	/* Checked; a range that is shorter than the one it has changes nothing. */
+	/* Checked; a range that is shorter than the one it has changes nothing,
+	 * unless numbers are given back with it.
+	 */
+	if ((r->has & XFRMSYNC_HAS_LEASE) && (r->has & XFRMSYNC_HAS_EXPECT))
+		sa->lease_end = 0;
 	if (r->has & XFRMSYNC_HAS_LEASE)
 		xfrmsync_limit_set(sa, r->lease_end,
 				   r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
 	if (r->tag)
 		sa->tag = r->tag;
-	/* What was not safe here is now what the active has. */
-	if ((r->has & XFRMSYNC_HAS_OSEQ) && (r->has & XFRMSYNC_HAS_WINDOW))
-		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
+	/* What was not safe here is now what the active has, unless it says so. */
+	if (r->restore_flags & XFRMSYNC_RESTORE_F_FENCED)
+		fence_one(sa, true);
+	else if ((r->has & XFRMSYNC_HAS_OSEQ) && (r->has & XFRMSYNC_HAS_WINDOW))
+		fence_one(sa, false);
 	note_restored(sa);
 }
 
@@ -410,15 +458,6 @@ static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 	xfrmsync_park_drop(ns, &sa->id);
 }
 
-/* x->lock held. */
-static void fence_one(struct xfrmsync_sa *sa, bool fence)
-{
-	if (!fence)
-		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
-	else if (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
-		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
-}
-
 static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
 	u32 reason = XFRMSYNC_REASON_OK;
@@ -500,6 +539,7 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	if (!!(flags & XFRMSYNC_RECORD_F_ESN) == is_esn(x) &&
 	    (is_esn(x) || oseq <= U32_MAX) &&
 	    x->km.state == XFRM_STATE_VALID && oseq > xfrmsync_oseq(x)) {
+		sa->sent = xfrmsync_oseq(x);
 		write_oseq(x, oseq);
 		write_previous(x);
 		note_restored(sa);

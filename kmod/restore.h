@@ -22,6 +22,8 @@ enum {
 	XFRMSYNC_HAS_LEASE	= 1 << 3,
 	XFRMSYNC_HAS_COOKIE	= 1 << 4,
 	XFRMSYNC_HAS_FLAGS	= 1 << 5,
+	XFRMSYNC_HAS_EXPECT	= 1 << 6,
+	XFRMSYNC_HAS_SENT	= 1 << 7,
 };
 
 /**
@@ -40,6 +42,8 @@ enum {
  * @use_time: wall-clock second of this node, 0 to leave
  * @last_used: wall-clock second of this node, 0 to leave
  * @lease_end: last outbound number that may be used
+ * @sent: highest outbound number known to be sent
+ * @expect_oseq: outbound number that the SA must have
  * @stats: error counters
  * @window: packets
  * @words: of @bmp
@@ -60,6 +64,8 @@ struct xfrmsync_restore {
 	u64 use_time;
 	u64 last_used;
 	u64 lease_end;
+	u64 sent;
+	u64 expect_oseq;
 	struct xfrm_stats stats;
 	u32 window;
 	u32 words;

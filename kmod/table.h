@@ -69,6 +69,7 @@ struct xfrmsync_sa_id {
  * @marked_ns: when QUEUED was set, monotonic ns
  * @tag: incarnation, 0 for none; under x->lock
  * @cookie: this life of the SA, never used twice
+ * @sent: highest outbound number known to be sent, while RESTORED; under x->lock
  * @lease_end: last outbound number that may be drawn, headroom included; 0 for no
  *	limit; under x->lock
  * @watch: outbound number from which the packet path has more to do; under x->lock
@@ -90,6 +91,7 @@ struct xfrmsync_sa {
 	u64 marked_ns;
 	u64 tag;
 	u64 cookie;
+	u64 sent;
 	u64 lease_end;
 	u64 watch;
 	u64 soft;

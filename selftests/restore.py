@@ -100,6 +100,37 @@ def refusals(a_ns, a):
     refused("max-batch is kept", errno.E2BIG, a.restore, *[ident] * 513, attr="record")
 
 
+def exact(a_ns, a):
+    """A number goes back only where nobody has drawn it since a restore wrote it."""
+    sa_add(a_ns, A_END, B_END, 0x210, esn=True, window=128)
+    room = 65536
+    base = dict(sa_id(B_END, 0x210), flags=["esn", "bmp"], tag=78, oseq=9000)
+    base["restore-flags"] = ["bind"]
+
+    def say(**change):
+        return reason(a.restore(dict(base, **{n.replace("_", "-"): v for n, v in change.items()})))
+
+    def have():
+        record = a.get(**sa_id(B_END, 0x210))
+        return record["oseq"], record.get("lease-end", 0)
+
+    equal("raised, with a lease", "ok", say(expect_oseq=0, lease_end=room + 20000))
+    equal("another number than it has", "moved", say(expect_oseq=8999, oseq=9500))
+    equal("without an expectation it stays", "backwards-oseq", say(oseq=8000))
+    equal("nothing was written", (9000, room + 20000), have())
+    equal("a lease that is used up", "lease", say(expect_oseq=9000, oseq=8000, lease_end=room + 8000))
+    equal("lower, with a shorter lease", "ok", say(expect_oseq=9000, oseq=8000, lease_end=room + 8100))
+    equal("is written", (8000, room + 8100), have())
+    ip(a_ns, f"xfrm policy add src {A_END} dst {B_END} dir out tmpl src {A_END} dst {B_END} "
+             "proto esp spi 0x210 reqid 1 mode transport")
+    Udp(a_ns).send(B_END, 1)
+    ip(a_ns, f"xfrm policy delete src {A_END} dst {B_END} dir out")
+    equal("a packet was sent", 8001, have()[0])
+    equal("after that, never", "backwards-oseq", say(expect_oseq=8001, oseq=7000, lease_end=room + 8100))
+    equal("nor with the number before", "moved", say(expect_oseq=8000, oseq=7000, lease_end=room + 8100))
+    equal("only up", "ok", say(expect_oseq=8001, oseq=8050, lease_end=room + 9000))
+
+
 def cookies(a):
     ident, cookie = sa_id(A_END, 0x200), a.get(**sa_id(A_END, 0x200))["cookie"]
     equal("bind: another life's cookie", "cookie", reason(a.bind(dict(ident, cookie=cookie + 1, tag=77))))
@@ -260,6 +291,7 @@ def test(a_ns, b_ns):
     every_mode(a_ns, a)
     kept(a_ns, a)
     refusals(a_ns, a)
+    exact(a_ns, a)
     cookies(a)
     parking(a_ns, b_ns, a, b)
     merge(a_ns, b_ns, a, b)

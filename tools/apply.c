@@ -62,9 +62,17 @@ static void ready_record(struct cache_entry *e, struct record *r)
 			r->oseq = e->lease_end;
 		if (r->oseq < e->floor)
 			r->oseq = e->floor;
+		/* After a planned takeover less is used up: nobody drew the rest. */
+		r->has_expect = e->wrote && r->oseq < e->wrote;
+		r->expect_oseq = e->wrote;
 	}
 	e->base = r->oseq;
-	r->restore_flags = XFRMSYNC_RESTORE_F_BIND | XFRMSYNC_RESTORE_F_NO_PARK;
+	/* So that it outlives this daemon. */
+	r->has_sent = true;
+	r->sent = e->sent;
+	r->restore_flags = XFRMSYNC_RESTORE_F_BIND |
+			   XFRMSYNC_RESTORE_F_NO_PARK |
+			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0);
 }
 
 /* The parts of a record that the wire leaves to the context. */
@@ -149,6 +157,8 @@ static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 {
 	switch (reason) {
 	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
+	case XFRMSYNC_REASON_MOVED:
+		e->wrote = 0;
 		if (raise_floor(d, e))
 			queue(d, e);
 		return;
@@ -204,10 +214,12 @@ static int flush_once(struct daemon *d)
 		return ret;
 	}
 	for (i = 0; i < n; i++) {
-		if (res[i].reason)
+		if (res[i].reason) {
 			refused(d, entry[i], res[i].reason);
-		else
-			raised(d, entry[i]);
+			continue;
+		}
+		entry[i]->wrote = d->batch[i].oseq;
+		raised(d, entry[i]);
 	}
 	return 0;
 }
@@ -249,6 +261,7 @@ static void create(struct daemon *d, struct cache_entry *e)
 	struct record live;
 	int ret;
 
+	e->wrote = 0;
 	ready_record(e, &live);
 	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
 	if (ret == -EEXIST && !e->existed) {
@@ -329,7 +342,9 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		goto out;
 	}
 	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
-	if (same && k->oseq > e->floor)
+	/* What stands there by our own restore, nobody has drawn. */
+	if (same && k->oseq > e->floor &&
+	    !(k->flags & XFRMSYNC_RECORD_F_RESTORED && k->oseq == e->wrote))
 		e->floor = k->oseq;
 	if (same && k->tag && k->tag != e->tag)
 		recreate(d, e);		/* a tag stays for an SA's life */
@@ -384,6 +399,7 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 		cache_set_handle(&d->cache, other, 0);
 	if (e && e->tag != sa->tag) {
 		e->floor = 0;
+		e->wrote = 0;
 		e->range_end = 0;
 		e->lease_told = 0;
 	}
@@ -785,6 +801,17 @@ static bool repair(struct daemon *d)
 	return ok;
 }
 
+void apply_raise(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		if (e->applied == CACHE_APPLIED)
+			queue(d, e);
+	}
+	apply_flush(d);
+}
+
 void apply_finish(struct daemon *d)
 {
 	struct cache_entry *e;
@@ -833,6 +860,7 @@ void apply_reset(struct daemon *d)
 		e->queued = false;
 		cache_set_repair(&d->cache, e, false);
 		e->floor = 0;
+		e->wrote = 0;
 		e->range_end = 0;
 		e->lease_told = 0;
 		d->applied[CACHE_NOT_APPLIED]++;

@@ -327,6 +327,8 @@ void cache_note_record(struct cache_entry *e, const struct record *rec)
 	if (rec->flags & XFRMSYNC_RECORD_F_RESTORED) {
 		/* Nothing was sent from here: the counter was only raised. */
 		e->base = rec->oseq;
+		if (rec->has_sent && rec->sent > e->sent)
+			e->sent = rec->sent;
 	} else if (rec->oseq > e->base) {
 		e->sent = rec->oseq;
 	}

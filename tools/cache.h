@@ -68,6 +68,7 @@ struct mark {
 		bool offered;		/* it has a range for this SA */
 		uint64_t offered_start;	/* where that begins */
 		uint64_t offered_end;	/* the lease that it comes after */
+		uint64_t offered_range;	/* the highest number that it was ever given */
 		uint64_t acked_end;	/* the last one that it has raised for */
 	} lease;
 };
@@ -106,7 +107,12 @@ struct cache_entry {
 	bool queued;			/* its record waits for a restore */
 	bool repair;			/* look at the kernel's SA again */
 	bool existed;			/* in the kernel, unknown to the module */
-	uint64_t floor;			/* outbound counter that our kernel had */
+	uint64_t floor;			/* outbound number that this node may have used */
+	uint64_t wrote;			/* standby: what our kernel has by our restore */
+	/* Planned takeover: the last number drawn, the lease it was drawn in. */
+	uint64_t final, final_lease;
+	bool has_final;
+	bool give;			/* not given away yet */
 	enum cache_applied applied;	/* standby */
 	struct mark mark[CONF_MAX_PEERS];
 };

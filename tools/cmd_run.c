@@ -301,10 +301,17 @@ static int open_kernel(struct daemon *d)
 	return ret;
 }
 
+#define LOCK_TRIES 100
+
 /* Before anything is looked at: nobody else decides from here on. */
 static int lock_role(struct daemon *d)
 {
-	d->lock_fd = state_lock(d->conf.state_dir);
+	const struct timespec pause = { .tv_nsec = 50000000 };
+	int tries = LOCK_TRIES;
+
+	/* A command holds it for a moment only. */
+	while ((d->lock_fd = state_lock(d->conf.state_dir)) == -EBUSY && --tries)
+		nanosleep(&pause, NULL);
 	if (d->lock_fd == -EBUSY)
 		log_err("%s: another daemon, or a command, uses it: stop it first, or use another state_dir",
 			d->conf.state_dir);

@@ -346,6 +346,7 @@ static const struct key keys[] = {
 	{ SYNC, "interval_ms", set_ms, NUM(interval_us, 100, 10000) },
 	{ SYNC, "heartbeat_ms", set_u32, NUM(heartbeat_ms, 10, 60000) },
 	{ SYNC, "dead_ms", set_u32, NUM(dead_ms, 20, 600000) },
+	{ SYNC, "answer_ms", set_u32, NUM(answer_ms, 10, 600000) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
 	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 4, 30) },
 	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 4, 30) },
@@ -520,6 +521,7 @@ static void set_defaults(struct conf *c)
 	c->interval_us = 1000;
 	c->heartbeat_ms = 1000;
 	c->dead_ms = 5000;
+	c->answer_ms = 500;
 	c->lease_esn_log2 = 30;
 	c->lease_log2 = 24;
 }

@@ -70,6 +70,7 @@ struct conf {
 	/* [sync] */
 	uint32_t interval_us;	/* coalescing; key interval_ms, default 1 */
 	uint32_t heartbeat_ms;	/* default 1000 */
+	uint32_t answer_ms;	/* for an active to say that it hands over; default 500 */
 	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
 	uint8_t lease_esn_log2;	/* default 30 */
 	uint8_t lease_log2;	/* default 24 */

@@ -110,6 +110,10 @@ struct daemon {
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
+	struct peer *handed_to;		/* it was given all, and has not said more */
+	bool handed_lost;		/* ... and the link it went by is gone */
+	bool handover_coming;		/* the active said so */
+	uint64_t handover_frames;	/* taken from it at the last look */
 	void (*takeover_done)(struct daemon *d, int exit_code,
 			      const char *text);
 
@@ -153,6 +157,9 @@ void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
 		 uint64_t end);
 /* Before the configuration is replaced: peers may have other places, or be gone. */
 void lease_peers_changed(struct daemon *d, const struct conf *next);
+/* A lease that begins there, for this node itself; 0 for none. */
+uint64_t lease_after(const struct daemon *d, const struct cache_entry *e,
+		     uint64_t from);
 size_t lease_waiting(const struct daemon *d, const struct peer *p);
 
 /* ---- peer.c: cache <-> wire ---- */
@@ -165,7 +172,7 @@ void peer_mark_policy(struct daemon *d, struct cache_policy *p);
 /* Before it leaves the cache: the peers that know it are told. */
 void peer_gone_entry(struct daemon *d, struct cache_entry *e);
 void peer_gone_policy(struct daemon *d, struct cache_policy *p);
-void peer_handover_coming(struct peer *p);
+void peer_handover_say(struct peer *p, uint32_t result);
 void peer_kick(struct daemon *d);		/* something waits to be sent */
 void peer_send_simple(struct peer *p, uint8_t type);
 /* A new active: from here on a peer falls behind, if it does. */
@@ -192,6 +199,8 @@ void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
 void apply_exempt_later(struct daemon *d);
+/* A takeover failed: counters stand where a standby's have to. */
+void apply_raise(struct daemon *d);
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
 void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
@@ -224,9 +233,6 @@ void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
 void role_filled(struct daemon *d);		/* a snapshot was complete */
 void role_fill_request(struct daemon *d, struct peer *p);
-void role_handover_request(struct daemon *d, struct peer *p);
-void role_handover(struct daemon *d, struct peer *p, uint32_t result,
-		   uint64_t epoch);
 /* Nobody was active after this node, in this boot. */
 bool role_is_owner(const struct daemon *d);
 void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */
@@ -235,6 +241,28 @@ void role_takeover(struct daemon *d, bool force,
 		   void (*done)(struct daemon *d, int code, const char *text));
 int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
 bool role_is_active(const struct daemon *d);
+
+/* For handover.c. Fence, last records; 0 or -errno. */
+int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node);
+void role_given(struct daemon *d);	/* its own counters are not the newest any more */
+void role_resume(struct daemon *d);	/* active again, after a hand-over that failed */
+/* The flip, and the answer to whoever asked; exact: with what FINAL said. */
+void role_finish(struct daemon *d, const char *how, bool exact);
+
+/* ---- handover.c: a planned takeover ---- */
+void handover_ask(struct daemon *d, struct peer *p);	/* the active, to hand over */
+void handover_end(struct daemon *d);			/* waits no more */
+void handover_request(struct daemon *d, struct peer *p);	/* p wants to be active */
+void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
+		     uint64_t epoch);
+/* A FINAL frame; false: malformed. And what goes into ours. */
+bool handover_final(struct daemon *d, struct peer *p, struct rd *r);
+void handover_put_final(struct peer *p, struct buf *b);
+/* Between the disk and the kernel: counters go down to the exact numbers. */
+void handover_take_exact(struct daemon *d);
+/* A HELLO of a peer, its epoch against ours. */
+void handover_heard(struct daemon *d, struct peer *p, int order);
+void handover_peer_down(struct daemon *d, struct peer *p);
 
 /* ---- cmd_run.c ---- */
 void run_xfrm_events(struct daemon *d);		/* XFRM events that wait, now */

@@ -248,6 +248,8 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 	m->lease.offered = true;
 	m->lease.offered_start = end;
 	m->lease.offered_end = e->offer ? e->offer : e->lease_end;
+	if (sa->range_end > m->lease.offered_range)
+		m->lease.offered_range = sa->range_end;
 	return true;
 }
 
@@ -354,6 +356,13 @@ void lease_peers_changed(struct daemon *d, const struct conf *next)
 	if (orphans)
 		log_warn("%zu SAs have leases that a removed peer was offered: they are not renewed any more, rekey them",
 			 orphans);
+}
+
+uint64_t lease_after(const struct daemon *d, const struct cache_entry *e,
+		     uint64_t from)
+{
+	return xfrmsync_lease_first(from, e->sent, e->info.esn,
+				    size_log2(d, e, from));
 }
 
 size_t lease_waiting(const struct daemon *d, const struct peer *p)

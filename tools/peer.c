@@ -135,6 +135,7 @@ void peer_gone_policy(struct daemon *d, struct cache_policy *pol)
 	size_t at;
 	int i;
 
+	owned_del(&d->owned, pol->info.key, pol->info.key_len);
 	for (i = 0; i < N_PEERS(d); i++) {
 		p = &d->peer[i];
 		if (p->sending && pol->mark[i].told) {
@@ -258,6 +259,8 @@ static void put_policy(struct peer *p, struct buf *b,
 	buf_put(b, pol->context, pol->context_len);
 	wire_end(b, at);
 	p->frames_sent++;
+	/* From now on it is the cluster's, whoever is active. */
+	owned_add(&p->d->owned, pol->info.key, pol->info.key_len);
 }
 
 /* A batch of records that is open in the buffer. */
@@ -325,30 +328,29 @@ static void put_hello(struct daemon *d, struct buf *b)
 	sodium_memzero(&h, sizeof(h));
 }
 
-/* All of the last records went before it: the other side may start. */
-static void put_handover(struct peer *p, struct buf *b)
-{
-	struct daemon *d = p->d;
-	size_t at = begin(p, b, WIRE_HANDOVER);
-
-	buf_u32(b, 0);
-	wire_end(b, at);
-	d->handover_to = NULL;
-	stop_sending(p);
-	put_hello(d, b);
-}
-
-/* Before the last records are read: that they come. */
-void peer_handover_coming(struct peer *p)
+/* What a planned takeover has come to. */
+void peer_handover_say(struct peer *p, uint32_t result)
 {
 	size_t at;
 
 	if (!p->link)
 		return;
 	at = begin(p, &p->link->out, WIRE_HANDOVER);
-	buf_u32(&p->link->out, 1);
+	buf_u32(&p->link->out, result);
 	wire_end(&p->link->out, at);
 	link_kick(p->link);
+}
+
+/* All of the last records went before it: the other side may start. */
+static void put_handover(struct peer *p, struct buf *b)
+{
+	struct daemon *d = p->d;
+
+	handover_put_final(p, b);
+	peer_handover_say(p, WIRE_HANDOVER_DONE);
+	d->handover_to = NULL;
+	stop_sending(p);
+	put_hello(d, b);
 }
 
 /* What the peer has not been told, until so many bytes wait. */
@@ -809,10 +811,13 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 			role_fill_request(d, p);
 		return true;
 	case WIRE_HANDOVER_REQUEST:
-		role_handover_request(d, p);
+		handover_request(d, p);
 		return true;
+	case WIRE_FINAL:
+		apply_flush(d);
+		return handover_final(d, p, r);
 	case WIRE_HANDOVER:
-		role_handover(d, p, rd_u32(r), h->epoch);
+		handover_answer(d, p, rd_u32(r), h->epoch);
 		return true;
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
@@ -1179,6 +1184,7 @@ void peer_exit(struct daemon *d)
 	d->source = NULL;
 	d->handover_to = NULL;
 	d->handover_from = NULL;
+	d->handed_to = NULL;
 }
 
 struct peer *peer_active(struct daemon *d)

@@ -15,6 +15,8 @@
 
 bool ready_is_raised(const struct record *k)
 {
+	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
+		return false;
 	/* With a range of its own, past all that was sent; or never sent on. */
 	return k->flags & XFRMSYNC_RECORD_F_RESTORED &&
 	       (k->lease_end > k->oseq || !k->oseq);
@@ -32,6 +34,8 @@ static bool is_managed(const struct daemon *d, const struct record *k)
 /* This node follows no active, and was not filled since another was one. */
 static const char *why_alone(const struct daemon *d, const struct record *k)
 {
+	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
+		return "it is fenced here: it was not safe before";
 	if (!d->outdated && (ready_is_raised(k) ||
 			     (k->tag && k->dir == XFRMSYNC_DIR_IN)))
 		return NULL;

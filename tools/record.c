@@ -85,7 +85,7 @@ static const uint8_t sizes[XFRMSYNC_A_RECORD_MAX + 1] = {
 	[A(PACKETS)] = 8, [A(ADD_TIME)] = 8, [A(USE_TIME)] = 8,
 	[A(LAST_USED)] = 8, [A(REPLAY_WINDOW_ERRORS)] = 4,
 	[A(REPLAY_ERRORS)] = 4, [A(INTEGRITY_ERRORS)] = 4, [A(AGE_NS)] = 8,
-	[A(LEASE_END)] = 8, [A(RESTORE_FLAGS)] = 4,
+	[A(LEASE_END)] = 8, [A(RESTORE_FLAGS)] = 4, [A(EXPECT_OSEQ)] = 8, [A(SENT)] = 8,
 };
 
 /* Collect the attributes; what a newer module adds is passed over. */
@@ -195,6 +195,8 @@ int record_parse(const void *attr, size_t len, struct record *r)
 	r->integrity_errors = get32(tb, A(INTEGRITY_ERRORS));
 	r->age_ns = get64(tb, A(AGE_NS));
 	r->lease_end = get64(tb, A(LEASE_END));
+	r->has_sent = tb[A(SENT)];
+	r->sent = get64(tb, A(SENT));
 	r->restore_flags = get32(tb, A(RESTORE_FLAGS));
 	return 0;
 }
@@ -271,8 +273,12 @@ int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 	put_lifetime(&p, r);
 	if (r->lease_end)
 		put64(&p, A(LEASE_END), r->lease_end);
+	if (r->has_sent)
+		put64(&p, A(SENT), r->sent);
 	if (r->restore_flags)
 		put32(&p, A(RESTORE_FLAGS), r->restore_flags);
+	if (r->has_expect)
+		put64(&p, A(EXPECT_OSEQ), r->expect_oseq);
 	return p.full ? -EMSGSIZE : 0;
 }
 

@@ -50,7 +50,11 @@ struct record {
 	uint32_t replay_window_errors, replay_errors, integrity_errors;
 	uint64_t age_ns;	/* of the oldest change told */
 	uint64_t lease_end;	/* 0: no limit known */
+	bool has_sent;		/* oseq is what a restore wrote, and */
+	uint64_t sent;		/* the highest number known to be sent is this */
 	uint32_t restore_flags;	/* XFRMSYNC_RESTORE_F_*, restore only */
+	bool has_expect;	/* restore only: oseq that the SA must have */
+	uint64_t expect_oseq;
 };
 
 /* True when both name the same SA. */

@@ -11,12 +11,6 @@
 #include "daemon.h"
 #include "log.h"
 
-/* An active that lives steps down at once and says so; one that died costs
- * just this long. Its last records may then take longer.
- */
-#define HANDOVER_ANSWER_MS 500
-#define HANDOVER_DATA_MS 3000
-
 bool role_is_active(const struct daemon *d)
 {
 	return d->st.role == XFRMSYNC_ROLE_ACTIVE;
@@ -32,33 +26,34 @@ static int store(struct daemon *d, struct state *next)
 	return ret;
 }
 
-/*
- * Up: on disk before it is in force, so that after a crash nobody believes in
- * a lower epoch. Down: the fence first, whatever the disk says; a start takes
- * this node for active only where kernel and disk agree.
+static int enforce(struct daemon *d, const struct state *next)
+{
+	int ret = genl_role_set(&d->req, next->role, next->epoch, next->node,
+				NULL);
+
+	if (ret)
+		log_err("the module refuses the role %s of epoch %llu: %s",
+			genl_role_str(next->role),
+			(unsigned long long)next->epoch, d->req.error);
+	return ret;
+}
+
+/* Down: the fence first, whatever the disk says; a start takes this node for
+ * active only where kernel and disk agree.
  */
 static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
 		    uint32_t node)
 {
 	struct state next = d->st;
-	int ret = 0;
+	int ret;
 
 	next.role = role;
 	next.epoch = epoch;
 	next.node = node;
-	if (role == XFRMSYNC_ROLE_ACTIVE)
-		ret = store(d, &next);
+	ret = enforce(d, &next);
 	if (ret)
 		return ret;
-	ret = genl_role_set(&d->req, role, epoch, node, NULL);
-	if (ret) {
-		log_err("the module refuses the role %s of epoch %llu: %s",
-			genl_role_str(role), (unsigned long long)epoch,
-			d->req.error);
-		return ret;
-	}
-	if (role != XFRMSYNC_ROLE_ACTIVE)
-		store(d, &next);
+	store(d, &next);
 	d->st = next;
 	return 0;
 }
@@ -123,7 +118,7 @@ int role_init(struct daemon *d)
 }
 
 /* Fence first; then nothing is drawn any more, and the last records are final. */
-static int step_down(struct daemon *d, uint64_t epoch, uint32_t node)
+int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 {
 	int ret;
 
@@ -174,6 +169,7 @@ void role_filled(struct daemon *d)
 
 void role_heard(struct daemon *d, struct peer *p)
 {
+	bool known;	/* it has just taken what we gave it, and no more */
 	int order = state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
 				    d->st.node);
 
@@ -184,13 +180,18 @@ void role_heard(struct daemon *d, struct peer *p)
 		log_warn("peer %s: is %s with the newer epoch %llu of node %u: stepping down",
 			 p->name, genl_role_str(p->role),
 			 (unsigned long long)p->epoch, p->epoch_node);
-		if (step_down(d, p->epoch, p->epoch_node))
+		if (role_step_down(d, p->epoch, p->epoch_node))
 			return;
 		peer_announce(d);
 		if (p->role != XFRMSYNC_ROLE_ACTIVE)
 			take_back(d, p);
 		return;
 	}
+	known = d->handed_to == p && p->epoch_node == p->node_id &&
+		p->epoch == d->st.epoch + 1;
+	handover_heard(d, p, order);
+	if (role_is_active(d))
+		return;
 	/* The link that was asked on may be gone again. */
 	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
 		peer_send_simple(p, WIRE_RESYNC);
@@ -200,19 +201,23 @@ void role_heard(struct daemon *d, struct peer *p)
 		return;
 	if (d->handover_wait && d->handover_from != p &&
 	    p->role == XFRMSYNC_ROLE_ACTIVE) {
-		d->handover_wait = false;
-		loop_timer_stop(&d->handover_timer);
+		handover_end(d);
 		d->takeover_done(d, 1, "another node became active meanwhile");
 	}
 	if (order > 0) {
 		/* It sends numbers that what we hold does not cover. */
 		d->synced = false;
-		d->outdated = true;
+		d->outdated |= !known || p->role == XFRMSYNC_ROLE_ACTIVE;
 		log_info("peer %s: %s, epoch %llu of node %u", p->name,
 			 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
 			 "knows of a newer epoch; what is here is outdated",
 			 (unsigned long long)p->epoch, p->epoch_node);
 		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+		/* It did not wait for what we were giving it. */
+		if (d->handover_to == p) {
+			d->handover_to = NULL;
+			peer_announce(d);
+		}
 	}
 }
 
@@ -228,20 +233,55 @@ static struct peer *active_before(struct daemon *d)
 	return NULL;
 }
 
-/* On disk and in force; the SAs carry traffic from here on. */
-static int flip(struct daemon *d, uint64_t epoch)
+/* The numbers that it gave away stand in none of its counters. */
+void role_given(struct daemon *d)
 {
+	d->same_boot = false;
+	d->st.boot_id[0] = '\0';
+	store(d, &d->st);
+}
+
+/*
+ * Up: on disk before it is in force, so that after a crash nobody believes in a
+ * lower epoch. That decides it; numbers are taken exactly only after it.
+ */
+static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
+		size_t *unsafe)
+{
+	struct state next = d->st;
+	size_t released;
 	int ret;
 
-	d->before = active_before(d);
-	ret = set_role(d, XFRMSYNC_ROLE_ACTIVE, epoch, d->conf.node_id);
+	*unsafe = 0;
+	next.role = XFRMSYNC_ROLE_ACTIVE;
+	next.epoch = epoch;
+	next.node = d->conf.node_id;
+	ret = store(d, &next);
 	if (ret)
 		return ret;
+	if (exact)
+		handover_take_exact(d);
+	ret = force ? ready_release(d, &released) : ready_fence(d, unsafe);
+	if (ret)
+		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
+			d->req.error);
+	else
+		ret = enforce(d, &next);
+	if (ret) {
+		store(d, &d->st);
+		apply_raise(d);
+		return ret;
+	}
+	/* An active that was asked to hand over may have a range of its own now. */
+	d->before = d->handover_from ? NULL : active_before(d);
+	d->handover_from = NULL;
+	d->st = next;
 	d->same_boot = true;
 	d->outdated = false;
 	d->want_active = false;
 	d->source = NULL;
 	d->handover_to = NULL;
+	d->handed_to = NULL;
 	return 0;
 }
 
@@ -262,28 +302,21 @@ bool role_is_owner(const struct daemon *d)
 	return d->same_boot && d->st.node == d->conf.node_id;
 }
 
-static void finish(struct daemon *d, const char *how)
+void role_finish(struct daemon *d, const char *how, bool exact)
 {
-	uint64_t epoch = d->st.epoch + 1;
-	size_t unsafe = 0;
+	/* Whom it gave everything to may have taken the next epoch, and died. */
+	uint64_t epoch = d->st.epoch + 1 + !!d->handed_to;
 	char text[400];
+	size_t unsafe;
 	int ret;
 
-	d->handover_wait = false;
-	loop_timer_stop(&d->handover_timer);
 	/* What was deleted here a moment ago comes back first. */
 	run_xfrm_events(d);
 	apply_finish(d);
-	ret = d->takeover_force ? 0 : ready_fence(d, &unsafe);
-	if (ret)
-		snprintf(text, sizeof(text), "takeover failed: SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
-			 d->req.error);
-	else
-		ret = flip(d, epoch);
-	if (ret && !unsafe)
-		snprintf(text, sizeof(text), "takeover failed: %s",
-			 ret < 0 ? strerror(-ret) : d->req.error);
+	ret = flip(d, epoch, exact, d->takeover_force, &unsafe);
 	if (ret) {
+		snprintf(text, sizeof(text), "takeover failed, see the log: %s",
+			 ret < 0 ? strerror(-ret) : "not all could be fenced");
 		d->takeover_done(d, 1, text);
 		return;
 	}
@@ -298,22 +331,20 @@ static void finish(struct daemon *d, const char *how)
 	settle(d);
 }
 
-static void handover_late(struct loop_timer *t)
+void role_resume(struct daemon *d)
 {
-	struct daemon *d = t->data;
+	size_t unsafe;
 
-	if (!d->handover_wait)
-		return;
-	log_warn("the active does not hand over in time: taking over without it");
-	finish(d, "the active did not answer");
+	/* Nobody used them meanwhile: its own counters are the newest again. */
+	if (!flip(d, d->st.epoch + 1, true, true, &unsafe))
+		settle(d);
 }
 
 void role_cancel(struct daemon *d, const char *why)
 {
 	if (!d->handover_wait)
 		return;
-	d->handover_wait = false;
-	loop_timer_stop(&d->handover_timer);
+	handover_end(d);
 	d->takeover_done(d, 1, why);
 }
 
@@ -352,77 +383,35 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	d->takeover_force = force;
 	if (!p) {
 		log_info("taking over: no active is connected");
-		finish(d, "no active was connected");
+		role_finish(d, "no active was connected", false);
 		return;
 	}
-	log_info("taking over: asking %s to hand over", p->name);
-	d->handover_wait = true;
-	d->handover_from = p;
-	d->handover_timer.cb = handover_late;
-	d->handover_timer.data = d;
-	loop_timer_set(&d->loop, &d->handover_timer,
-		       HANDOVER_ANSWER_MS * LOOP_MS);
-	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+	handover_ask(d, p);
 }
 
 void role_fill_request(struct daemon *d, struct peer *p)
 {
+	size_t unsafe;
+
 	if (role_is_active(d) || !role_is_owner(d) || d->handover_to ||
 	    peer_active(d))
 		return;
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);
 	apply_finish(d);
-	if (!flip(d, d->st.epoch + 1))
+	if (!flip(d, d->st.epoch + 1, false, false, &unsafe))
 		settle(d);
-}
-
-void role_handover_request(struct daemon *d, struct peer *p)
-{
-	if (!role_is_active(d) || d->handover_to) {
-		log_warn("peer %s: asks for a handover, but this node is not the active",
-			 p->name);
-		return;
-	}
-	log_info("peer %s: asks to become active: handing over", p->name);
-	peer_handover_coming(p);
-	d->handover_to = p;
-	if (step_down(d, d->st.epoch, d->st.node)) {
-		d->handover_to = NULL;
-		return;
-	}
-	peer_announce(d);
-	peer_kick(d);
-}
-
-void role_handover(struct daemon *d, struct peer *p, uint32_t result,
-		   uint64_t epoch)
-{
-	if (!d->handover_wait || d->handover_from != p || result > 1)
-		return;
-	if (result == 1) {
-		loop_timer_set(&d->loop, &d->handover_timer,
-			       HANDOVER_DATA_MS * LOOP_MS);
-		return;
-	}
-	if (epoch > d->st.epoch)
-		d->st.epoch = epoch;
-	log_info("peer %s: handed over", p->name);
-	finish(d, "handed over");
 }
 
 void role_peer_down(struct daemon *d, struct peer *p)
 {
-	if (d->handover_to == p)
-		d->handover_to = NULL;
 	if (d->source == p)
 		d->source = NULL;
 	if (p->role == XFRMSYNC_ROLE_ACTIVE && !role_is_active(d))
 		log_warn("peer %s: was the active; a takeover is up to keepalived or to you",
 			 p->name);
 	p->role = XFRMSYNC_ROLE_NONE;
-	if (d->handover_wait && d->handover_from == p)
-		finish(d, "the active died");
+	handover_peer_down(d, p);
 }
 
 int role_standby(struct daemon *d, const char *why)
@@ -433,7 +422,7 @@ int role_standby(struct daemon *d, const char *why)
 	d->want_active = false;
 	if (!role_is_active(d))
 		return 0;
-	ret = step_down(d, d->st.epoch, d->st.node);
+	ret = role_step_down(d, d->st.epoch, d->st.node);
 	if (ret)
 		return ret;
 	log_info("is standby now: %s", why);

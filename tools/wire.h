@@ -37,6 +37,14 @@ enum wire_type {
 	WIRE_LEASE_ACK = 25,
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
+	WIRE_FINAL = 34,
+};
+
+/* What a HANDOVER frame says. */
+enum wire_handover {
+	WIRE_HANDOVER_DONE = 0,		/* all was sent: the receiver is the owner */
+	WIRE_HANDOVER_COMING = 1,	/* the last records follow */
+	WIRE_HANDOVER_REFUSED = 2,	/* to the active: nobody took over */
 };
 
 enum wire_error {

@@ -103,6 +103,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.interval_us, 1000);
 	assert_int_equal(c.heartbeat_ms, 1000);
 	assert_int_equal(c.dead_ms, 5000);
+	assert_int_equal(c.answer_ms, 500);
 	assert_int_equal(c.lease_esn_log2, 30);
 	assert_int_equal(c.lease_log2, 24);
 }

@@ -95,6 +95,11 @@ enum xfrmsync_restore_flags {
 	XFRMSYNC_RESTORE_F_WINDOW_EXACT = 4,
 	/* At the end of its lease the SA is marked instead of stopped. */
 	XFRMSYNC_RESTORE_F_GO_ON = 8,
+	/*
+	 * The SA is not safe to use, although it is prepared as well as can be:
+	 * fence it, as bind does.
+	 */
+	XFRMSYNC_RESTORE_F_FENCED = 16,
 };
 
 /* Why a record, or a binding, was refused. */
@@ -128,6 +133,8 @@ enum xfrmsync_reason {
 	XFRMSYNC_REASON_RANGE,
 	/* The lease's end is behind the one in force, or behind the counter. */
 	XFRMSYNC_REASON_LEASE,
+	/* The outbound number is not the one that expect-oseq says. */
+	XFRMSYNC_REASON_MOVED,
 };
 
 /* The live state of one SA. */
@@ -194,6 +201,18 @@ enum {
 	XFRMSYNC_A_RECORD_LEASE_END,
 	/* u32: Restore only. */
 	XFRMSYNC_A_RECORD_RESTORE_FLAGS,
+	/*
+	 * u64: Highest outbound number that is known to have been sent, while
+	 * oseq is what a restore wrote; absent where oseq itself is.
+	 */
+	XFRMSYNC_A_RECORD_SENT,
+	/*
+	 * u64: Restore only. The outbound number must be this one. Then oseq may
+	 * be lower, where a restore wrote the number and the SA was not used
+	 * since; and lease-end replaces the one in force, also by a shorter one.
+	 * For the exact numbers of a planned takeover.
+	 */
+	XFRMSYNC_A_RECORD_EXPECT_OSEQ,
 	/* pad */
 	XFRMSYNC_A_RECORD_PAD,
 

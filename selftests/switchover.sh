@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# A planned takeover: not one number is left out and none is used twice, whatever dies in the
+# middle; in the end one of the two is active and carries traffic.
+#
+#   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
+# timeout: 400
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 74
+
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_outside "$A" "$B" "$P"
+tmpdir
+modprobe -aq esp4 xfrm_user
+make_ca ca
+make_cert ca a a
+make_cert ca b b
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+sed -i 's/^dead_ms = .*/&\nanswer_ms = 60000/' "$TMP/a.conf" "$TMP/b.conf"
+start_sink "$P" "$TMP/p"
+start_sink "$A" "$TMP/a"
+start_sink "$B" "$TMP/b"
+
+tunnel "$A" "$P" link=1 window=128
+carry "$A"
+check "a pair" both_start a b
+
+sent=0
+carries() { # NS FILE: both ways, and the peer sees no number left out
+	sent=$((sent + 20))
+	send_and_count "$1" 10.2.0.1 20 "$TMP/p" && send_and_count "$P" 10.1.0.1 20 "$2"
+}
+no_jump() { [ "$(sa_seq "$P" "$B_OUT" "$A_SPI")" -eq "$sent" ]; }
+out_is() { oseq_is "$1" "$B_OUT" "$A_SPI" "$2"; } # NS N
+above() { [ "$(sa_oseq "$1" "$B_OUT" "$A_SPI")" -gt "$2" ]; } # NS N
+asked_more() { [ "$(grep -c "to hand over" "$TMP/$1.log")" -gt "$2" ]; } # NAME N
+in_seq() { sa_seq "$1" "$A_OUT" "$B_SPI"; }
+
+# --- there and back -------------------------------------------------------------------
+
+check "traffic through A" carries "$A" "$TMP/a"
+from=a to=b
+for n in 1 2 3 4; do
+	check "in step, $n" wait_step $from $to
+	check "planned, $n" ask $to takeover
+	check "$n: exactly where the other one ended" out_is "${node_ns[$to]}" $sent
+	check_equal "$n: the window, too" "$(in_seq "${node_ns[$from]}")" "$(in_seq "${node_ns[$to]}")"
+	carry "${node_ns[$to]}"
+	check "$n: traffic" carries "${node_ns[$to]}" "$TMP/$to"
+	check "$n: no number is left out" no_jump
+	swap=$from from=$to to=$swap
+done
+check "in step" wait_step a b
+check "the numbers are not used up by it" out_is "$B" $(((1 << 30) + 65536))
+check "both sides have written how it ended" logged a "the hand-over is complete"
+check "who took, too" logged b "handed over"
+
+# --- what an idle SA has used, and whose the policies are ---------------------------------
+
+idle=(src 192.0.3.1 dst 192.0.3.8 proto esp spi 0x7000 reqid 7 mode tunnel flag esn
+	replay-window 128 replay-oseq 0xf0000000 aead 'rfc4106(gcm(aes))' "$(key 20 idle)" 128)
+ip -n "$A" xfrm state add "${idle[@]}"
+rule=(src 10.5.0.0/16 dst 10.6.0.0/16 dir out)
+ip -n "$A" xfrm policy add "${rule[@]}" tmpl src 192.0.3.1 dst 192.0.3.8 proto esp reqid 7 mode tunnel
+check "an idle SA with a high number" wait_step a b
+stop b
+start b
+check "the standby's daemon restarts" wait_step a b
+check "it takes over" ask b takeover
+check "the SA is safe" wait_step b a
+check "on the new active, too" status b "s['unsafe_total'] == 0"
+ip -n "$B" xfrm policy update "${rule[@]}" tmpl src 192.0.3.1 dst 192.0.3.8 proto esp spi 0x7000 \
+	reqid 7 mode tunnel
+follows() { ip -n "$A" xfrm policy get "${rule[@]}" | grep -q 0x00007000; }
+check "what the new active does with a policy, the old one follows" busywait 20000 follows
+check "without a conflict" wait_step b a
+ip -n "$B" xfrm policy delete "${rule[@]}"
+ip -n "$B" xfrm state delete dst 192.0.3.8 proto esp spi 0x7000
+check "also its end" busywait 20000 policies_are "$A" 3
+check "back again" ask a takeover
+check "to the first one" wait_step a b
+
+# --- under traffic --------------------------------------------------------------------
+
+background ip netns exec "$P" bash -c 'exec 3<>/dev/udp/10.1.0.1/9; while printf x >&3; do :; done'
+flood=$BG_PID
+check "planned under traffic" ask b takeover
+carry "$B"
+check "filled under traffic" busywait 20000 status a "s['role'] == 'standby' and s['ready']"
+kill "$flood"
+wait "$flood" 2>/dev/null
+check "nobody saw a replay" [ "$(ip -n "$B" -s xfrm state get dst "$A_OUT" proto esp \
+	spi "$B_SPI" | grep -c 'replay [1-9]')" -eq 0 ]
+sent=$(sa_oseq "$B" "$B_OUT" "$A_SPI")
+check "traffic goes on" carries "$B" "$TMP/b"
+check "back" busywait 20000 ask a takeover
+carry "$A"
+check "traffic through A again" carries "$A" "$TMP/a"
+check "without a leap" no_jump
+
+# --- refused --------------------------------------------------------------------------
+
+check "a and b are in step" wait_step a b
+kill -STOP "${pid[a]}"
+ask b takeover >"$TMP/asked" 2>&1 &
+asked=$!
+check "B waits for A" busywait 20000 logged b "asking a to hand over"
+waits=$(grep -c "to hand over" "$TMP/b.log")
+check "and is told to stay" busywait 300 ask b standby
+wait $asked
+kill -CONT "${pid[a]}"
+check "A hears the refusal, and goes on" busywait 20000 logged a "refuses to take over"
+check "in step again" wait_step a b
+check "A carries traffic" carries "$A" "$TMP/a"
+check "nothing is left out" no_jump
+
+# --- the one that asked dies ----------------------------------------------------------
+
+kill -STOP "${pid[a]}"
+ask b takeover >"$TMP/asked" 2>&1 &
+asked=$!
+check "B asks once more" busywait 20000 asked_more b "$waits"
+stop b KILL
+wait $asked
+kill -CONT "${pid[a]}"
+check "A gives, and hears nothing" busywait 20000 status a "s['role'] == 'standby' or
+	s['peers'][0]['state'] == 'disconnected'"
+start b
+check "B comes back in the old epoch: A is active again" busywait 20000 status a "s['role'] == 'active'"
+check "and fills it" wait_step a b
+check "A carries traffic, still" carries "$A" "$TMP/a"
+check "and nothing is left out" no_jump
+
+# --- the link goes in the middle ------------------------------------------------------
+
+kill -STOP "${pid[a]}"
+ip -n "$A" link set xs0 down
+check "the link is cut: B takes over without A" ask b takeover --timeout 200
+kill -CONT "${pid[a]}"
+carry "$B"
+check "B carries traffic" send_and_count "$B" 10.2.0.1 20 "$TMP/p"
+ip -n "$A" link set xs0 up
+check "the link is back: A is its standby" wait_step b a
+
+# --- who takes over dies right after it -------------------------------------------------
+
+was=$(sa_oseq "$B" "$B_OUT" "$A_SPI")
+check "A takes over" ask a takeover
+stop a KILL
+ip -n "$A" link set out down
+check "A is dead: B is active at once" ask b takeover
+check "past all that A could send" above "$B" $((was + (1 << 25)))
+check "safely" status b "s['unsafe_total'] == 0"
+carry "$B"
+check "B carries the traffic" send_and_count "$B" 10.2.0.1 20 "$TMP/p"
+start a
+check "A comes back and follows" wait_step b a
+
+# --- who gave is dead before it is told -------------------------------------------------
+
+check "A takes over once more" ask a takeover
+stop b KILL
+carry "$A"
+check "A alone carries traffic" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
+start b
+check "B comes back and follows" wait_step a b
+
+stop a
+stop b
+check "every daemon ended cleanly" ended_cleanly

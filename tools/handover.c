@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: a planned takeover: the operator's wish on one node, the active's consent.
+ * Out: the exact last numbers go over, and one of the two is the owner.
+ * The daemon's loop; asks the kernel, and waits for its answer.
+ *
+ * The active fences itself both ways, waits until nothing is on its way to draw a
+ * number any more, and reads the last records. It raises its own counters past all
+ * that the other node could use, whatever becomes of this. Then it gives each SA
+ * away: FINAL says the last number that it drew, and its lease. The other node
+ * stores the new epoch, which decides it, takes the exact numbers, and is active.
+ *
+ * Who gave is a standby from the moment it fenced itself. It becomes active again
+ * by itself only when the other node refuses, or comes back on a new link in the
+ * old epoch: whatever was on its way then is void. Silence proves nothing.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../kmod/lease.h"
+#include "daemon.h"
+#include "log.h"
+
+/* Of silence, after an active said that its last records come. */
+#define DATA_MS 3000
+#define TRIES 4			/* a straggler may draw one number more */
+
+static const char *name_of(const struct cache_entry *e)
+{
+	static char name[128];
+
+	return sa_id_str(&e->id, name, sizeof(name));
+}
+
+/* ---- records with an expectation, in batches ---- */
+
+struct exact {
+	struct daemon *d;
+	struct record rec[DAEMON_BATCH];
+	struct cache_entry *entry[DAEMON_BATCH];
+	size_t n;
+	/* of what became of one; reason: enum xfrmsync_reason */
+	void (*done)(struct exact *x, struct cache_entry *e,
+		     const struct record *r, uint32_t reason);
+	size_t failed, again;
+};
+
+static void exact_flush(struct exact *x)
+{
+	static struct genl_result res[DAEMON_BATCH];
+
+	size_t i, n = x->n;
+	int ret;
+
+	x->n = 0;
+	if (!n)
+		return;
+	ret = genl_restore(&x->d->req, x->d->st.epoch, x->d->st.node, x->rec, n,
+			   res);
+	if (ret)
+		log_err("the module refuses exact numbers: %s", x->d->req.error);
+	for (i = 0; i < n; i++)
+		x->done(x, x->entry[i], &x->rec[i],
+			ret ? XFRMSYNC_REASON_STATE : res[i].reason);
+}
+
+/* The window and the lifetime of the entry's record, and these numbers. */
+static void exact_put(struct exact *x, struct cache_entry *e, uint64_t expect,
+		      uint64_t oseq, uint64_t lease_end)
+{
+	struct record *r = &x->rec[x->n];
+
+	*r = e->rec;
+	r->tag = e->tag;
+	r->cookie = 0;
+	r->oseq = oseq;
+	r->lease_end = lease_end;
+	r->restore_flags = XFRMSYNC_RESTORE_F_BIND | XFRMSYNC_RESTORE_F_NO_PARK |
+			   (e->rec.flags & XFRMSYNC_RECORD_F_FENCED ?
+			    XFRMSYNC_RESTORE_F_FENCED : 0);
+	r->has_sent = true;
+	r->sent = e->sent;
+	r->has_expect = true;
+	r->expect_oseq = expect;
+	x->entry[x->n++] = e;
+	if (x->n == DAEMON_BATCH)
+		exact_flush(x);
+}
+
+/* ---- the active, which gives ---- */
+
+static void given_away(struct exact *x, struct cache_entry *e,
+		       const struct record *r, uint32_t reason)
+{
+	struct record k;
+
+	if (reason == XFRMSYNC_REASON_OK) {
+		e->wrote = r->oseq;
+		e->floor = r->expect_oseq;
+		e->final = r->expect_oseq;
+		e->final_lease = e->rec.lease_end;
+		e->has_final = e->final_lease > e->final;
+		e->give = false;
+		return;
+	}
+	if (reason != XFRMSYNC_REASON_MOVED ||
+	    genl_get(&x->d->req, &e->id, &k) || k.tag != e->tag) {
+		e->give = false;
+		x->failed += reason != XFRMSYNC_REASON_NO_SA;
+		return;
+	}
+	/* A packet that had passed the fence drew a number: that is the last. */
+	cache_note_record(e, &k);
+	peer_mark_entry(x->d, e, false);
+	x->again++;
+}
+
+/*
+ * Past all that was given out, to this peer and to others: this node may have to
+ * take over from it the next moment. 0: there is no number left to go to.
+ */
+static uint64_t past(const struct daemon *d, const struct cache_entry *e,
+		     const struct peer *p)
+{
+	const struct lease_mark *m = &e->mark[p->index].lease;
+	uint64_t to = e->rec.oseq;
+
+	if (m->offered && m->offered_range > to)
+		to = m->offered_range;
+	if (d->conf.n_peers > 1 && e->given > to)
+		to = e->given;
+	return to;
+}
+
+/* After the fence went up and the last records were read. */
+static void give(struct daemon *d, struct peer *p)
+{
+	static struct exact x;
+
+	struct cache_entry *e;
+	int tries = TRIES;
+	uint64_t to;
+
+	x = (struct exact){ .d = d, .done = given_away };
+	cache_for_each(&d->cache, e) {
+		e->give = e->cookie && e->tag;
+		e->has_final = false;
+	}
+	do {
+		x.again = 0;
+		cache_for_each(&d->cache, e) {
+			if (!e->give)
+				continue;
+			to = past(d, e, p);
+			exact_put(&x, e, e->rec.oseq, to,
+				  to == e->rec.oseq ? 0 :
+				  lease_after(d, e, to));
+		}
+		exact_flush(&x);
+	} while (x.again && --tries);
+	if (x.failed + x.again)
+		log_warn("peer %s: %zu SAs go to it without their exact numbers",
+			 p->name, x.failed + x.again);
+}
+
+void handover_request(struct daemon *d, struct peer *p)
+{
+	if (!role_is_active(d) || d->handover_to) {
+		log_warn("peer %s: asks for a handover, but this node is not the active",
+			 p->name);
+		return;
+	}
+	log_info("peer %s: asks to become active: handing over", p->name);
+	peer_handover_say(p, WIRE_HANDOVER_COMING);
+	d->handover_to = p;
+	if (role_step_down(d, d->st.epoch, d->st.node)) {
+		d->handover_to = NULL;
+		return;
+	}
+	give(d, p);
+	role_given(d);
+	d->handed_to = p;
+	d->handed_lost = false;
+	peer_announce(d);
+	peer_kick(d);
+}
+
+void handover_put_final(struct peer *p, struct buf *b)
+{
+	struct cache_entry *e;
+	size_t at = 0, frame = 0;
+
+	cache_for_each(&p->d->cache, e) {
+		if (!e->has_final)
+			continue;
+		if (!frame)
+			at = wire_begin(b, WIRE_FINAL, p->d->st.epoch,
+					p->d->st.node);
+		buf_u32(b, e->handle);
+		buf_u64(b, e->final);
+		buf_u64(b, e->final_lease);
+		frame += 20;
+		if (frame + 20 > WIRE_MAX_PAYLOAD / 2) {
+			wire_end(b, at);
+			frame = 0;
+		}
+	}
+	if (frame)
+		wire_end(b, at);
+}
+
+/* It did not happen: what was given is taken back, in an epoch of its own. */
+static void resume(struct daemon *d, const char *why)
+{
+	log_warn("peer %s: %s: this node is active again", d->handed_to->name,
+		 why);
+	d->handed_to = NULL;
+	role_resume(d);
+}
+
+void handover_heard(struct daemon *d, struct peer *p, int order)
+{
+	if (d->handed_to != p)
+		return;
+	if (order > 0) {
+		log_info("peer %s: has taken over: the hand-over is complete",
+			 p->name);
+		d->handed_to = NULL;
+	} else if (d->handed_lost && order == 0 &&
+		   p->role == XFRMSYNC_ROLE_STANDBY) {
+		resume(d, "came back without having taken over");
+	}
+}
+
+/* ---- the standby, which takes ---- */
+
+static void taken(struct exact *x, struct cache_entry *e,
+		  const struct record *r, uint32_t reason)
+{
+	e->has_final = false;
+	if (reason == XFRMSYNC_REASON_OK) {
+		e->wrote = r->oseq;
+		return;
+	}
+	log_warn("%s: cannot go on at its exact number: %s", name_of(e),
+		 genl_reason_str(reason));
+	cache_set_unsafe(&x->d->cache, e,
+			 "it was in use here, and could not be handed over exactly");
+	x->failed++;
+}
+
+void handover_take_exact(struct daemon *d)
+{
+	static struct exact x;
+
+	struct cache_entry *e;
+
+	x = (struct exact){ .d = d, .done = taken };
+	cache_for_each(&d->cache, e) {
+		/* One that is fenced stays as it is. */
+		if (!e->has_final || e->unsafe)
+			continue;
+		exact_put(&x, e, e->wrote, e->final, e->final_lease);
+	}
+	exact_flush(&x);
+}
+
+bool handover_final(struct daemon *d, struct peer *p, struct rd *r)
+{
+	struct cache_entry *e;
+	uint64_t final, lease;
+	uint32_t handle;
+
+	while (r->left && !r->bad) {
+		handle = rd_u32(r);
+		final = rd_u64(r);
+		lease = rd_u64(r);
+		if (r->bad || !d->handover_wait || d->handover_from != p)
+			continue;
+		e = cache_find_handle(&d->cache, handle);
+		/* Only with the record that goes with it, and where we prepared it. */
+		if (!e || !handle || e->applied != CACHE_APPLIED || !e->wrote ||
+		    e->rec.oseq != final)
+			continue;
+		e->final = final;
+		e->final_lease = lease;
+		e->has_final = true;
+	}
+	return !r->bad;
+}
+
+static void forget_finals(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e)
+		e->has_final = false;
+}
+
+static void late(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	struct peer *p = d->handover_from;
+
+	if (!d->handover_wait)
+		return;
+	/* Very many records: as long as they come, it lives. */
+	if (d->handover_coming && p->frames_taken != d->handover_frames) {
+		d->handover_frames = p->frames_taken;
+		loop_timer_set(&d->loop, t, DATA_MS * LOOP_MS);
+		return;
+	}
+	log_warn("the active does not hand over in time: taking over without it");
+	handover_end(d);
+	role_finish(d, "the active did not answer", false);
+}
+
+void handover_ask(struct daemon *d, struct peer *p)
+{
+	log_info("taking over: asking %s to hand over", p->name);
+	forget_finals(d);
+	d->handover_wait = true;
+	d->handover_coming = false;
+	d->handover_from = p;
+	d->handover_timer.cb = late;
+	d->handover_timer.data = d;
+	loop_timer_set(&d->loop, &d->handover_timer,
+		       d->conf.answer_ms * LOOP_MS);
+	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+}
+
+void handover_end(struct daemon *d)
+{
+	d->handover_wait = false;
+	loop_timer_stop(&d->handover_timer);
+}
+
+void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
+		     uint64_t epoch)
+{
+	if (result == WIRE_HANDOVER_REFUSED) {
+		if (d->handed_to == p && !role_is_active(d))
+			resume(d, "refuses to take over");
+		return;
+	}
+	if (!d->handover_wait || d->handover_from != p) {
+		/* Nobody waits for it any more: it must not wait for us. */
+		if (result == WIRE_HANDOVER_DONE && !role_is_active(d))
+			peer_handover_say(p, WIRE_HANDOVER_REFUSED);
+		return;
+	}
+	if (result == WIRE_HANDOVER_COMING) {
+		d->handover_coming = true;
+		d->handover_frames = p->frames_taken;
+		loop_timer_set(&d->loop, &d->handover_timer, DATA_MS * LOOP_MS);
+		return;
+	}
+	if (result != WIRE_HANDOVER_DONE)
+		return;
+	if (epoch > d->st.epoch)
+		d->st.epoch = epoch;
+	log_info("peer %s: handed over", p->name);
+	handover_end(d);
+	role_finish(d, "handed over", true);
+}
+
+/* ---- a link that goes ---- */
+
+void handover_peer_down(struct daemon *d, struct peer *p)
+{
+	if (d->handover_to == p)
+		d->handover_to = NULL;
+	if (d->handed_to == p)
+		d->handed_lost = true;
+	if (!d->handover_wait || d->handover_from != p)
+		return;
+	handover_end(d);
+	forget_finals(d);
+	role_finish(d, "the active died", false);
+}
