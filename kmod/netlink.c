@@ -15,6 +15,7 @@
 #include "restore.h"
 #include "role.h"
 #include "stream.h"
+#include "watchdog.h"
 
 static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
 	[XFRMSYNC_A_RECORD_FAMILY]	= { .type = NLA_U16 },
@@ -75,6 +76,15 @@ static const struct nla_policy role_policy[XFRMSYNC_A_STATUS_NODE + 1] = {
 	[XFRMSYNC_A_STATUS_ROLE]	= NLA_POLICY_MAX(NLA_U32, XFRMSYNC_ROLE_STANDBY),
 	[XFRMSYNC_A_STATUS_EPOCH]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_STATUS_NODE]	= { .type = NLA_U32 },
+};
+
+/* Not const: 6.1's policies do not take that. */
+static struct netlink_range_validation watchdog_range = {
+	.max = XFRMSYNC_MAX_WATCHDOG,
+};
+
+static const struct nla_policy watchdog_policy[XFRMSYNC_A_STATUS_WATCHDOG_MS + 1] = {
+	[XFRMSYNC_A_STATUS_WATCHDOG_MS]	= NLA_POLICY_FULL_RANGE(NLA_U32, &watchdog_range),
 };
 
 /* For commands that take nothing: what is sent all the same is refused. */
@@ -364,13 +374,21 @@ static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
 			atomic_read(&ns->dirty_count)) ||
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_PARKED,
 			atomic_read(&ns->park.count)) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)))
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_WATCHDOG_MS, ns->watchdog_ms))
 		return -EMSGSIZE;
 	return 0;
 }
 
-/* Best effort: who missed it asks for the status. */
-static void notify_role(struct xfrmsync_net *ns)
+/**
+ * xfrmsync_netlink_notify_role() - tell whoever listens of role and epoch
+ * @ns: the namespace
+ *
+ * Best effort: who missed it asks for the status.
+ *
+ * Context: process, role_mutex held.
+ */
+void xfrmsync_netlink_notify_role(struct xfrmsync_net *ns)
 {
 	struct sk_buff *msg;
 	void *hdr;
@@ -421,7 +439,7 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 	if (!err)
 		err = batch_all(ns, info, msg, fn, &t);
 	if (ns->epoch != epoch || ns->node != node)
-		notify_role(ns);
+		xfrmsync_netlink_notify_role(ns);
 	mutex_unlock(&ns->role_mutex);
 
 	if (admit) {
@@ -499,9 +517,25 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 	mutex_lock(&ns->role_mutex);
 	err = xfrmsync_role_set(ns, role, epoch, node, info->extack);
 	if (!err) {
-		notify_role(ns);
+		xfrmsync_netlink_notify_role(ns);
 		err = reply_status(info, ns);
 	}
+	mutex_unlock(&ns->role_mutex);
+	return err;
+}
+
+static int do_watchdog_set(struct sk_buff *skb, struct genl_info *info)
+{
+	struct xfrmsync_net *ns = ns_of(info);
+	int err;
+
+	if (!REQUIRE(info, XFRMSYNC_A_STATUS_WATCHDOG_MS,
+		     "watchdog-ms is missing"))
+		return -EINVAL;
+
+	mutex_lock(&ns->role_mutex);
+	xfrmsync_watchdog_set(ns, nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_WATCHDOG_MS]));
+	err = reply_status(info, ns);
 	mutex_unlock(&ns->role_mutex);
 	return err;
 }
@@ -584,6 +618,12 @@ static const struct genl_ops ops[] = {
 		.policy		= nothing_policy,
 		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
 		.doit		= do_stats_get,
+	}, {
+		.cmd		= XFRMSYNC_CMD_WATCHDOG_SET,
+		.flags		= GENL_UNS_ADMIN_PERM,
+		.policy		= watchdog_policy,
+		.maxattr	= ARRAY_SIZE(watchdog_policy) - 1,
+		.doit		= do_watchdog_set,
 	},
 };
 

@@ -9,9 +9,12 @@
 
 #include <net/genetlink.h>
 
+struct xfrmsync_net;
+
 extern struct genl_family xfrmsync_netlink_family;
 
 int xfrmsync_netlink_init(void);
 void xfrmsync_netlink_exit(void);
+void xfrmsync_netlink_notify_role(struct xfrmsync_net *ns);
 
 #endif

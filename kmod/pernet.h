@@ -34,6 +34,9 @@
  * @epoch: counter of the epoch in force; under @role_mutex
  * @node: node id of the epoch in force; under @role_mutex
  * @fenced: no packet of a managed SA passes; written under @role_mutex
+ * @watchdog_ms: so long may the daemon of an active be silent, 0 for ever; under @role_mutex
+ * @watchdog_at: jiffies at which it was silent for too long; under @role_mutex
+ * @watchdog: looks then
  * @dirty: SAs marked and not yet seen by a pull; lock-free
  * @dirty_count: SAs marked and not yet pulled
  * @wake_irq: leaves the packet path on the way to the reader
@@ -67,6 +70,9 @@ struct xfrmsync_net {
 	u64 epoch;
 	u32 node;
 	bool fenced;
+	u32 watchdog_ms;
+	unsigned long watchdog_at;
+	struct delayed_work watchdog;
 
 	struct llist_head dirty;
 	atomic_t dirty_count;

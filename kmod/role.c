@@ -14,6 +14,7 @@
 #include "fence.h"
 #include "limit.h"
 #include "role.h"
+#include "watchdog.h"
 
 /* A stored role is in force from the moment the module loads, before an IKE
  * daemon installs SAs: the tool writes these into modprobe's configuration.
@@ -139,6 +140,7 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 	ns->node = node;
 	if (role == XFRMSYNC_ROLE_ACTIVE)
 		xfrmsync_expire_now_active(ns);
+	xfrmsync_watchdog_role(ns);
 	return 0;
 }
 
@@ -176,6 +178,7 @@ int xfrmsync_role_admit(struct xfrmsync_net *ns, u64 epoch, u32 node,
 void xfrmsync_role_net_init(struct xfrmsync_net *ns)
 {
 	mutex_init(&ns->role_mutex);
+	xfrmsync_watchdog_net_init(ns);
 	if (!net_eq(ns->net, &init_net))
 		return;
 	mutex_lock(&ns->role_mutex);
@@ -193,4 +196,5 @@ void xfrmsync_role_net_exit(struct xfrmsync_net *ns)
 	mutex_lock(&ns->role_mutex);
 	change(ns, XFRMSYNC_ROLE_NONE);
 	mutex_unlock(&ns->role_mutex);
+	xfrmsync_watchdog_net_exit(ns);
 }

@@ -62,6 +62,7 @@ def commands(client):
         "status-get": client.status,
         "stats-get": client.stats,
         "role-set": lambda: client.role("standby", 1, 1),
+        "watchdog-set": lambda: client.watchdog(1000),
     }
 
 
@@ -107,6 +108,7 @@ def messages(client):
         "restore": spec.encode("batch", {"epoch": 1, "node": 1, "record": [record, ident]}),
         "bind": spec.encode("batch", {"record": [dict(ident, tag=0)]}),
         "role-set": spec.encode("status", {"role": "none", "epoch": 1, "node": 1}),
+        "watchdog-set": spec.encode("status", {"watchdog-ms": 1000}),
     }
 
 
@@ -152,7 +154,8 @@ def lengths(client):
     spec = client.spec
     for op, attr_set, names in (("get", "record", spec.ops["get"]["do"]["request"]["attributes"]),
                                 ("restore", "batch", ["epoch", "node"]),
-                                ("role-set", "status", ["role", "epoch", "node"])):
+                                ("role-set", "status", ["role", "epoch", "node"]),
+                                ("watchdog-set", "status", ["watchdog-ms"])):
         bad = []
         for name in names:
             attr = spec.sets[attr_set][name]
@@ -206,6 +209,10 @@ def wrong(client):
        spec.encode("batch", {"record": [dict(ident, **{"restore-flags": 1 << 31})]}), errno.EINVAL,
        attr="record.restore-flags")
     no("a role that is none", "role-set", spec.encode("status", {"role": 3}), errno.ERANGE, attr="role")
+    no("no time for the watchdog", "watchdog-set", b"", errno.EINVAL, says="watchdog-ms is missing")
+    no("one that is too long", "watchdog-set",
+       spec.encode("status", {"watchdog-ms": spec.const("max-watchdog") + 1}), errno.ERANGE,
+       attr="watchdog-ms")
     odd = client.restore(dict(ident, seq=1, window=32, bitmap=bytes(5)))
     equal("a bitmap that is not whole words", "attribute", odd["result"][0]["reason"])
 

@@ -24,6 +24,7 @@ USAGE = """nl.py [-n NETNS] COMMAND
   dump | status | stats          answers, a JSON line each
   get KEY=VALUE...               family=2 dst=192.0.2.1 spi=0x1000 proto=50
   role-set ROLE [EPOCH NODE]     none, active or standby
+  watchdog-set MS                a sign of life
   restore [KEY=VALUE...] [-- KEY=VALUE... [-- ...]]   epoch=, node=; then records
   bind -- KEY=VALUE... [-- ...]
   pull [SECONDS]                 subscribes, then prints records as they come
@@ -362,6 +363,9 @@ class Client(Socket):
             attrs.update(epoch=epoch, node=node or 0)
         return self.do("role-set", attrs)
 
+    def watchdog(self, milliseconds):
+        return self.do("watchdog-set", {"watchdog-ms": milliseconds})
+
     def restore(self, *records, **attrs):
         return self.do("restore", dict(attrs, record=records))
 
@@ -464,6 +468,8 @@ def main(args):
         show(client.stats())
     elif verb == "role-set":
         show(client.role(words[0], *(int(w, 0) for w in words[1:3])))
+    elif verb == "watchdog-set":
+        show(client.watchdog(int(words[0], 0)))
     elif verb in ("restore", "bind"):
         head, *records = groups_of(words)
         show(client.do(verb, dict(head, record=records)))

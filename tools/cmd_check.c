@@ -153,6 +153,21 @@ static void check_state(struct check *c, const struct conf *conf,
 		check_say(c, CHECK_WARN, "stored role", MODPROBE_FILE " is missing: after a reboot no role is in force until the daemon starts\nxfrmsync standby, or takeover, writes it");
 }
 
+/* An active waits in the kernel for signs of life, if it was told to. */
+static void check_watchdog(struct check *c, const struct conf *conf,
+			   const struct genl_status *st)
+{
+	if (st->role == XFRMSYNC_ROLE_ACTIVE &&
+	    st->watchdog_ms != conf->watchdog_ms)
+		check_say(c, CHECK_WARN, "watchdog", "%u ms in the configuration, %u ms in force\nsystemctl start xfrmsync, or reload it",
+			  conf->watchdog_ms, st->watchdog_ms);
+	else if (conf->watchdog_ms)
+		check_say(c, CHECK_OK, "watchdog", "%u ms, with a sign of life each %u ms",
+			  conf->watchdog_ms, conf->heartbeat_ms);
+	else
+		check_say(c, CHECK_OK, "watchdog", "off: while its daemon hangs an active carries on to the ends of its leases");
+}
+
 static void check_ready(struct check *c, const json_t *o)
 {
 	const char *role = json_string_value(json_object_get(o, "role"));
@@ -218,6 +233,8 @@ static void check_all(struct check *c, const struct cmd_common *common)
 		check_kernel_xfrm(c);
 	if (check_conf(c, common, &conf)) {
 		check_state(c, &conf, module ? &st : NULL);
+		if (module)
+			check_watchdog(c, &conf, &st);
 		check_tls(c, &conf);
 		check_peers(c, &conf);
 		check_daemon(c, common);

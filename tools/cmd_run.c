@@ -125,6 +125,7 @@ static void heartbeat(struct loop_timer *t)
 {
 	struct daemon *d = t->data;
 
+	watchdog_beat(d);
 	peer_heartbeat(d);
 	notify_status(d, "");
 	loop_timer_set(&d->loop, t, d->conf.heartbeat_ms * LOOP_MS);
@@ -188,6 +189,8 @@ static void module_event(struct loop_fd *f, uint32_t events)
 			d->req.error);
 		d->exit_code = 1;
 		d->loop.stop = true;
+	} else if (role_follow(d, &st)) {
+		return;
 	} else if (st.role != d->st.role || st.epoch != d->st.epoch) {
 		log_err("the module's role is now %s, epoch %llu, and was not changed by this daemon: stopping, start me again",
 			genl_role_str(st.role), (unsigned long long)st.epoch);
@@ -220,6 +223,7 @@ static void reload(struct daemon *d)
 	} else {
 		lease_peers_changed(d, &next);
 		d->conf = next;
+		watchdog_changed(d);
 		exempt_all(d);
 		log_info("configuration read again");
 	}
@@ -342,7 +346,9 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		return ret;
 	apply_init(d);
 	exempt_all(d);
-	ret = role_init(d);
+	ret = watchdog_start(d);
+	if (!ret)
+		ret = role_init(d);
 	if (!ret)
 		ret = peer_init(d);
 	if (ret)
@@ -436,6 +442,8 @@ int cmd_run_main(int argc, char **argv)
 		notify("STOPPING=1\n");
 	}
 	code = ret ? 1 : d.exit_code;
+	if (!code)
+		watchdog_stop(&d);
 	stop(&d);
 	return code;
 }

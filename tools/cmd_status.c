@@ -51,6 +51,7 @@ static void add_kernel(json_t *o, struct genl *g, const struct genl_status *st)
 	set_int(o, "parked", st->parked);
 	set_int(o, "reader", st->reader);
 	set_int(o, "version", st->version);
+	set_int(o, "watchdog_ms", st->watchdog_ms);
 	if (json_object_get(o, "daemon"))
 		goto out;
 	json_object_set_new(o, "daemon", json_false());
@@ -130,6 +131,9 @@ static void print_head(const struct print *p, const json_t *o)
 			num(o, "managed"), num(o, "policies"));
 	fprintf(p->out, ", %" PRIu64 " changes untold, %" PRIu64 " records wait for their SA\n",
 		num(o, "dirty"), num(o, "parked"));
+	if (num(o, "watchdog_ms"))
+		fprintf(p->out, "the watchdog waits %" PRIu64 " ms for the daemon of an active\n",
+			num(o, "watchdog_ms"));
 }
 
 enum { COL_NAME, COL_ROLE, COL_STATE, COL_ADDRESS, COL_SAS, COL_PACKETS,

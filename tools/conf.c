@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <ini.h>
+#include <linux/xfrmsync.h>
 
 #include "conf.h"
 
@@ -347,6 +348,7 @@ static const struct key keys[] = {
 	{ SYNC, "heartbeat_ms", set_u32, NUM(heartbeat_ms, 10, 60000) },
 	{ SYNC, "dead_ms", set_u32, NUM(dead_ms, 20, 600000) },
 	{ SYNC, "answer_ms", set_u32, NUM(answer_ms, 10, 600000) },
+	{ SYNC, "watchdog_ms", set_u32, NUM(watchdog_ms, 0, XFRMSYNC_MAX_WATCHDOG) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
 	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 4, 30) },
 	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 4, 30) },
@@ -601,6 +603,11 @@ static int check_whole(struct parser *p)
 			      line_of(p, SYNC, "heartbeat_ms"),
 			      "dead_ms (%u) must be at least twice heartbeat_ms (%u)",
 			      c->dead_ms, c->heartbeat_ms);
+	/* One sign of life may be late, or go to a kernel that is busy. */
+	if (c->watchdog_ms && c->watchdog_ms <= 2 * c->heartbeat_ms)
+		return refuse(p, line_of(p, SYNC, "watchdog_ms"),
+			      "watchdog_ms (%u) must be 0 (off), or more than twice heartbeat_ms (%u)",
+			      c->watchdog_ms, c->heartbeat_ms);
 	return check_tls(p);
 }
 

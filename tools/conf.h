@@ -72,6 +72,7 @@ struct conf {
 	uint32_t heartbeat_ms;	/* default 1000 */
 	uint32_t answer_ms;	/* for an active to say that it hands over; default 500 */
 	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
+	uint32_t watchdog_ms;	/* the module waits for us that long; default 0: for ever */
 	uint8_t lease_esn_log2;	/* default 30 */
 	uint8_t lease_log2;	/* default 24 */
 };

@@ -248,6 +248,7 @@ static json_t *status_json(struct daemon *d)
 			"managed", (json_int_t)d->cache.n_entries,
 			"policies", (json_int_t)d->cache.n_policies,
 			"peers", peers);
+	json_object_set_new(obj, "watchdog_ms", json_integer(st.watchdog_ms));
 	json_object_set_new(obj, "conflicts",
 			    json_integer(d->applied[CACHE_CONFLICT]));
 	json_object_set_new(obj, "losses",

@@ -98,6 +98,9 @@ struct daemon {
 	struct loop_timer repair_timer;
 	bool repair_policies, want_resync, exempt_due;
 	unsigned int repair_slower;	/* doublings of its delay */
+	uint64_t watchdog_fired;	/* by the module's count, as far as we know */
+	uint64_t alive_ns;		/* our last sign of life */
+	bool alive_failed;		/* and that was said */
 	bool want_active;		/* take over again, once filled */
 	struct owned owned;		/* policies that we created */
 	size_t applied[CACHE_FAILED + 1];	/* entries of the cache, each kind */
@@ -263,6 +266,17 @@ void handover_take_exact(struct daemon *d);
 /* A HELLO of a peer, its epoch against ours. */
 void handover_heard(struct daemon *d, struct peer *p, int order);
 void handover_peer_down(struct daemon *d, struct peer *p);
+/* Took a role of the module's as ours: its watchdog fenced this node. */
+bool role_follow(struct daemon *d, const struct genl_status *st);
+
+/* ---- watchdog.c: the module waits for our signs of life ---- */
+int watchdog_start(struct daemon *d);		/* 0 or -errno; logged */
+void watchdog_changed(struct daemon *d);	/* in the configuration */
+void watchdog_stop(struct daemon *d);		/* an end in order */
+void watchdog_beat(struct daemon *d);		/* the loop goes round */
+void watchdog_alive(struct daemon *d);		/* inside of long work */
+void watchdog_look(struct daemon *d);		/* is our role the module's? */
+bool watchdog_has_fired(struct daemon *d);	/* since this was asked last */
 
 /* ---- cmd_run.c ---- */
 void run_xfrm_events(struct daemon *d);		/* XFRM events that wait, now */

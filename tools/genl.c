@@ -473,6 +473,9 @@ static int status_cb(const struct nlmsghdr *nlh, void *data)
 		case XFRMSYNC_A_STATUS_READER:
 			st->reader = mnl_attr_get_u32(a);
 			break;
+		case XFRMSYNC_A_STATUS_WATCHDOG_MS:
+			st->watchdog_ms = mnl_attr_get_u32(a);
+			break;
 		}
 	}
 	return 0;
@@ -499,6 +502,17 @@ int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
 	mnl_attr_put_u64(nlh, XFRMSYNC_A_STATUS_EPOCH, epoch);
 	mnl_attr_put_u32(nlh, XFRMSYNC_A_STATUS_NODE, node);
 	return talk(g, nlh, status_cb, st ? st : &unused);
+}
+
+int genl_watchdog_set(struct genl *g, uint32_t ms, struct genl_status *st)
+{
+	struct nlmsghdr *nlh;
+	char buf[64];
+
+	memset(st, 0, sizeof(*st));
+	nlh = request(g, buf, XFRMSYNC_CMD_WATCHDOG_SET, NLM_F_ACK);
+	mnl_attr_put_u32(nlh, XFRMSYNC_A_STATUS_WATCHDOG_MS, ms);
+	return talk(g, nlh, status_cb, st);
 }
 
 static int stats_cb(const struct nlmsghdr *nlh, void *data)
@@ -642,4 +656,5 @@ const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1] = {
 	[XFRMSYNC_A_STATS_FENCED_IN] = "fenced_in",
 	[XFRMSYNC_A_STATS_LEASES_LOW] = "leases_low",
 	[XFRMSYNC_A_STATS_LEASES_ENDED] = "leases_ended",
+	[XFRMSYNC_A_STATS_WATCHDOG_FIRED] = "watchdog_fired",
 };

@@ -25,6 +25,7 @@ struct genl {
 
 struct genl_status {
 	uint32_t version, role, node, capture, sas, dirty, parked, reader;
+	uint32_t watchdog_ms;
 	uint64_t epoch;
 };
 
@@ -64,6 +65,8 @@ int genl_bind(struct genl *g, const struct record *r, size_t n,
 int genl_status_get(struct genl *g, struct genl_status *st);
 int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
 		  struct genl_status *st);
+/* A sign of life, and how long the next one may take; 0: it need not come. */
+int genl_watchdog_set(struct genl *g, uint32_t ms, struct genl_status *st);
 int genl_stats_get(struct genl *g, struct genl_stats *stats);
 
 /*

@@ -98,6 +98,9 @@ int role_init(struct daemon *d)
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE)
 		role = XFRMSYNC_ROLE_ACTIVE;
+	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
+		 st.role == XFRMSYNC_ROLE_STANDBY)
+		log_warn("was active, but the module is standby (its watchdog, or another tool): starting as standby; a takeover is up to keepalived or to you");
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE)
 		log_warn("was active, but the module does not know of it: starting as standby");
 	if (st.role != XFRMSYNC_ROLE_NONE &&
@@ -125,6 +128,9 @@ int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 	ret = set_role(d, XFRMSYNC_ROLE_STANDBY, epoch, node);
 	if (ret)
 		return ret;
+	if (watchdog_has_fired(d))
+		log_warn("the module had no sign of life of this daemon for %u ms, and fenced this node: standby now; a takeover is up to keepalived or to you",
+			 d->conf.watchdog_ms);
 	if (d->reading && source_pull(d))
 		log_warn("the last records could not be read: %s",
 			 d->reader.error);
@@ -132,6 +138,18 @@ int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 	apply_reset(d);
 	d->synced = false;
 	return 0;
+}
+
+bool role_follow(struct daemon *d, const struct genl_status *st)
+{
+	if (!d->conf.watchdog_ms || !role_is_active(d) ||
+	    st->role != XFRMSYNC_ROLE_STANDBY || st->epoch != d->st.epoch ||
+	    st->node != d->st.node)
+		return false;
+	if (role_step_down(d, d->st.epoch, d->st.node))
+		return false;
+	peer_announce(d);
+	return true;
 }
 
 /*
@@ -373,6 +391,7 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 {
 	struct peer *p = peer_active(d);
 
+	watchdog_look(d);
 	if (d->handover_wait)
 		return;		/* who asks again waits for the same end */
 	if (role_is_active(d)) {

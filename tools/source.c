@@ -121,6 +121,7 @@ static int take_record(const struct record *rec, void *data)
 	struct cache_entry *e;
 	bool read_context;
 
+	watchdog_alive(d);
 	if (rec->flags & XFRMSYNC_RECORD_F_DELETED) {
 		take_deleted(d, rec);
 		control_server_record(d, rec);
@@ -166,6 +167,7 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 	size_t i;
 	int ret;
 
+	watchdog_alive(d);
 	for (i = 0; i < n; i++) {
 		rec[i] = entry[i]->rec;
 		rec[i].tag = entry[i]->tag;
@@ -344,6 +346,7 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 	struct context_policy info;
 	struct cache_policy *p;
 
+	watchdog_alive(d);
 	if (context_policy_info(ctx, len, &info) || !source_manages_policy(d, &info))
 		return 0;
 	p = cache_policy_find(&d->cache, &info);

@@ -104,6 +104,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.heartbeat_ms, 1000);
 	assert_int_equal(c.dead_ms, 5000);
 	assert_int_equal(c.answer_ms, 500);
+	assert_int_equal(c.watchdog_ms, 0);
 	assert_int_equal(c.lease_esn_log2, 30);
 	assert_int_equal(c.lease_log2, 24);
 }
@@ -124,7 +125,7 @@ static void test_everything(void **state)
 		   "[filter]\nreqid = 1, 0x2 3\nreqid = 4\nif_id = 42\n"
 		   "mark = 0x10/0xf0, 7\naddress = 10.0.0.0/8, 2001:db8::/33 192.0.2.1\n"
 		   "[sync]\ninterval_ms = 0.25\nheartbeat_ms = 10\ndead_ms = 20\n"
-		   "lease_esn_log2 = 4\nlease_log2 = 30");
+		   "watchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
 	assert_string_equal(c.node_name, "gw-a");
@@ -149,6 +150,7 @@ static void test_everything(void **state)
 	assert_int_equal(c.filter.address[2].len, 32);
 	assert_int_equal(c.interval_us, 250);
 	assert_int_equal(c.dead_ms, 20);
+	assert_int_equal(c.watchdog_ms, 21);
 	assert_int_equal(c.lease_esn_log2, 4);
 }
 
@@ -236,6 +238,8 @@ static const struct {
 	{ NODE "[sync]\nheartbeat_ms = 9\n", 5, "from 10" },
 	{ NODE "[sync]\nheartbeat_ms = 1000\ndead_ms = 1999\n", 6, "at least twice" },
 	{ NODE "[sync]\nheartbeat_ms = 60000\n", 5, "at least twice" },
+	{ NODE "[sync]\nwatchdog_ms = 2000\n", 5, "more than twice heartbeat_ms (1000)" },
+	{ NODE "[sync]\nwatchdog_ms = 3600001\n", 5, "from 0 to 3600000" },
 	{ NODE "[sync]\nlease_esn_log2 = 31\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_log2 = 3\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 4 to 30" },

@@ -14,6 +14,9 @@
 /* Largest replay window, packets. */
 #define XFRMSYNC_MAX_WINDOW	4096
 
+/* Longest time that the watchdog can be set to, ms. */
+#define XFRMSYNC_MAX_WATCHDOG	3600000
+
 /* What this network namespace is in its sync group. */
 enum xfrmsync_role {
 	/* No role; the module may be unloaded at any moment. */
@@ -273,6 +276,8 @@ enum {
 	XFRMSYNC_A_STATUS_PARKED,
 	/* u32: Port id of the reader, 0 for none. */
 	XFRMSYNC_A_STATUS_READER,
+	/* u32: So long may the daemon of an active be silent, ms; 0 for ever. */
+	XFRMSYNC_A_STATUS_WATCHDOG_MS,
 	/* pad */
 	XFRMSYNC_A_STATUS_PAD,
 
@@ -331,6 +336,8 @@ enum {
 	XFRMSYNC_A_STATS_LEASES_LOW,
 	/* u64: Times an SA stopped at the end of its lease. */
 	XFRMSYNC_A_STATS_LEASES_ENDED,
+	/* u64: Times an active became standby, because its daemon was silent. */
+	XFRMSYNC_A_STATS_WATCHDOG_FIRED,
 	/* pad */
 	XFRMSYNC_A_STATS_PAD,
 
@@ -383,13 +390,21 @@ enum {
 	/*
 	 * Change the role. The epoch must not be lower than the one in force; to
 	 * become active from another role it must be higher. Role none resets
-	 * it.
+	 * it, and switches the watchdog off.
 	 */
 	XFRMSYNC_CMD_ROLE_SET,
 	/* The role or the epoch changed. */
 	XFRMSYNC_CMD_ROLE_NTF,
 	/* Counters. */
 	XFRMSYNC_CMD_STATS_GET,
+	/*
+	 * How long the daemon of an active may be silent, and a sign of its
+	 * life: each one starts the time anew. When it is up the fence goes up
+	 * and the active becomes standby, in the same epoch; role-ntf tells.
+	 * While the role is another one nothing runs; becoming active starts it.
+	 * 0, the default, switches it off.
+	 */
+	XFRMSYNC_CMD_WATCHDOG_SET,
 
 	__XFRMSYNC_CMD_MAX,
 	XFRMSYNC_CMD_MAX = (__XFRMSYNC_CMD_MAX - 1)
