@@ -75,6 +75,9 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 	assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
 	if (end == sa->lease_end) {
 		sa->watch = end ? min(sa->soft, last_usable(sa)) : XFRMSYNC_NEVER;
+		/* It stopped there, and shall not any more. */
+		if (go_on)
+			xfrmsync_go_on(sa, XFRMSYNC_SA_STOPPED);
 		return XFRMSYNC_REASON_OK;
 	}
 	if (end < XFRMSYNC_LEASE_HEADROOM ||

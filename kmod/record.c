@@ -202,6 +202,8 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_STOPPED;
 	if (test_bit(XFRMSYNC_SA_OVERRUN, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_OVERRUN;
+	if (test_bit(XFRMSYNC_SA_GOES_ON, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_GOES_ON;
 	if (test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
 	if (test_bit(XFRMSYNC_SA_FENCED, &sa->flags))

@@ -50,7 +50,8 @@ static void set_applied(struct daemon *d, struct cache_entry *e,
  * What this kernel's SA has to hold: the window at the last record, and the
  * outbound counter past everything that the active may have sent.
  */
-static void ready_record(struct cache_entry *e, struct record *r)
+static void ready_record(const struct daemon *d, struct cache_entry *e,
+			 struct record *r)
 {
 	*r = e->rec;
 	r->tag = e->tag;
@@ -72,7 +73,8 @@ static void ready_record(struct cache_entry *e, struct record *r)
 	r->sent = e->sent;
 	r->restore_flags = XFRMSYNC_RESTORE_F_BIND |
 			   XFRMSYNC_RESTORE_F_NO_PARK |
-			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0);
+			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0) |
+			   (lease_goes_on(d, e) ? XFRMSYNC_RESTORE_F_GO_ON : 0);
 }
 
 /* The parts of a record that the wire leaves to the context. */
@@ -200,7 +202,7 @@ static int flush_once(struct daemon *d)
 	for (i = 0; i < n; i++) {
 		entry[i] = d->batch_entry[i];
 		entry[i]->queued = false;
-		ready_record(entry[i], &d->batch[i]);
+		ready_record(d, entry[i], &d->batch[i]);
 	}
 	d->n_batch = 0;
 	ret = genl_restore(&d->req, d->st.epoch, d->st.node, d->batch, n, res);
@@ -262,7 +264,7 @@ static void create(struct daemon *d, struct cache_entry *e)
 	int ret;
 
 	e->wrote = 0;
-	ready_record(e, &live);
+	ready_record(d, e, &live);
 	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
 	if (ret == -EEXIST && !e->existed) {
 		/* The module does not follow it: not of ours. */

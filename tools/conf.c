@@ -19,7 +19,7 @@
 #include "conf.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MAX_KEYS 24
+#define MAX_KEYS 32
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
@@ -177,6 +177,18 @@ static bool is_word(const char *s)
 		if (!isalnum((unsigned char)*s) && !strchr("._-:%", *s))
 			return false;
 	return true;
+}
+
+static int set_exhausted(struct parser *p, const struct key *k, char *base,
+			 const char *value)
+{
+	bool go_on = !strcmp(value, "continue");
+
+	if (!go_on && strcmp(value, "stop"))
+		return refuse(p, p->line, "%s = %s: stop or continue is wanted",
+			      k->name, value);
+	*(bool *)(base + k->offset) = go_on;
+	return 0;
 }
 
 /* Names and addresses: what a certificate or a resolver can hold. */
@@ -352,6 +364,7 @@ static const struct key keys[] = {
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
 	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 4, 30) },
 	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 4, 30) },
+	{ SYNC, "lease_exhausted", set_exhausted, NUM(lease_go_on, 0, 0) },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");

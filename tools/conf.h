@@ -75,6 +75,7 @@ struct conf {
 	uint32_t watchdog_ms;	/* the module waits for us that long; default 0: for ever */
 	uint8_t lease_esn_log2;	/* default 30 */
 	uint8_t lease_log2;	/* default 24 */
+	bool lease_go_on;	/* at its end; key lease_exhausted, default stop */
 };
 
 /*

@@ -152,6 +152,8 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 void lease_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
 /* By the module: the counter has passed it. */
 void lease_refused(struct daemon *d, struct cache_entry *e);
+/* Past the end of its lease, rather than stop there: a setting. */
+bool lease_goes_on(const struct daemon *d, const struct cache_entry *e);
 /* What a peer is told: where it starts and ends, if it takes over. False: it must not. */
 bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 		 struct wire_sa *sa);

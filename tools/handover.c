@@ -77,7 +77,8 @@ static void exact_put(struct exact *x, struct cache_entry *e, uint64_t expect,
 	r->lease_end = lease_end;
 	r->restore_flags = XFRMSYNC_RESTORE_F_BIND | XFRMSYNC_RESTORE_F_NO_PARK |
 			   (e->rec.flags & XFRMSYNC_RECORD_F_FENCED ?
-			    XFRMSYNC_RESTORE_F_FENCED : 0);
+			    XFRMSYNC_RESTORE_F_FENCED : 0) |
+			   (lease_goes_on(x->d, e) ? XFRMSYNC_RESTORE_F_GO_ON : 0);
 	r->has_sent = true;
 	r->sent = e->sent;
 	r->has_expect = true;

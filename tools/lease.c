@@ -7,7 +7,8 @@
  * The first lease of an SA is in force in the module before anybody is offered
  * it. A later one is offered first, and in force only when each peer that was
  * ever offered one of this SA has raised its own counter to the end and said so.
- * So whoever takes over starts past all that was sent.
+ * So whoever takes over starts past all that was sent. An SA that went on past
+ * the end of its lease, where the setting says so, is not safe ever after.
  */
 #include <string.h>
 
@@ -81,6 +82,12 @@ static uint64_t left(const struct cache_entry *e)
 	uint64_t end = e->lease_end - XFRMSYNC_LEASE_HEADROOM;
 
 	return e->lease_end && end > e->rec.oseq ? end - e->rec.oseq : 0;
+}
+
+bool lease_goes_on(const struct daemon *d, const struct cache_entry *e)
+{
+	(void)e;
+	return d->conf.lease_go_on;
 }
 
 static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)
@@ -167,6 +174,12 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 		return;
 	if (e->rec.lease_end > e->lease_end)
 		e->lease_end = e->rec.lease_end;
+	/* What the peers were offered, it may have used. A rekey alone heals it. */
+	if (e->rec.flags & XFRMSYNC_RECORD_F_OVERRUN) {
+		e->offer = 0;
+		set_unsafe(d, e, "it went on past the end of its lease, rekey it");
+		return;
+	}
 	if (d->no_hook) {
 		set_unsafe(d, e, "no packet hook, so nothing stops it at a lease's end");
 		return;

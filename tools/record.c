@@ -346,6 +346,7 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_STOPPED, "stopped" },
 	{ XFRMSYNC_RECORD_F_OVERRUN, "overrun" },
 	{ XFRMSYNC_RECORD_F_FENCED, "fenced" },
+	{ XFRMSYNC_RECORD_F_GOES_ON, "goes_on" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

@@ -59,6 +59,8 @@ static void check_bound(struct daemon *d, struct cache_entry *e,
 	if (rec->lease_end > e->lease_end)
 		e->lease_end = rec->lease_end;
 	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end &&
+		   (!e->lease_end || lease_goes_on(d, e) ==
+		    !!(rec->flags & XFRMSYNC_RECORD_F_GOES_ON)) &&
 		   (!e->shared || rec->flags & XFRMSYNC_RECORD_F_SHARED);
 	d->bind_due |= !e->bound;
 }
@@ -173,6 +175,8 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 		rec[i].tag = entry[i]->tag;
 		rec[i].cookie = entry[i]->cookie;
 		rec[i].lease_end = entry[i]->lease_end;
+		rec[i].restore_flags = lease_goes_on(d, entry[i]) ?
+				       XFRMSYNC_RESTORE_F_GO_ON : 0;
 		rec[i].flags &= XFRMSYNC_RECORD_F_FENCED;
 		rec[i].flags |= entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
 	}

@@ -86,7 +86,7 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h);
 int wire_get_hello(struct rd *r, struct wire_hello *h);	/* 0, -EBADMSG */
 
 #define WIRE_RECORD_MAX 700	/* bytes of one record with the largest window */
-#define WIRE_SA_UNSAFE 1	/* flags: no lease was possible, rekey it */
+#define WIRE_SA_UNSAFE 1	/* flags: no lease was possible, or it went past one: rekey it */
 
 /* An SA as a CONTEXT frame tells it. */
 struct wire_sa {

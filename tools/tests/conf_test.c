@@ -107,6 +107,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.watchdog_ms, 0);
 	assert_int_equal(c.lease_esn_log2, 30);
 	assert_int_equal(c.lease_log2, 24);
+	assert_false(c.lease_go_on);
 }
 
 static void test_everything(void **state)
@@ -125,7 +126,8 @@ static void test_everything(void **state)
 		   "[filter]\nreqid = 1, 0x2 3\nreqid = 4\nif_id = 42\n"
 		   "mark = 0x10/0xf0, 7\naddress = 10.0.0.0/8, 2001:db8::/33 192.0.2.1\n"
 		   "[sync]\ninterval_ms = 0.25\nheartbeat_ms = 10\ndead_ms = 20\n"
-		   "watchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30");
+		   "watchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30\n"
+		   "lease_exhausted = continue");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
 	assert_string_equal(c.node_name, "gw-a");
@@ -152,6 +154,7 @@ static void test_everything(void **state)
 	assert_int_equal(c.dead_ms, 20);
 	assert_int_equal(c.watchdog_ms, 21);
 	assert_int_equal(c.lease_esn_log2, 4);
+	assert_true(c.lease_go_on);
 }
 
 #define NODE "[node]\nid = 1\nname = a\n"		/* lines 1 to 3 */
@@ -242,6 +245,7 @@ static const struct {
 	{ NODE "[sync]\nwatchdog_ms = 3600001\n", 5, "from 0 to 3600000" },
 	{ NODE "[sync]\nlease_esn_log2 = 31\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_log2 = 3\n", 5, "from 4 to 30" },
+	{ NODE "[sync]\nlease_exhausted = go on\n", 5, "stop or continue" },
 	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 4 to 30" },
 };
 

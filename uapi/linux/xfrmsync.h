@@ -84,6 +84,8 @@ enum xfrmsync_record_flags {
 	 * and takes this.
 	 */
 	XFRMSYNC_RECORD_F_FENCED = 8192,
+	/* At the end of its lease it is marked (overrun) instead of stopped. */
+	XFRMSYNC_RECORD_F_GOES_ON = 16384,
 };
 
 enum xfrmsync_restore_flags {

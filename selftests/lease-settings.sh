@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# What the configuration says of leases: an SA that nobody renews stops at the end, or goes on
+# and is not used by a takeover ever after.
+#
+#   A 10.1.0.1 --- 192.0.3.1 ===== ESP ===== 192.0.3.2 --- 10.2.0.1 P
+#   A 192.0.2.1 --- TLS --- 192.0.2.2 B
+# timeout: 400
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 34
+
+here=$(dirname "$0")
+ROOM=65536		# beyond what may be used: kmod/lease.h
+
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_veth "$A" "$P" 1
+tmpdir
+modprobe -aq esp4 esp6 xfrm_user
+start_sink "$P" "$TMP/p"
+make_ca ca
+make_cert ca a a
+make_cert ca b b
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+
+nl() { "$here/nl.py" -n "$@"; } # NS COMMAND...
+record() { nl "$1" get family=2 dst="$B_OUT" spi="$A_SPI" proto=50; } # NS: of A's outbound SA
+flag() { record "$1" | grep -q "\"$2\""; } # NS FLAG
+no_flag() { record "$1" >"$TMP/record" && ! grep -q "\"$2\"" "$TMP/record"; } # NS FLAG
+lease_end() { record "$1" | sed -n 's/.*"lease-end": \([0-9]*\).*/\1/p'; } # NS
+oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; } # NS
+try_packets() { # NS ADDRESS N: what cannot be sent is not
+	# shellcheck disable=SC2016 # the inner shell's arguments
+	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
+		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
+}
+setting() { # KEY VALUE: in [sync] of both
+	sed -i "/^$1 *=/d; s/^\[sync\]/&\n$1 = $2/" "$TMP/a.conf" "$TMP/b.conf"
+}
+flush() { # and nobody was ever active
+	local ns
+
+	for ns in "$A" "$B" "$P"; do
+		nl "$ns" role-set none >/dev/null
+		ip -n "$ns" xfrm state flush
+		ip -n "$ns" xfrm policy flush
+	done
+	rm -rf "$TMP"/*.state
+}
+
+# --- at the end: stop, or continue ------------------------------------------------------
+
+setting lease_esn_log2 8
+setting lease_exhausted maybe
+check "neither stop nor continue" grep -q "lease_exhausted = maybe: stop or continue" <(ask a check)
+setting lease_exhausted continue
+tunnel "$A" "$P" link=1 window=128
+check "a pair that goes on, leases of 256" both_start a b
+check "the active's kernel knows" flag "$A" goes-on
+check "the standby's, for its own range" flag "$B" goes-on
+
+# is_told NODE: one SA is not to be used.
+is_told() { status "$1" "not s['ready'] and any('not safe' in r or 'cannot be taken over' in r
+	for r in s['reasons'])"; }
+# unusable NS: the SA is not there, or the module keeps it from being used.
+unusable() { ! record "$1" 2>/dev/null || flag "$1" fenced; }
+
+stop b KILL
+check "the standby is dead: the traffic goes on past the end" \
+	send_and_count "$A" "$B_IN" 600 "$TMP/p"
+check "with numbers beyond" [ "$(oseq "$A")" -ge $(($(lease_end "$A") - ROOM)) ]
+check "its record says so" flag "$A" overrun
+check "so does the daemon" busywait 10000 logged a "went on past the end of its lease"
+check "and show" grep -q '"overrun"' <(ask a show --json)
+check "and status" busywait 10000 is_told a
+start b
+check "the standby comes back: it is told" busywait 20000 is_told b
+end=$(lease_end "$A")
+check "traffic flows" send_and_count "$A" "$B_IN" 300 "$TMP/p"
+check "the standby hears of it" busywait 20000 status a "s['peers'][0]['state'] == 'synced' and
+	s['peers'][0]['lag_packets'] == 0"
+check_equal "no lease is granted any more" "$end" "$(lease_end "$A")"
+check "nor is it safe again" is_told b
+stop a KILL
+start a
+check "a new daemon of the active's tells the same" busywait 20000 status b \
+	"s['peers'][0]['state'] == 'synced'"
+check "the standby knows" busywait 20000 is_told b
+setting lease_exhausted stop
+check "the operator wants it to stop: SIGHUP" reload a
+check "the kernel knows" busywait 10000 no_flag "$A" goes-on
+try_packets "$A" "$B_IN" 5
+check "it does" flag "$A" stopped
+stop a KILL
+check "a takeover" ask b takeover
+check "does not use it" unusable "$B"
+stop b
+
+# A rekey alone heals it; and one that stopped goes on when the setting changes.
+flush
+tunnel "$A" "$P" link=1 window=128 spi=0x2000
+check "another SA" both_start a b
+stop b KILL
+try_packets "$A" "$B_IN" 600
+check "at its end it stops" busywait 10000 flag "$A" stopped
+check_fails "and is not marked" flag "$A" overrun
+setting lease_exhausted continue
+check "the operator wants it to go on: SIGHUP" reload a
+check "it does, by itself" busywait 10000 no_flag "$A" stopped
+check "past the end" send_and_count "$A" "$B_IN" 30 "$TMP/p"
+check "and is marked then" flag "$A" overrun
+start b
+check "the standby is told" busywait 20000 is_told b
+ip -n "$A" xfrm state delete dst "$B_OUT" proto esp spi "$A_SPI"
+ip -n "$P" xfrm state delete dst "$B_OUT" proto esp spi "$A_SPI"
+tunnel "$A" "$P" link=1 window=128 spi=0x3000
+check "a rekey heals" wait_step a b
+check "the new one has a lease" [ "$(lease_end "$A")" -ge "$ROOM" ]
+
+stop a
+stop b
+check "every daemon ended cleanly" ended_cleanly
+flush
