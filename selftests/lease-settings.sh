@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# What the configuration says of leases: an SA that nobody renews stops at the end, or goes on
+# What the configuration says of leases: how large they are, for which SAs; an SA that nobody renews stops at the end, or goes on
 # and is not used by a takeover ever after.
 #
 #   A 10.1.0.1 --- 192.0.3.1 ===== ESP ===== 192.0.3.2 --- 10.2.0.1 P
@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 34
+plan 40
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
@@ -125,6 +125,47 @@ tunnel "$A" "$P" link=1 window=128 spi=0x3000
 check "a rekey heals" wait_step a b
 check "the new one has a lease" [ "$(lease_end "$A")" -ge "$ROOM" ]
 
+stop a
+stop b
+
+# --- sizes --------------------------------------------------------------------------------
+
+# size_is FAMILY DST NUMBERS FLAG: so many may be used of a lease that nobody has begun on.
+size_is() {
+	nl "$A" get family="$1" dst="$2" spi="$A_SPI" proto=50 | /usr/bin/python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+sys.exit(0 if r["oseq"] == 0 and r["lease-end"] - int(sys.argv[1]) == int(sys.argv[2]) and
+         ("goes-on" in r["flags"]) == (sys.argv[3] == "goes-on") else str(r))' \
+		$ROOM "$3" "$4"
+}
+
+flush
+setting lease_exhausted stop
+cat >>"$TMP/a.conf" <<-END
+	[lease other]
+	reqid = 2
+	esn_log2 = 5
+	[lease six]
+	address = 2001:db8:1::/48
+	esn_log2 = 6
+	exhausted = continue
+	[lease all]
+	address = ::/0
+	esn_log2 = 7
+END
+tunnel "$A" "$P" link=1 family=6 spi=0x4000
+six=$B_OUT
+tunnel "$A" "$P" link=1 spi=0x4000
+check "two SAs" both_start a b
+check "one has the size of [sync]" size_is 2 "$B_OUT" 256 stops
+check "one that of the first section that it matches" size_is 10 "$six" 64 goes-on
+sed -i 's/^esn_log2 = 6$/esn_log2 = 9/' "$TMP/a.conf"
+check "SIGHUP: another size" reload a
+check "in step again" wait_step a b
+ip -n "$A" xfrm state delete dst "$six" proto esp spi "$A_SPI"
+tunnel "$A" "$P" link=1 family=6 spi=0x5000
+check "a new SA has it" busywait 10000 size_is 10 "$six" 512 goes-on
 stop a
 stop b
 check "every daemon ended cleanly" ended_cleanly

@@ -23,11 +23,11 @@
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
-enum section { NONE, NODE, LISTEN, TLS, PEER, FILTER, SYNC, N_SECTIONS };
+enum section { NONE, NODE, LISTEN, TLS, PEER, FILTER, SYNC, LEASE, N_SECTIONS };
 
 static const char *const section_names[N_SECTIONS] = {
 	[NODE] = "node", [LISTEN] = "listen", [TLS] = "tls", [PEER] = "peer",
-	[FILTER] = "filter", [SYNC] = "sync",
+	[FILTER] = "filter", [SYNC] = "sync", [LEASE] = "lease",
 };
 
 struct parser {
@@ -37,6 +37,7 @@ struct parser {
 	enum section section;
 	unsigned int section_line[N_SECTIONS];	/* 0: not there */
 	unsigned int peer_line[CONF_MAX_PEERS];
+	unsigned int lease_line[CONF_MAX_LEASES];
 	unsigned int key_line[MAX_KEYS];	/* 0: not given */
 	char *buf;
 	size_t bufsize;
@@ -69,7 +70,7 @@ struct key {
 	const char *name;
 	int (*set)(struct parser *p, const struct key *k, char *base,
 		   const char *value);
-	size_t offset;		/* in struct conf; of PEER in struct conf_peer */
+	size_t offset;		/* in struct conf, conf_peer or conf_lease_section */
 	size_t size;		/* of a string's buffer */
 	uint32_t min, max;	/* of a number */
 	bool list;		/* may be given several times */
@@ -182,12 +183,15 @@ static bool is_word(const char *s)
 static int set_exhausted(struct parser *p, const struct key *k, char *base,
 			 const char *value)
 {
-	bool go_on = !strcmp(value, "continue");
+	uint8_t *exhausted = (uint8_t *)base + k->offset;
 
-	if (!go_on && strcmp(value, "stop"))
+	if (!strcmp(value, "stop"))
+		*exhausted = CONF_EXHAUSTED_STOP;
+	else if (!strcmp(value, "continue"))
+		*exhausted = CONF_EXHAUSTED_CONTINUE;
+	else
 		return refuse(p, p->line, "%s = %s: stop or continue is wanted",
 			      k->name, value);
-	*(bool *)(base + k->offset) = go_on;
 	return 0;
 }
 
@@ -228,9 +232,17 @@ static int each_item(struct parser *p, const struct key *k, const char *value,
 	return n ? err : refuse(p, p->line, "%s is empty", k->name);
 }
 
+/* The lists that the section's keys add to. */
+static struct conf_filter *filter_of(struct parser *p)
+{
+	if (p->section == LEASE)
+		return &p->conf.leases[p->conf.n_leases - 1].filter;
+	return &p->conf.filter;
+}
+
 static int add_number(struct parser *p, const struct key *k, const char *item)
 {
-	struct conf_filter *f = &p->conf.filter;
+	struct conf_filter *f = filter_of(p);
 	bool reqid = !strcmp(k->name, "reqid");
 	size_t *n = reqid ? &f->n_reqid : &f->n_if_id;
 	uint32_t *list = reqid ? f->reqid : f->if_id;
@@ -252,7 +264,7 @@ static int set_numbers(struct parser *p, const struct key *k, char *base,
 
 static int add_mark(struct parser *p, const struct key *k, const char *item)
 {
-	struct conf_filter *f = &p->conf.filter;
+	struct conf_filter *f = filter_of(p);
 	struct conf_mark m = { 0, UINT32_MAX };
 	char text[32], *slash;
 
@@ -298,7 +310,7 @@ static bool mask_address(uint8_t *addr, uint8_t len)
 
 static int add_prefix(struct parser *p, const struct key *k, const char *item)
 {
-	struct conf_filter *f = &p->conf.filter;
+	struct conf_filter *f = filter_of(p);
 	char text[INET6_ADDRSTRLEN + 8], *slash;
 	struct conf_prefix x = { 0 };
 	uint32_t len, max;
@@ -335,6 +347,8 @@ static int set_prefixes(struct parser *p, const struct key *k, char *base,
 
 #define STR(field) offsetof(struct conf, field), sizeof(((struct conf *)0)->field), 0, 0, false
 #define NUM(field, min, max) offsetof(struct conf, field), 0, min, max, false
+#define LEASE_NUM(field, min, max) \
+	offsetof(struct conf_lease_section, lease.field), 0, min, max, false
 
 static const struct key keys[] = {
 	{ NODE, "id", set_u32, NUM(node_id, 1, UINT32_MAX) },
@@ -362,9 +376,16 @@ static const struct key keys[] = {
 	{ SYNC, "answer_ms", set_u32, NUM(answer_ms, 10, 600000) },
 	{ SYNC, "watchdog_ms", set_u32, NUM(watchdog_ms, 0, XFRMSYNC_MAX_WATCHDOG) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
-	{ SYNC, "lease_esn_log2", set_u8, NUM(lease_esn_log2, 4, 30) },
-	{ SYNC, "lease_log2", set_u8, NUM(lease_log2, 4, 30) },
-	{ SYNC, "lease_exhausted", set_exhausted, NUM(lease_go_on, 0, 0) },
+	{ SYNC, "lease_esn_log2", set_u8, NUM(lease.esn_log2, 4, 30) },
+	{ SYNC, "lease_log2", set_u8, NUM(lease.log2, 4, 30) },
+	{ SYNC, "lease_exhausted", set_exhausted, NUM(lease.exhausted, 0, 0) },
+	{ LEASE, "esn_log2", set_u8, LEASE_NUM(esn_log2, 4, 30) },
+	{ LEASE, "log2", set_u8, LEASE_NUM(log2, 4, 30) },
+	{ LEASE, "exhausted", set_exhausted, LEASE_NUM(exhausted, 0, 0) },
+	{ LEASE, "reqid", set_numbers, 0, 0, 0, UINT32_MAX, true },
+	{ LEASE, "if_id", set_numbers, 0, 0, 0, UINT32_MAX, true },
+	{ LEASE, "mark", set_marks, 0, 0, 0, 0, true },
+	{ LEASE, "address", set_prefixes, 0, 0, 0, 0, true },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");
@@ -380,20 +401,34 @@ static unsigned int line_of(const struct parser *p, enum section section,
 	return 0;
 }
 
-static int end_peer(struct parser *p)
+/* One that may stand several times, each time with the same keys. */
+static int end_named(struct parser *p)
 {
 	const struct conf_peer *peer;
 	size_t i;
 
-	if (p->section != PEER)
+	if (p->section != PEER && p->section != LEASE)
 		return 0;
-	peer = &p->conf.peer[p->conf.n_peers - 1];
-	if (!peer->address[0])
+	peer = p->section == PEER ? &p->conf.peer[p->conf.n_peers - 1] : NULL;
+	if (peer && !peer->address[0])
 		return refuse(p, p->section_line[PEER], "[peer %s] has no address",
 			      peer->name);
 	for (i = 0; i < ARRAY_SIZE(keys); i++)
-		if (keys[i].section == PEER)
+		if (keys[i].section == p->section)
 			p->key_line[i] = 0;
+	return 0;
+}
+
+/* What stands behind the word in [peer NAME] and [lease NAME]. */
+static int take_name(struct parser *p, const char *what, const char **name)
+{
+	while (isblank((unsigned char)**name))
+		++*name;
+	if (!**name)
+		return refuse(p, p->line, "[%s] needs a name: [%s NAME]", what, what);
+	if (!is_word(*name))
+		return refuse(p, p->line, "%s %s: only letters, digits and . _ - : %% may stand in a name",
+			      what, *name);
 	return 0;
 }
 
@@ -403,13 +438,8 @@ static int begin_peer(struct parser *p, const char *name)
 	struct conf_peer *peer;
 	size_t i;
 
-	while (isblank((unsigned char)*name))
-		name++;
-	if (!*name)
-		return refuse(p, p->line, "[peer] needs a name: [peer NAME]");
-	if (!is_word(name))
-		return refuse(p, p->line, "peer %s: only letters, digits and . _ - : %% may stand in a name",
-			      name);
+	if (take_name(p, "peer", &name))
+		return -1;
 	for (i = 0; i < c->n_peers; i++)
 		if (!strcmp(c->peer[i].name, name))
 			return refuse(p, p->line, "[peer %s] stands twice, first in line %u",
@@ -425,17 +455,50 @@ static int begin_peer(struct parser *p, const char *name)
 	return 0;
 }
 
+static int begin_lease(struct parser *p, const char *name)
+{
+	struct conf *c = &p->conf;
+	size_t i;
+
+	if (take_name(p, "lease", &name))
+		return -1;
+	for (i = 0; i < c->n_leases; i++)
+		if (!strcmp(c->leases[i].name, name))
+			return refuse(p, p->line, "[lease %s] stands twice, first in line %u",
+				      name, p->lease_line[i]);
+	if (c->n_leases == CONF_MAX_LEASES)
+		return refuse(p, p->line, "more than %d [lease] sections",
+			      CONF_MAX_LEASES);
+	p->lease_line[c->n_leases] = p->line;
+	snprintf(c->leases[c->n_leases].name, sizeof(c->leases[0].name), "%s",
+		 name);
+	c->n_leases++;
+	p->section = LEASE;
+	return 0;
+}
+
+/* [WORD] or [WORD NAME]. */
+static bool is_named(const char *name, enum section s)
+{
+	size_t len = strlen(section_names[s]);
+
+	return !strncmp(name, section_names[s], len) &&
+	       (!name[len] || isblank((unsigned char)name[len]));
+}
+
 /* inih tells of keys only, so that an empty or unknown section would pass. */
 static int begin_section(struct parser *p, const char *name)
 {
 	enum section s;
 
-	if (end_peer(p))
+	if (end_named(p))
 		return -1;
-	if (!strncmp(name, "peer", 4) && (!name[4] || isblank((unsigned char)name[4])))
-		return begin_peer(p, name + 4);
+	if (is_named(name, PEER))
+		return begin_peer(p, name + strlen(section_names[PEER]));
+	if (is_named(name, LEASE))
+		return begin_lease(p, name + strlen(section_names[LEASE]));
 	for (s = NODE; s < N_SECTIONS; s++)
-		if (s != PEER && !strcmp(name, section_names[s]))
+		if (s != PEER && s != LEASE && !strcmp(name, section_names[s]))
 			break;
 	if (s == N_SECTIONS)
 		return refuse(p, p->line, "unknown section [%s]", name);
@@ -523,6 +586,8 @@ static int take_key(void *user, const char *section, const char *name,
 	p->key_line[i] = p->line;
 	if (k->section == PEER)
 		base = (char *)&p->conf.peer[p->conf.n_peers - 1];
+	else if (k->section == LEASE)
+		base = (char *)&p->conf.leases[p->conf.n_leases - 1];
 	return !k->set(p, k, base, value);
 }
 
@@ -537,8 +602,9 @@ static void set_defaults(struct conf *c)
 	c->heartbeat_ms = 1000;
 	c->dead_ms = 5000;
 	c->answer_ms = 500;
-	c->lease_esn_log2 = 30;
-	c->lease_log2 = 24;
+	c->lease.esn_log2 = 30;
+	c->lease.log2 = 24;
+	c->lease.exhausted = CONF_EXHAUSTED_STOP;
 }
 
 /* A file whose content decides whom we trust, or which is a secret. */
@@ -596,13 +662,27 @@ static int check_tls(struct parser *p)
 	return check_file(p, "psk_file", c->tls_psk_file, true);
 }
 
+/* [sync] may stand behind them. */
+static void complete_leases(struct conf *c)
+{
+	struct conf_lease *l;
+	size_t i;
+
+	for (i = 0; i < c->n_leases; i++) {
+		l = &c->leases[i].lease;
+		l->esn_log2 = l->esn_log2 ? l->esn_log2 : c->lease.esn_log2;
+		l->log2 = l->log2 ? l->log2 : c->lease.log2;
+		l->exhausted = l->exhausted ? l->exhausted : c->lease.exhausted;
+	}
+}
+
 /* What no line alone shows. */
 static int check_whole(struct parser *p)
 {
 	const struct conf *c = &p->conf;
 	size_t i;
 
-	if (end_peer(p))
+	if (end_named(p))
 		return -1;
 	if (!c->node_id)
 		return refuse(p, p->section_line[NODE] ? p->section_line[NODE] : p->line,
@@ -664,6 +744,7 @@ int conf_load(struct conf *c, const char *file, char *err, size_t errlen)
 	if (line && !p->failed)
 		refuse(p, line > 0 ? line : 0, "neither [section] nor KEY = VALUE");
 	if (!p->failed && !check_whole(p)) {
+		complete_leases(&p->conf);
 		*c = p->conf;
 		ret = 0;
 	}
@@ -714,4 +795,18 @@ bool conf_filter_match(const struct conf_filter *f, uint16_t family,
 		ok = f->address[i].family == family &&
 		     (in_prefix(&f->address[i], src) || in_prefix(&f->address[i], dst));
 	return ok;
+}
+
+const struct conf_lease *conf_lease_of(const struct conf *c, uint16_t family,
+				       const uint8_t *src, const uint8_t *dst,
+				       uint32_t reqid, uint32_t if_id,
+				       uint32_t mark, uint32_t mark_mask)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_leases; i++)
+		if (conf_filter_match(&c->leases[i].filter, family, src, dst,
+				      reqid, if_id, mark, mark_mask))
+			return &c->leases[i].lease;
+	return &c->lease;
 }

@@ -18,6 +18,7 @@
 #define CONF_DEFAULT_PORT 4797
 #define CONF_MAX_PEERS 16
 #define CONF_MAX_FILTER 64
+#define CONF_MAX_LEASES 16
 
 struct conf_peer {
 	char name[64];		/* [peer NAME]; the CN or SAN of its certificate */
@@ -48,6 +49,23 @@ struct conf_filter {
 	size_t n_address;
 };
 
+/* At the end of a lease. */
+enum conf_exhausted { CONF_EXHAUSTED_STOP = 1, CONF_EXHAUSTED_CONTINUE };
+
+/* Leases of an SA. While a section is read, 0 is what it does not say. */
+struct conf_lease {
+	uint8_t esn_log2;	/* default 30 */
+	uint8_t log2;		/* default 24 */
+	uint8_t exhausted;	/* enum conf_exhausted; default stop */
+};
+
+/* [lease NAME]: for SAs that its filter lets through. */
+struct conf_lease_section {
+	char name[64];
+	struct conf_filter filter;
+	struct conf_lease lease;
+};
+
 struct conf {
 	char file[256];
 	/* [node] */
@@ -73,9 +91,10 @@ struct conf {
 	uint32_t answer_ms;	/* for an active to say that it hands over; default 500 */
 	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
 	uint32_t watchdog_ms;	/* the module waits for us that long; default 0: for ever */
-	uint8_t lease_esn_log2;	/* default 30 */
-	uint8_t lease_log2;	/* default 24 */
-	bool lease_go_on;	/* at its end; key lease_exhausted, default stop */
+	struct conf_lease lease;	/* keys lease_esn_log2, lease_log2, lease_exhausted */
+	/* [lease NAME], several: the first that matches, else [sync] */
+	struct conf_lease_section leases[CONF_MAX_LEASES];
+	size_t n_leases;
 };
 
 /*
@@ -91,5 +110,11 @@ int conf_load(struct conf *c, const char *file, char *err, size_t errlen);
 bool conf_filter_match(const struct conf_filter *f, uint16_t family,
 		       const uint8_t *src, const uint8_t *dst, uint32_t reqid,
 		       uint32_t if_id, uint32_t mark, uint32_t mark_mask);
+
+/* Of such an SA: of the first [lease NAME] that matches, else of [sync]. */
+const struct conf_lease *conf_lease_of(const struct conf *c, uint16_t family,
+				       const uint8_t *src, const uint8_t *dst,
+				       uint32_t reqid, uint32_t if_id,
+				       uint32_t mark, uint32_t mark_mask);
 
 #endif

@@ -28,6 +28,15 @@ static bool is_inbound(const struct cache_entry *e)
 	       (e->rec.dir != XFRMSYNC_DIR_OUT && !e->sent && e->rec.seq);
 }
 
+static const struct conf_lease *settings(const struct daemon *d,
+					 const struct cache_entry *e)
+{
+	const struct context_sa *i = &e->info;
+
+	return conf_lease_of(&d->conf, i->id.family, i->src, i->id.dst,
+			     i->reqid, i->if_id, i->id.mark, i->id.mark_mask);
+}
+
 /*
  * What a receiver can bridge is less than 2^31 from the last number that it saw
  * to the end of the last range. An SA that was taken over and has not sent since
@@ -39,11 +48,12 @@ static unsigned int size_log2(const struct daemon *d,
 {
 	uint64_t ahead = from - e->sent;
 	uint64_t need = d->conf.n_peers > 1 ? 4 : ahead ? 2 : 1;
+	const struct conf_lease *l = settings(d, e);
 	unsigned int log2;
 
 	if (!e->info.esn)
-		return d->conf.lease_log2;
-	log2 = d->conf.lease_esn_log2;
+		return l->log2;
+	log2 = l->esn_log2;
 	while (log2 > LEASE_MIN_LOG2 &&
 	       ahead + need * ((1ULL << log2) + XFRMSYNC_LEASE_HEADROOM) > REACH)
 		log2--;
@@ -67,13 +77,13 @@ static uint64_t range_size(const struct daemon *d, unsigned int log2)
 static uint64_t given_at_most(const struct daemon *d,
 			      const struct cache_entry *e)
 {
+	const struct conf_lease *l = settings(d, e);
 	uint64_t n = d->conf.n_peers;
 
 	if (n < 2)
 		return e->lease_end;
 	return e->lease_end +
-	       4 * n * range_size(d, e->info.esn ? d->conf.lease_esn_log2 :
-						  d->conf.lease_log2);
+	       4 * n * range_size(d, e->info.esn ? l->esn_log2 : l->log2);
 }
 
 /* Numbers that may still be used. */
@@ -86,8 +96,7 @@ static uint64_t left(const struct cache_entry *e)
 
 bool lease_goes_on(const struct daemon *d, const struct cache_entry *e)
 {
-	(void)e;
-	return d->conf.lease_go_on;
+	return settings(d, e)->exhausted == CONF_EXHAUSTED_CONTINUE;
 }
 
 static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)

@@ -105,9 +105,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c.dead_ms, 5000);
 	assert_int_equal(c.answer_ms, 500);
 	assert_int_equal(c.watchdog_ms, 0);
-	assert_int_equal(c.lease_esn_log2, 30);
-	assert_int_equal(c.lease_log2, 24);
-	assert_false(c.lease_go_on);
+	assert_int_equal(c.lease.esn_log2, 30);
+	assert_int_equal(c.lease.log2, 24);
+	assert_int_equal(c.lease.exhausted, CONF_EXHAUSTED_STOP);
 }
 
 static void test_everything(void **state)
@@ -153,8 +153,8 @@ static void test_everything(void **state)
 	assert_int_equal(c.interval_us, 250);
 	assert_int_equal(c.dead_ms, 20);
 	assert_int_equal(c.watchdog_ms, 21);
-	assert_int_equal(c.lease_esn_log2, 4);
-	assert_true(c.lease_go_on);
+	assert_int_equal(c.lease.esn_log2, 4);
+	assert_int_equal(c.lease.exhausted, CONF_EXHAUSTED_CONTINUE);
 }
 
 #define NODE "[node]\nid = 1\nname = a\n"		/* lines 1 to 3 */
@@ -198,6 +198,15 @@ static const struct {
 	{ NODE "[listen]\naddress = a/b\n", 5, "only letters" },
 	{ NODE "[peer]\n", 4, "needs a name" },
 	{ NODE "[peer a/b]\n", 4, "only letters" },
+	{ NODE "[lease]\n", 4, "[lease] needs a name" },
+	{ NODE "[lease a/b]\n", 4, "only letters" },
+	{ NODE "[leases b]\n", 4, "unknown section" },
+	{ NODE "[lease b]\n[lease c]\n[lease b]\n", 6, "[lease b] stands twice, first in line 4" },
+	{ NODE "[lease b]\nlog2 = 5\nlog2 = 6\n", 6, "log2 stands twice, first in line 5" },
+	{ NODE "[lease b]\nesn_log2 = 31\n", 5, "from 4 to 30" },
+	{ NODE "[lease b]\nexhausted = 1\n", 5, "stop or continue" },
+	{ NODE "[lease b]\nlease_log2 = 5\n", 5, "unknown key lease_log2 in [lease]" },
+	{ NODE "[lease b]\naddress = 10.0.0.1/8\n", 5, "bits are set behind" },
 	{ NODE "[peer b]\n", 4, "[peer b] has no address" },
 	{ NODE "[peer b]\n[peer c]\naddress = c\n", 4, "[peer b] has no address" },
 	{ NODE "[peer b]\naddress = b\naddress = c\n", 6, "stands twice, first in line 5" },
@@ -288,6 +297,27 @@ static void test_too_many_peers(void **state)
 	assert_non_null(strstr(err, ":36: more than 16 peers"));
 }
 
+static void test_too_many_leases(void **state)
+{
+	char text[4096] = NODE, err[256] = "";
+	struct conf c;
+	int i, n;
+
+	(void)state;
+	for (i = 0; i < CONF_MAX_LEASES; i++) {
+		n = strlen(text);
+		snprintf(text + n, sizeof(text) - n, "[lease l%d]\nlog2 = 9\n", i);
+	}
+	write_conf(text);
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
+	assert_int_equal(c.n_leases, CONF_MAX_LEASES);
+	n = strlen(text);
+	snprintf(text + n, sizeof(text) - n, "[lease more]\n");
+	write_conf(text);
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), -1);
+	assert_non_null(strstr(err, "more than 16 [lease] sections"));
+}
+
 static void test_zero_byte(void **state)
 {
 	static const char text[] = "[node]\nid = 1\0\n";
@@ -373,6 +403,52 @@ static void test_filter(void **state)
 	assert_false(matches("reqid = 7\naddress = 11.0.0.0/8\n", v4));
 }
 
+/* ESN size, size, continue: as one number to compare. */
+static unsigned int lease_of(const struct conf *c, struct sa sa)
+{
+	const struct conf_lease *l;
+	uint8_t src[16] = {}, dst[16] = {};
+
+	inet_pton(sa.family, sa.src, src);
+	inet_pton(sa.family, sa.dst, dst);
+	l = conf_lease_of(c, sa.family, src, dst, sa.reqid, sa.if_id, sa.mark,
+			  sa.mask);
+	return l->esn_log2 * 1000 + l->log2 * 10 +
+	       (l->exhausted == CONF_EXHAUSTED_CONTINUE);
+}
+
+static void test_leases(void **state)
+{
+	const struct sa v4 = { AF_INET, "10.1.2.3", "192.0.2.1", 7, 9, 0x12, 0xff };
+	const struct sa v6 = { AF_INET6, "2001:db8::1", "2001:db8:8000::1", 8, 0, 0, 0 };
+	struct sa other = { AF_INET, "10.1.2.3", "192.0.2.1", 1, 0, 0, 0 };
+	char err[256] = "";
+	struct conf c;
+
+	(void)state;
+	/* What a section does not say is [sync]'s, wherever that stands. */
+	write_conf(NODE "[filter]\nreqid = 5\n"
+		   "[lease one]\nreqid = 7\nesn_log2 = 10\n"
+		   "[lease two]\naddress = 10.0.0.0/8\nlog2 = 11\nexhausted = stop\n"
+		   "reqid = 1, 7\n"
+		   "[lease three]\naddress = ::/0\nexhausted = continue\n"
+		   "esn_log2 = 12\nlog2 = 13\n"
+		   "[sync]\nlease_esn_log2 = 20\nlease_log2 = 21\n"
+		   "lease_exhausted = continue\n");
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
+	assert_int_equal(c.n_leases, 3);
+	assert_string_equal(c.leases[1].name, "two");
+	assert_int_equal(c.leases[1].filter.n_reqid, 2);
+	/* The filter's list is another one. */
+	assert_int_equal(c.filter.n_reqid, 1);
+	/* The first that matches. */
+	assert_int_equal(lease_of(&c, v4), 10211);
+	assert_int_equal(lease_of(&c, other), 20110);
+	assert_int_equal(lease_of(&c, v6), 12131);
+	other.reqid = 2;
+	assert_int_equal(lease_of(&c, other), 20211);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,9 +456,11 @@ int main(void)
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_many_peers),
+		cmocka_unit_test(test_too_many_leases),
 		cmocka_unit_test(test_zero_byte),
 		cmocka_unit_test(test_file_itself),
 		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_leases),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, setup, teardown);

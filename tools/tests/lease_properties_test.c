@@ -256,8 +256,8 @@ static void test_ranges(void **state)
 		memset(&d, 0, sizeof(d));
 		d.conf.n_peers = 1 + rnd(CONF_MAX_PEERS);
 		d.n_peers = d.conf.n_peers;
-		d.conf.lease_esn_log2 = 4 + rnd(27);
-		d.conf.lease_log2 = 4 + rnd(21);
+		d.conf.lease.esn_log2 = 4 + rnd(27);
+		d.conf.lease.log2 = 4 + rnd(21);
 		d.leasing = true;
 		for (j = 0; j < (int)d.n_peers; j++) {
 			d.peer[j].d = &d;
