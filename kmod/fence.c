@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: packets before and after protection, and after it was taken off.
- * Out: none of a managed SA, while this node is not the active.
+ * Out: none of a managed SA, while this node is not the active; none that its guard holds.
  * Netfilter's hooks: softirq or process context, under RCU.
  *
  * Outbound, XFRM runs POST_ROUTING twice: first with the SAs in the packet's
@@ -22,9 +22,10 @@
 #include <net/xfrm.h>
 
 #include "fence.h"
+#include "guard.h"
 #include "table.h"
 
-/* Namespaces with a fence: while there is none, a packet costs this look. */
+/* Fences and guards of namespaces: while there is none, a packet costs this look. */
 static atomic_t fences __read_mostly = ATOMIC_INIT(0);
 static DEFINE_MUTEX(fences_mutex);	/* of all namespaces, inside role_mutex */
 
@@ -161,6 +162,17 @@ static struct xfrm_state *fenced_path(const struct sk_buff *skb)
 	return NULL;
 }
 
+static struct xfrm_state *held_path(const struct sk_buff *skb)
+{
+	const struct sec_path *sp = skb_sec_path(skb);
+	int i;
+
+	for (i = 0; sp && i < sp->len; i++)
+		if (xfrmsync_guard_holds(sp->xvec[i]))
+			return sp->xvec[i];
+	return NULL;
+}
+
 static unsigned int in(void *priv, struct sk_buff *skb,
 		       const struct nf_hook_state *state)
 {
@@ -169,12 +181,16 @@ static unsigned int in(void *priv, struct sk_buff *skb,
 	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_path(skb);
-	return x ? drop(state->net, x, XFRMSYNC_A_STATS_FENCED_IN) : NF_ACCEPT;
+	if (x)
+		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_IN);
+	x = held_path(skb);
+	return x ? drop(state->net, x, XFRMSYNC_A_STATS_GUARD_HELD) : NF_ACCEPT;
 }
 
 /*
  * vti and, across namespaces, xfrm interfaces take the secpath off before the
- * packet comes to netfilter: while there is a fence, XFRM asks here first.
+ * packet comes to netfilter: while there is a fence, or a guard, XFRM asks here
+ * first.
  */
 static int pass(struct sk_buff *skb)
 {
@@ -203,10 +219,16 @@ static int taken_off(struct sk_buff *skb, int err)
 {
 	struct xfrm_state *x = err ? NULL : fenced_path(skb);
 
-	if (!x)
-		return 1;
-	xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);
-	return -EPERM;
+	if (x) {
+		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);
+		return -EPERM;
+	}
+	x = err ? NULL : held_path(skb);
+	if (x) {
+		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), GUARD_HELD);
+		return -EPERM;
+	}
+	return 1;
 }
 
 #define ASKED_FIRST 200		/* vti: 100 */
@@ -288,6 +310,15 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
+/* fences_mutex held. */
+static void look_at_packets(bool on)
+{
+	if (on && atomic_inc_return(&fences) == 1)
+		ask_first(true);
+	else if (!on && atomic_dec_and_test(&fences))
+		ask_first(false);
+}
+
 /**
  * xfrmsync_fence_set() - put the fence up, or take it down
  * @ns: the namespace
@@ -305,14 +336,32 @@ void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
 	mutex_lock(&fences_mutex);
 	if (up) {
 		WRITE_ONCE(ns->fenced, true);
-		if (atomic_inc_return(&fences) == 1)
-			ask_first(true);
+		look_at_packets(true);
 		synchronize_net();
 	} else {
 		WRITE_ONCE(ns->fenced, false);
-		if (atomic_dec_and_test(&fences))
-			ask_first(false);
+		look_at_packets(false);
 	}
+	mutex_unlock(&fences_mutex);
+}
+
+/**
+ * xfrmsync_fence_guard() - look at what SAs deliver, or do not any more
+ * @ns: the namespace
+ * @on: on: before the first SA of it has a limit
+ *
+ * A packet that is past the look already has drawn its number before whoever
+ * takes the SA's x->lock next: the record shows it.
+ *
+ * Context: process, role_mutex held; may sleep.
+ */
+void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on)
+{
+	if (ns->guarded == on)
+		return;
+	mutex_lock(&fences_mutex);
+	WRITE_ONCE(ns->guarded, on);
+	look_at_packets(on);
 	mutex_unlock(&fences_mutex);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * In: packets before and after protection, and after it was taken off.
- * Out: none of a managed SA, while this node is not the active.
+ * Out: none of a managed SA, while this node is not the active; none that its guard holds.
  * Netfilter's hooks: softirq or process context, under RCU.
  */
 #ifndef XFRMSYNC_FENCE_H
@@ -12,5 +12,6 @@
 int xfrmsync_fence_net_init(struct xfrmsync_net *ns);
 void xfrmsync_fence_net_exit(struct xfrmsync_net *ns);
 void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up);
+void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on);
 
 #endif

@@ -51,9 +51,11 @@ static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
 					 XFRMSYNC_RESTORE_F_NO_PARK |
 					 XFRMSYNC_RESTORE_F_WINDOW_EXACT |
 					 XFRMSYNC_RESTORE_F_GO_ON |
-					 XFRMSYNC_RESTORE_F_FENCED),
+					 XFRMSYNC_RESTORE_F_FENCED |
+					 XFRMSYNC_RESTORE_F_MERGE),
 	[XFRMSYNC_A_RECORD_SENT]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_RECORD_EXPECT_OSEQ]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_GUARD_END]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_RECORD_PAD]		= { .type = NLA_UNSPEC },
 };
 
@@ -407,6 +409,22 @@ void xfrmsync_netlink_notify_role(struct xfrmsync_net *ns)
 				GFP_KERNEL);
 }
 
+/* All that a request brings is windows to be merged. */
+static bool is_merge(struct genl_info *info)
+{
+	struct nlattr *attr, *flags;
+	int rem;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
+		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
+			continue;
+		flags = nla_find_nested(attr, XFRMSYNC_A_RECORD_RESTORE_FLAGS);
+		if (!flags || !(nla_get_u32(flags) & XFRMSYNC_RESTORE_F_MERGE))
+			return false;
+	}
+	return true;
+}
+
 /* Under role_mutex, so that a role cannot change inside of a batch. */
 static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 {
@@ -435,7 +453,7 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 			nla_get_u64(info->attrs[XFRMSYNC_A_BATCH_EPOCH]) : 0,
 			info->attrs[XFRMSYNC_A_BATCH_NODE] ?
 			nla_get_u32(info->attrs[XFRMSYNC_A_BATCH_NODE]) : 0,
-			info->extack);
+			is_merge(info), info->extack);
 	if (!err)
 		err = batch_all(ns, info, msg, fn, &t);
 	if (ns->epoch != epoch || ns->node != node)

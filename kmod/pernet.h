@@ -37,6 +37,7 @@
  * @watchdog_ms: so long may the daemon of an active be silent, 0 for ever; under @role_mutex
  * @watchdog_at: jiffies at which it was silent for too long; under @role_mutex
  * @watchdog: looks then
+ * @guarded: an SA has, or had, a limit to what it delivers; written under @role_mutex
  * @dirty: SAs marked and not yet seen by a pull; lock-free
  * @dirty_count: SAs marked and not yet pulled
  * @wake_irq: leaves the packet path on the way to the reader
@@ -73,6 +74,7 @@ struct xfrmsync_net {
 	u32 watchdog_ms;
 	unsigned long watchdog_at;
 	struct delayed_work watchdog;
+	bool guarded;
 
 	struct llist_head dirty;
 	atomic_t dirty_count;

@@ -8,6 +8,7 @@
 #include <linux/xfrmsync.h>
 
 #include "record.h"
+#include "restore.h"
 
 /* What a packet changes, copied under x->lock. */
 struct live {
@@ -22,8 +23,10 @@ struct live {
 	u64 lease_end;
 	u64 sent;
 	bool restored;
+	u64 guard_end;
 	u32 window;
 	u32 dying;
+	bool window_restored;
 	struct xfrm_stats stats;
 };
 
@@ -37,7 +40,7 @@ size_t xfrmsync_record_size(const struct xfrmsync_sa *sa)
 {
 	size_t size = 2 * nla_total_size(sizeof(xfrm_address_t)) +
 		      18 * nla_total_size(sizeof(u32)) +
-		      12 * nla_total_size_64bit(sizeof(u64));
+		      14 * nla_total_size_64bit(sizeof(u64));
 
 	if (!test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 		size += nla_total_size(bmp_words(sa->x) * sizeof(u32));
@@ -132,6 +135,9 @@ static void copy_live(struct xfrmsync_sa *sa, struct live *l, void *bmp)
 	l->lease_end = sa->lease_end;
 	l->restored = test_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	l->sent = sa->sent;
+	l->guard_end = sa->guard_end;
+	l->window_restored = sa->restored_seq &&
+			     xfrmsync_restore_untouched(sa);
 	spin_unlock_bh(&x->lock);
 }
 
@@ -178,6 +184,9 @@ static int put_live(struct sk_buff *skb, const struct live *l)
 	    put_u64(skb, XFRMSYNC_A_RECORD_LEASE_END, l->lease_end))
 		return -EMSGSIZE;
 	if (l->restored && put_u64(skb, XFRMSYNC_A_RECORD_SENT, l->sent))
+		return -EMSGSIZE;
+	if (l->guard_end &&
+	    put_u64(skb, XFRMSYNC_A_RECORD_GUARD_END, l->guard_end))
 		return -EMSGSIZE;
 	return put_times(skb, l) ?: put_errors(skb, &l->stats);
 }
@@ -239,6 +248,8 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 	flags |= xfrmsync_record_flags(sa);
 	if (live.dying)
 		flags |= XFRMSYNC_RECORD_F_DYING;
+	if (live.window_restored)
+		flags |= XFRMSYNC_RECORD_F_WINDOW_RESTORED;
 	if (put_live(skb, &live) ||
 	    nla_put_u32(skb, XFRMSYNC_A_RECORD_FLAGS, flags))
 		return -EMSGSIZE;

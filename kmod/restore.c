@@ -6,7 +6,10 @@
  */
 #include <net/netlink.h>
 
+#include "dirty.h"
 #include "expire.h"
+#include "fence.h"
+#include "guard.h"
 #include "lease.h"
 #include "limit.h"
 #include "park.h"
@@ -74,6 +77,20 @@ static bool parse_window(struct nlattr **tb, struct xfrmsync_restore *r)
 	return r->words >= xfrmsync_window_words(r->window);
 }
 
+/* A merge is of a window, and of nothing else. */
+static bool parse_merge(struct xfrmsync_restore *r)
+{
+	if (!(r->restore_flags & XFRMSYNC_RESTORE_F_MERGE))
+		return true;
+	if (!(r->has & XFRMSYNC_HAS_WINDOW) ||
+	    r->restore_flags & (XFRMSYNC_RESTORE_F_BIND |
+				XFRMSYNC_RESTORE_F_WINDOW_EXACT))
+		return false;
+	r->has &= XFRMSYNC_HAS_WINDOW;
+	r->restore_flags |= XFRMSYNC_RESTORE_F_NO_PARK;
+	return true;
+}
+
 /**
  * xfrmsync_restore_parse() - read a record or a binding
  * @tb: its attributes, checked against the policy
@@ -112,20 +129,24 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 	if (tb[A(EXPECT_OSEQ)])
 		r->has |= XFRMSYNC_HAS_EXPECT;
 	r->expect_oseq = get_u64(tb, A(EXPECT_OSEQ));
+	if (tb[A(GUARD_END)])
+		r->has |= XFRMSYNC_HAS_GUARD;
+	r->guard_end = get_u64(tb, A(GUARD_END));
 	if (tb[A(COOKIE)])
 		r->has |= XFRMSYNC_HAS_COOKIE;
 	r->cookie = get_u64(tb, A(COOKIE));
 	r->stats.replay_window = get_u32(tb, A(REPLAY_WINDOW_ERRORS));
 	r->stats.replay = get_u32(tb, A(REPLAY_ERRORS));
 	r->stats.integrity_failed = get_u32(tb, A(INTEGRITY_ERRORS));
-	return XFRMSYNC_REASON_OK;
+	return parse_merge(r) ? XFRMSYNC_REASON_OK : XFRMSYNC_REASON_ATTRIBUTE;
 }
 
-static u64 current_seq(const struct xfrm_state *x)
+/* Nothing was accepted since a restore wrote the window, or ever. x->lock held. */
+bool xfrmsync_restore_untouched(const struct xfrmsync_sa *sa)
 {
-	if (!x->replay_esn)
-		return x->replay.seq;
-	return (u64)x->replay_esn->seq_hi << 32 | x->replay_esn->seq;
+	return xfrmsync_seq(sa->x) == sa->restored_seq &&
+	       (!sa->restored_seq ||
+		sa->x->curlft.packets == sa->restored_packets);
 }
 
 static bool is_esn(const struct xfrm_state *x)
@@ -144,9 +165,10 @@ static u32 check_mode(const struct xfrm_state *x,
 	return XFRMSYNC_REASON_OK;
 }
 
-static u32 check_window(const struct xfrm_state *x,
+static u32 check_window(const struct xfrmsync_sa *sa,
 			const struct xfrmsync_restore *r)
 {
+	const struct xfrm_state *x = sa->x;
 	u32 words = x->replay_esn ? x->replay_esn->bmp_len : 1;
 	u32 size = x->replay_esn ? x->replay_esn->replay_window :
 				   x->props.replay_window;
@@ -156,7 +178,7 @@ static u32 check_window(const struct xfrm_state *x,
 	if (r->window != size || (r->words && r->words != words))
 		return XFRMSYNC_REASON_WINDOW;
 	if ((r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT) &&
-	    r->seq < current_seq(x))
+	    r->seq < xfrmsync_seq(x) && !xfrmsync_restore_untouched(sa))
 		return XFRMSYNC_REASON_BACKWARDS_SEQ;
 	return XFRMSYNC_REASON_OK;
 }
@@ -217,7 +239,7 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	if (x->km.state != XFRM_STATE_VALID &&
 	    !(x->km.state == XFRM_STATE_ERROR && xfrmsync_is_stopped(sa)))
 		return XFRMSYNC_REASON_STATE;
-	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(x, r) ?:
+	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(sa, r) ?:
 		 check_oseq(sa, r);
 	return reason ?: check_range(sa, r);
 }
@@ -257,7 +279,7 @@ static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
 		.ring = x->replay_esn,
 	};
 	struct xfrmsync_window ours = {
-		.seq = current_seq(x), .size = r->window,
+		.seq = xfrmsync_seq(x), .size = r->window,
 		.bmp = x->replay_esn ? x->replay_esn->bmp : &x->replay.bitmap,
 		.ring = x->replay_esn,
 	};
@@ -339,6 +361,8 @@ static void fence_one(struct xfrmsync_sa *sa, bool fence)
 /* x->lock held, and checked. */
 static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 {
+	bool untouched = xfrmsync_restore_untouched(sa) ||
+			 r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT;
 	struct xfrm_state *x = sa->x;
 
 	note_sent(sa, r);
@@ -349,6 +373,10 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	write_previous(x);
 	if (r->has & XFRMSYNC_HAS_LIFETIME)
 		write_lifetime(x, r);
+	if ((r->has & XFRMSYNC_HAS_WINDOW) && untouched) {
+		sa->restored_seq = xfrmsync_seq(x);
+		sa->restored_packets = x->curlft.packets;
+	}
 	/* Checked; a range that is shorter than the one it has changes nothing,
 	 * unless numbers are given back with it.
 	 */
@@ -367,6 +395,14 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	note_restored(sa);
 }
 
+/* What another node has accepted counts as seen; the readers hear of it. */
+static void merge(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
+{
+	write_window(sa->x, r);
+	write_previous(sa->x);
+	xfrmsync_dirty_mark(sa);
+}
+
 /* Under RCU, x->lock not held. */
 static u32 apply(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 		 struct xfrmsync_restore *r)
@@ -376,7 +412,9 @@ static u32 apply(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 
 	spin_lock_bh(&x->lock);
 	reason = check(sa, r);
-	if (!reason)
+	if (!reason && (r->restore_flags & XFRMSYNC_RESTORE_F_MERGE))
+		merge(sa, r);
+	else if (!reason)
 		write(sa, r);
 	spin_unlock_bh(&x->lock);
 
@@ -479,18 +517,22 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
 		fence_one(sa, r->flags & XFRMSYNC_RECORD_F_FENCED);
 	}
-	/* Nobody renews the lease of such an SA. */
-	if (!reason && test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+	if (!reason && (r->has & XFRMSYNC_HAS_GUARD))
+		xfrmsync_guard_set(sa, r->guard_end);
+	/* Nobody renews the lease of such an SA, nor raises its guard. */
+	if (!reason && test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags)) {
 		xfrmsync_limit_clear(sa);
+		xfrmsync_guard_set(sa, 0);
+	}
 	spin_unlock_bh(&sa->x->lock);
 	return reason;
 }
 
 /**
- * xfrmsync_restore_bind() - give an SA its tag, and its lease
+ * xfrmsync_restore_bind() - give an SA its tag, its lease and its limit
  * @ns: the namespace
- * @r: identity, tag, and optionally cookie, lease_end, and flags of which SHARED,
- *	UNMANAGED and FENCED count; used as scratch space afterwards
+ * @r: identity, tag, and optionally cookie, lease_end, guard_end, and flags of
+ *	which SHARED, UNMANAGED and FENCED count; used as scratch space afterwards
  *
  * A tag stays for the life of an SA.
  *
@@ -504,6 +546,8 @@ u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
 
 	lockdep_assert_held(&ns->role_mutex);
 
+	if (r->guard_end)
+		xfrmsync_fence_guard(ns, true);
 	rcu_read_lock();
 	sa = xfrmsync_table_lookup(ns, &r->id);
 	if (sa) {

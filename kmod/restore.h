@@ -24,6 +24,7 @@ enum {
 	XFRMSYNC_HAS_FLAGS	= 1 << 5,
 	XFRMSYNC_HAS_EXPECT	= 1 << 6,
 	XFRMSYNC_HAS_SENT	= 1 << 7,
+	XFRMSYNC_HAS_GUARD	= 1 << 8,
 };
 
 /**
@@ -44,6 +45,7 @@ enum {
  * @lease_end: last outbound number that may be used
  * @sent: highest outbound number known to be sent
  * @expect_oseq: outbound number that the SA must have
+ * @guard_end: last inbound number that may be delivered, 0 for no limit (bind only)
  * @stats: error counters
  * @window: packets
  * @words: of @bmp
@@ -66,6 +68,7 @@ struct xfrmsync_restore {
 	u64 lease_end;
 	u64 sent;
 	u64 expect_oseq;
+	u64 guard_end;
 	struct xfrm_stats stats;
 	u32 window;
 	u32 words;
@@ -77,6 +80,7 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
 void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa);
+bool xfrmsync_restore_untouched(const struct xfrmsync_sa *sa);
 int xfrmsync_restore_errno(u32 reason);
 
 #endif

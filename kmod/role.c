@@ -12,6 +12,7 @@
 
 #include "expire.h"
 #include "fence.h"
+#include "guard.h"
 #include "limit.h"
 #include "role.h"
 #include "watchdog.h"
@@ -115,6 +116,7 @@ static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
 int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 		      struct netlink_ext_ack *extack)
 {
+	bool changes = role != ns->role;
 	int err;
 
 	lockdep_assert_held(&ns->role_mutex);
@@ -128,14 +130,19 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 			return err;
 	}
 
-	if (role != ns->role)
+	if (changes)
 		xfrmsync_park_purge(ns);
+	/* What an active's guard held, the fence holds: there is no gap. */
+	if (changes && role != XFRMSYNC_ROLE_STANDBY)
+		xfrmsync_guard_lift(ns);
 	if (role == XFRMSYNC_ROLE_NONE)
 		xfrmsync_limit_lift(ns);
 	if (!change(ns, role)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
 		return -EBUSY;
 	}
+	if (changes && role == XFRMSYNC_ROLE_STANDBY)
+		xfrmsync_guard_lift(ns);
 	ns->epoch = epoch;
 	ns->node = node;
 	if (role == XFRMSYNC_ROLE_ACTIVE)
@@ -149,6 +156,7 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
  * @ns: the namespace
  * @epoch: counter of the epoch they come from
  * @node: node id of the epoch they come from
+ * @merge: they only add to what counts as seen (XFRMSYNC_RESTORE_F_MERGE)
  * @extack: says why not
  *
  * A newer epoch is taken over, so that an older one is refused from then on.
@@ -157,11 +165,12 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
  * Return: 0; -EBUSY (this node is active); -ESTALE (an older epoch).
  */
 int xfrmsync_role_admit(struct xfrmsync_net *ns, u64 epoch, u32 node,
-			struct netlink_ext_ack *extack)
+			bool merge, struct netlink_ext_ack *extack)
 {
 	lockdep_assert_held(&ns->role_mutex);
 
-	if (ns->role == XFRMSYNC_ROLE_ACTIVE) {
+	if (ns->role == XFRMSYNC_ROLE_ACTIVE &&
+	    !(merge && !compare(ns, epoch, node))) {
 		NL_SET_ERR_MSG(extack, "this node is active: nothing is restored onto SAs in use");
 		return -EBUSY;
 	}
@@ -194,6 +203,7 @@ void xfrmsync_role_net_init(struct xfrmsync_net *ns)
 void xfrmsync_role_net_exit(struct xfrmsync_net *ns)
 {
 	mutex_lock(&ns->role_mutex);
+	xfrmsync_fence_guard(ns, false);
 	change(ns, XFRMSYNC_ROLE_NONE);
 	mutex_unlock(&ns->role_mutex);
 	xfrmsync_watchdog_net_exit(ns);

@@ -74,6 +74,11 @@ struct xfrmsync_sa_id {
  *	limit; under x->lock
  * @watch: outbound number from which the packet path has more to do; under x->lock
  * @soft: outbound number from which a rekey is asked for; under x->lock
+ * @guard_end: while the highest inbound number is above it, nothing is delivered; 0
+ *	for no limit; written under x->lock
+ * @restored_seq: inbound number that a restore wrote; under x->lock
+ * @restored_packets: packets at that time; both as they still are: nothing was
+ *	accepted since; under x->lock
  * @expiring: link in the list of SAs to be soft-expired, owned by who set EXPIRING
  * @seen_oseq: outbound number at the last scan or restore
  * @seen_packets: packets at the last scan or restore; both for the scan only
@@ -95,6 +100,9 @@ struct xfrmsync_sa {
 	u64 lease_end;
 	u64 watch;
 	u64 soft;
+	u64 guard_end;
+	u64 restored_seq;
+	u64 restored_packets;
 	struct llist_node expiring;
 	u32 seen_oseq;
 	u32 seen_packets;

@@ -158,3 +158,18 @@ void xfrmsync_window_merge(struct xfrmsync_window *w,
 	for (i = 0; i < xfrmsync_window_words(w->size); i++)
 		w->bmp[i] |= other->bmp[i];
 }
+
+void xfrmsync_window_fill(struct xfrmsync_window *w, __u64 seq)
+{
+	__u64 n;
+
+	if (!w->size)
+		return;
+	if (w->seq <= seq) {
+		w->seq = seq;
+		put_range(w, 0, w->ring ? w->size : 32, true);
+		return;
+	}
+	for (n = seq; n && w->seq - n < w->size; n--)
+		put_bit(w, bit_of(w, n), true);
+}

@@ -62,6 +62,16 @@ void xfrmsync_window_mark(struct xfrmsync_window *w, __u64 n);
 void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen);
 
 /**
+ * xfrmsync_window_fill() - take all numbers up to one for seen
+ * @w: the window, moved ahead to @seq where it is behind it
+ * @seq: the number
+ *
+ * Those that lie in the window already, too: a guard covers what came late.
+ * What lies above @seq stays as it is.
+ */
+void xfrmsync_window_fill(struct xfrmsync_window *w, __u64 seq);
+
+/**
  * xfrmsync_window_merge() - what two nodes have seen, together
  * @w: the result, and one of the windows
  * @other: the other one, of the same size and kind; moved ahead to the

@@ -145,6 +145,33 @@ static void test_moves(void **state)
 		}
 }
 
+/* A guard takes the gaps before it for seen, and nothing behind it. */
+static void test_fill(void **state)
+{
+	static struct pair p, before;
+	uint64_t n, to;
+	size_t k;
+	int i, round;
+
+	(void)state;
+	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+		for (round = 0; round < 20; round++) {
+			pair_init(&p, kinds[k].size, kinds[k].ring, 0);
+			for (i = 0; i < 30 && p.m.top + 3 * p.m.size < SPAN; i++)
+				step(&p);
+			before = p;
+			before.w.bmp = before.bmp;
+			to = p.w.seq + rnd(20);
+			to = to > 10 ? to - 10 : 0;
+			xfrmsync_window_fill(&p.w, to);
+			assert_int_equal(p.w.seq, to > before.w.seq ? to :
+								      before.w.seq);
+			for (n = 1; n < to + 13; n++)
+				assert_int_equal(xfrmsync_window_seen(&p.w, n),
+						 n <= to || xfrmsync_window_seen(&before.w, n));
+		}
+}
+
 /* What either of two nodes has seen, neither accepts after the merge. */
 static void test_merge(void **state)
 {
@@ -208,6 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_refuses),
 	};

@@ -86,6 +86,11 @@ enum xfrmsync_record_flags {
 	XFRMSYNC_RECORD_F_FENCED = 8192,
 	/* At the end of its lease it is marked (overrun) instead of stopped. */
 	XFRMSYNC_RECORD_F_GOES_ON = 16384,
+	/*
+	 * Its replay window is what a restore wrote, and nothing that was
+	 * accepted here is in it.
+	 */
+	XFRMSYNC_RECORD_F_WINDOW_RESTORED = 32768,
 };
 
 enum xfrmsync_restore_flags {
@@ -95,7 +100,8 @@ enum xfrmsync_restore_flags {
 	XFRMSYNC_RESTORE_F_NO_PARK = 2,
 	/*
 	 * Replace the replay window by the record's, instead of merging both
-	 * (larger number, OR of the windows).
+	 * (larger number, OR of the windows). It may go back only where it is
+	 * what a restore wrote.
 	 */
 	XFRMSYNC_RESTORE_F_WINDOW_EXACT = 4,
 	/* At the end of its lease the SA is marked instead of stopped. */
@@ -105,6 +111,12 @@ enum xfrmsync_restore_flags {
 	 * fence it, as bind does.
 	 */
 	XFRMSYNC_RESTORE_F_FENCED = 16,
+	/*
+	 * Merge the record's window into the SA's and write nothing else of it;
+	 * the one thing that is restored onto an active node. The tag has to
+	 * fit, and nothing is parked.
+	 */
+	XFRMSYNC_RESTORE_F_MERGE = 32,
 };
 
 /* Why a record, or a binding, was refused. */
@@ -218,6 +230,12 @@ enum {
 	 * For the exact numbers of a planned takeover.
 	 */
 	XFRMSYNC_A_RECORD_EXPECT_OSEQ,
+	/*
+	 * u64: While the highest inbound number is above it, nothing is
+	 * delivered (strict guard); 0 for no limit. Bind gives, raises, lowers
+	 * and takes it; a change of the role takes it.
+	 */
+	XFRMSYNC_A_RECORD_GUARD_END,
 	/* pad */
 	XFRMSYNC_A_RECORD_PAD,
 
@@ -340,6 +358,11 @@ enum {
 	XFRMSYNC_A_STATS_LEASES_ENDED,
 	/* u64: Times an active became standby, because its daemon was silent. */
 	XFRMSYNC_A_STATS_WATCHDOG_FIRED,
+	/*
+	 * u64: Packets not delivered, because no standby has acknowledged a
+	 * guard that covers them.
+	 */
+	XFRMSYNC_A_STATS_GUARD_HELD,
 	/* pad */
 	XFRMSYNC_A_STATS_PAD,
 
@@ -383,8 +406,9 @@ enum {
 	 */
 	XFRMSYNC_CMD_RESTORE,
 	/*
-	 * Give SAs their tags (incarnation) and leases. Each record names an SA
-	 * by its identity and carries tag, cookie and, optionally, lease-end.
+	 * Give SAs their tags (incarnation), leases and limits. Each record
+	 * names an SA by its identity and carries tag, cookie and, optionally,
+	 * lease-end and guard-end.
 	 */
 	XFRMSYNC_CMD_BIND,
 	/* Role, epoch, capture method and sizes. */
