@@ -54,6 +54,7 @@ static void ready_record(const struct daemon *d, struct cache_entry *e,
 			 struct record *r)
 {
 	*r = e->rec;
+	lead_compose(e, r);
 	r->tag = e->tag;
 	r->cookie = 0;
 	/* How far this node may go, if it takes over. */
@@ -75,14 +76,38 @@ static void ready_record(const struct daemon *d, struct cache_entry *e,
 			   XFRMSYNC_RESTORE_F_NO_PARK |
 			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0) |
 			   (lease_goes_on(d, e) ? XFRMSYNC_RESTORE_F_GO_ON : 0);
+	/* It may go back: what was accepted here is merged in already. */
+	if (e->info.window)
+		r->restore_flags |= XFRMSYNC_RESTORE_F_WINDOW_EXACT;
 }
 
-/* The parts of a record that the wire leaves to the context. */
-static void take_record(struct cache_entry *e, const struct record *rec)
+static void repair_soon(struct daemon *d)
+{
+	if (!d->repair_timer.at_ns)
+		loop_timer_set(&d->loop, &d->repair_timer,
+			       REPAIR_DELAY << d->repair_slower);
+}
+
+/* What could not be kept has to come once more, all of it. */
+static void no_memory(struct daemon *d)
+{
+	log_err("out of memory: asking for all of it once more");
+	d->want_resync = true;
+	repair_soon(d);
+}
+
+/*
+ * The parts of a record that the wire leaves to the context. What is stored never
+ * goes back: another active may not have had it.
+ */
+static void take_record(struct daemon *d, struct cache_entry *e,
+			const struct record *rec)
 {
 	uint32_t words = e->info.large ? e->info.bmp_words : 1;
 	struct record *r = &e->rec;
 
+	if (rec->seq < r->seq && !lead_keep(e, r))
+		no_memory(d);
 	*r = *rec;
 	r->id = e->id;
 	memcpy(r->src, e->info.src, sizeof(r->src));
@@ -99,6 +124,7 @@ static void take_record(struct cache_entry *e, const struct record *rec)
 		memset(r->bmp, 0, sizeof(r->bmp));
 		r->bmp_words = words;
 	}
+	lead_drop_covered(e);
 }
 
 static void queue(struct daemon *d, struct cache_entry *e)
@@ -123,21 +149,6 @@ static void unqueue(struct daemon *d, struct cache_entry *e)
 	}
 }
 
-static void repair_soon(struct daemon *d)
-{
-	if (!d->repair_timer.at_ns)
-		loop_timer_set(&d->loop, &d->repair_timer,
-			       REPAIR_DELAY << d->repair_slower);
-}
-
-/* What could not be kept has to come once more, all of it. */
-static void no_memory(struct daemon *d)
-{
-	log_err("out of memory: asking for all of it once more");
-	d->want_resync = true;
-	repair_soon(d);
-}
-
 static void repair_later(struct daemon *d, struct cache_entry *e)
 {
 	cache_set_repair(&d->cache, e, true);
@@ -155,9 +166,29 @@ static bool raise_floor(struct daemon *d, struct cache_entry *e)
 	return true;
 }
 
+/* It accepted packets that no record tells of: of a time when this node was
+ * active, or strays that the fence held.
+ */
+static bool keep_window(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+
+	if (genl_get(&d->req, &e->id, &k))
+		return false;
+	if (!lead_keep(e, &k))
+		no_memory(d);
+	return e->own;
+}
+
 static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 {
 	switch (reason) {
+	case XFRMSYNC_REASON_BACKWARDS_SEQ:
+		if (keep_window(d, e))
+			queue(d, e);
+		else
+			repair_later(d, e);
+		return;
 	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
 	case XFRMSYNC_REASON_MOVED:
 		e->wrote = 0;
@@ -348,6 +379,9 @@ static void existing(struct daemon *d, struct cache_entry *e,
 	if (same && k->oseq > e->floor &&
 	    !(k->flags & XFRMSYNC_RECORD_F_RESTORED && k->oseq == e->wrote))
 		e->floor = k->oseq;
+	if (same && !(k->flags & XFRMSYNC_RECORD_F_WINDOW_RESTORED) &&
+	    !lead_keep(e, k))
+		no_memory(d);
 	if (same && k->tag && k->tag != e->tag)
 		recreate(d, e);		/* a tag stays for an SA's life */
 	else if (same)
@@ -374,6 +408,15 @@ static void install(struct daemon *d, struct cache_entry *e)
 		failed(d, e, "look at", d->req.error);
 	else
 		existing(d, e, &k);
+}
+
+/* The new active has to know what this node has accepted: on the next ACK's way. */
+static void put_merge(struct daemon *d, const struct cache_entry *e)
+{
+	size_t at = wire_begin(&d->merges, WIRE_MERGE, d->st.epoch, d->st.node);
+
+	lead_put_own(e, &d->merges);
+	wire_end(&d->merges, at);
 }
 
 void apply_sa(struct daemon *d, const struct wire_sa *sa)
@@ -405,6 +448,12 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 		e->range_end = 0;
 		e->lease_told = 0;
 	}
+	/* Another SA of that name: nothing that is known is of it. */
+	if (e && !context_same_keys(e->context, e->context_len, sa->context,
+				    sa->context_len)) {
+		lead_drop(e);
+		e->rec.seq = 0;
+	}
 	if (!e) {
 		e = cache_add(&d->cache, &info, sa->context, sa->context_len,
 			      sa->handle);
@@ -428,8 +477,10 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 			 NULL);
 	e->seen = true;
 	e->shared = true;
-	take_record(e, &sa->rec);
+	take_record(d, e, &sa->rec);
 	install(d, e);
+	if (e->own)
+		put_merge(d, e);
 }
 
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
@@ -440,7 +491,7 @@ void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 	/* Its context was refused, or it was deleted meanwhile. */
 	if (!e || !handle)
 		return;
-	take_record(e, rec);
+	take_record(d, e, rec);
 	e->sent = sent;
 	control_server_record(d, &e->rec);
 	if (e->applied == CACHE_APPLIED)
@@ -634,6 +685,7 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 		e->lease_told = 0;
 	}
 	buf_clear(&d->lease_acks);
+	buf_clear(&d->merges);
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		pol->seen = false;
 	d->want_resync = false;
@@ -868,9 +920,33 @@ void apply_reset(struct daemon *d)
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
 	buf_clear(&d->lease_acks);
+	buf_clear(&d->merges);
 	d->repair_policies = false;
 	d->repair_slower = 0;
 	d->want_resync = false;
+}
+
+void apply_stepped_down(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		if (!lead_keep(e, &e->rec))
+			log_err("out of memory: a packet may be accepted that was accepted on this node");
+	}
+}
+
+void apply_final(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		if (!e->rec.guard)
+			continue;
+		e->rec.guard = 0;
+		if (e->applied == CACHE_APPLIED)
+			queue(d, e);
+	}
 }
 
 void apply_init(struct daemon *d)
@@ -884,4 +960,5 @@ void apply_exit(struct daemon *d)
 {
 	owned_free(&d->owned);
 	buf_free(&d->lease_acks);
+	buf_free(&d->merges);
 }

@@ -246,6 +246,7 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 	marks_exit(e->mark);
 	c->n_entries--;
 	wipe_free(e->context, e->context_len);
+	free(e->own);
 	free(e);
 }
 

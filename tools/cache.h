@@ -12,6 +12,7 @@
 
 #include "conf.h"
 #include "context.h"
+#include "guard.h"
 #include "record.h"
 
 struct list {
@@ -71,6 +72,7 @@ struct mark {
 		uint64_t offered_range;	/* the highest number that it was ever given */
 		uint64_t acked_end;	/* the last one that it has raised for */
 	} lease;
+	struct guard_mark guard;
 };
 
 enum cache_applied {
@@ -113,6 +115,15 @@ struct cache_entry {
 	uint64_t final, final_lease;
 	bool has_final;
 	bool give;			/* not given away yet */
+	/* Active: inbound.c. What is announced; limits; what a removed peer covers. */
+	struct guard_rate guard_rate;
+	uint32_t guard;
+	uint64_t guard_end;		/* that the module shall have, 0 for none */
+	uint64_t guard_in_force;	/* that it has */
+	bool guard_read;		/* what it let through before is not known yet */
+	bool guard_capped;
+	uint64_t guard_cap;
+	struct lead_window *own;	/* standby: lead.c */
 	enum cache_applied applied;	/* standby */
 	struct mark mark[CONF_MAX_PEERS];
 };

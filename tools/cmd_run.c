@@ -222,6 +222,7 @@ static void reload(struct daemon *d)
 		log_err("the old configuration stays");
 	} else {
 		lease_peers_changed(d, &next);
+		inbound_peers_changed(d, &next);
 		d->conf = next;
 		watchdog_changed(d);
 		exempt_all(d);
@@ -345,6 +346,7 @@ static int start(struct daemon *d, struct loop_fd *signals)
 	if (ret)
 		return ret;
 	apply_init(d);
+	inbound_init(d);
 	exempt_all(d);
 	ret = watchdog_start(d);
 	if (!ret)

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: the module's dump of this namespace's SAs.
+ * In: the module's dump of this namespace's SAs; for JSON what the daemon adds.
  * Out: those that were asked for: a table, a block each, or JSON.
- * Asks the kernel alone; the daemon need not run.
+ * Asks the kernel; the daemon need not run.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
+#include "control.h"
 #include "genl.h"
 #include "print.h"
+
+#define TIMEOUT_MS 5000
 
 static const char help[] =
 	"Usage: xfrmsync show [OPTIONS]\n\n"
@@ -44,6 +48,11 @@ struct address {
 	uint8_t addr[16];
 };
 
+/* Of the daemon's words on an SA, those that stand in the JSON. */
+struct told {
+	json_t *guard, *guard_limit, *exposed;	/* NULL: nothing was said */
+};
+
 struct show {
 	struct cmd_common common;
 	bool details;
@@ -54,6 +63,7 @@ struct show {
 	uint32_t spi;		/* network order */
 	uint32_t reqid;
 	struct record *list;
+	struct told *told;	/* beside the list, or NULL */
 	size_t n, size;
 };
 
@@ -163,6 +173,48 @@ static int order(const void *a, const void *b)
 	return diff;
 }
 
+static void take_told(struct told *t, const json_t *o)
+{
+	t->guard = json_incref(json_object_get(o, "guard"));
+	t->guard_limit = json_incref(json_object_get(o, "guard_limit"));
+	t->exposed = json_incref(json_object_get(o, "exposed"));
+}
+
+/* The list is sorted. Without a daemon there is nothing to add. */
+static void ask_daemon(struct show *s)
+{
+	json_t *req = json_pack("{s:s}", "cmd", "show"), *o;
+	int fd = cmd_daemon(&s->common);
+	struct record key, *found;
+	bool done = fd < 0;
+
+	if (!done)
+		s->told = calloc(s->n ? s->n : 1, sizeof(*s->told));
+	if (!done && (!s->told || control_send(fd, req)))
+		done = true;
+	while (!done && (o = control_recv(fd, TIMEOUT_MS))) {
+		done = json_is_true(json_object_get(o, "done"));
+		found = done || record_from_json(o, &key) ? NULL :
+			bsearch(&key, s->list, s->n, sizeof(key), order);
+		if (found)
+			take_told(&s->told[found - s->list], o);
+		json_decref(o);
+	}
+	json_decref(req);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void add_told(json_t *o, struct told *t)
+{
+	if (t->guard)
+		json_object_set_new(o, "guard", t->guard);
+	if (t->guard_limit)
+		json_object_set_new(o, "guard_limit", t->guard_limit);
+	if (t->exposed)
+		json_object_set_new(o, "exposed", t->exposed);
+}
+
 /* One at a time: a JSON tree of 100000 SAs would take half a gigabyte. */
 static int print_json(const struct show *s)
 {
@@ -174,6 +226,8 @@ static int print_json(const struct show *s)
 	for (i = 0; i < s->n && !err; i++) {
 		fputs(i ? ",\n " : "\n ", stdout);
 		o = record_json(&s->list[i]);
+		if (o && s->told)
+			add_told(o, &s->told[i]);
 		err = o ? json_dumpf(o, stdout, JSON_COMPACT) : -1;
 		json_decref(o);
 	}
@@ -214,6 +268,8 @@ static int show(struct show *s)
 		return CMD_FAILED;
 	if (s->n)
 		qsort(s->list, s->n, sizeof(*s->list), order);
+	if (s->common.json)
+		ask_daemon(s);
 	if (print_all(s))
 		return cmd_fail(&s->common, "out of memory");
 	return CMD_OK;
@@ -232,5 +288,6 @@ int cmd_show_main(int argc, char **argv)
 		return s.common.exit_code;
 	ret = show(&s);
 	free(s.list);
+	free(s.told);
 	return ret;
 }

@@ -124,6 +124,9 @@ static void print_head(const struct print *p, const json_t *o)
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		fprintf(p->out, "  because %s\n", json_string_value(why));
 	print_unsafe(p, o);
+	if (num(o, "exposed"))
+		fprintf(p->out, "  exposed: %" PRIu64 " SAs have accepted packets that no standby knows of yet: after a crash now they could be replayed\n",
+			num(o, "exposed"));
 	fprintf(p->out, "%" PRIu64 " SAs followed by %s", num(o, "sas"),
 		text(o, "capture"));
 	if (daemon)

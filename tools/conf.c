@@ -19,7 +19,8 @@
 #include "conf.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MAX_KEYS 32
+#define MAX_KEYS 40
+#define GUARD_MIN_STRICT 32
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
@@ -158,6 +159,32 @@ static int set_ms(struct parser *p, const struct key *k, char *base,
 refused:
 	return refuse(p, p->line, "%s = %s: milliseconds from %g to %u are wanted",
 		      k->name, value, k->min / 1000.0, k->max);
+}
+
+static const char *const guards[] = {
+	[CONF_GUARD_OFF] = "off",
+	[CONF_GUARD_AVAILABLE] = "available",
+	[CONF_GUARD_STRICT] = "strict",
+};
+
+const char *conf_guard_str(enum conf_guard guard)
+{
+	return guards[guard];
+}
+
+static int set_guard(struct parser *p, const struct key *k, char *base,
+		     const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(guards); i++) {
+		if (!strcmp(value, guards[i])) {
+			*(enum conf_guard *)(base + k->offset) = i;
+			return 0;
+		}
+	}
+	return refuse(p, p->line, "%s = %s: off, available or strict is wanted",
+		      k->name, value);
 }
 
 static int set_string(struct parser *p, const struct key *k, char *base,
@@ -386,6 +413,10 @@ static const struct key keys[] = {
 	{ LEASE, "if_id", set_numbers, 0, 0, 0, UINT32_MAX, true },
 	{ LEASE, "mark", set_marks, 0, 0, 0, 0, true },
 	{ LEASE, "address", set_prefixes, 0, 0, 0, 0, true },
+	{ SYNC, "guard", set_guard, NUM(guard, 0, 0) },
+	{ SYNC, "guard_min", set_u32, NUM(guard_min, 0, 65536) },
+	{ SYNC, "guard_max", set_u32, NUM(guard_max, 1, 1048576) },
+	{ SYNC, "guard_max_rate", set_u32, NUM(guard_max_rate, 0, UINT32_MAX) },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");
@@ -605,6 +636,9 @@ static void set_defaults(struct conf *c)
 	c->lease.esn_log2 = 30;
 	c->lease.log2 = 24;
 	c->lease.exhausted = CONF_EXHAUSTED_STOP;
+	c->guard = CONF_GUARD_AVAILABLE;
+	c->guard_max = 4096;
+	c->guard_max_rate = 100000;
 }
 
 /* A file whose content decides whom we trust, or which is a secret. */
@@ -676,13 +710,30 @@ static void complete_leases(struct conf *c)
 	}
 }
 
+/* Strict with no guard at all would let nothing in, ever. */
+static int check_guard(struct parser *p)
+{
+	struct conf *c = &p->conf;
+	unsigned int line = line_of(p, SYNC, "guard_min");
+
+	if (!line && c->guard == CONF_GUARD_STRICT)
+		c->guard_min = c->guard_max < GUARD_MIN_STRICT ? c->guard_max :
+								 GUARD_MIN_STRICT;
+	if (c->guard == CONF_GUARD_STRICT && !c->guard_min)
+		return refuse(p, line, "guard_min = 0 with guard = strict: nothing would be delivered");
+	if (c->guard_min > c->guard_max)
+		return refuse(p, line, "guard_min (%u) is larger than guard_max (%u)",
+			      c->guard_min, c->guard_max);
+	return 0;
+}
+
 /* What no line alone shows. */
 static int check_whole(struct parser *p)
 {
 	const struct conf *c = &p->conf;
 	size_t i;
 
-	if (end_named(p))
+	if (end_named(p) || check_guard(p))
 		return -1;
 	if (!c->node_id)
 		return refuse(p, p->section_line[NODE] ? p->section_line[NODE] : p->line,

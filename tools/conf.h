@@ -66,6 +66,13 @@ struct conf_lease_section {
 	struct conf_lease lease;
 };
 
+/* Inbound packets that no standby is known to cover. */
+enum conf_guard {
+	CONF_GUARD_OFF,		/* none is */
+	CONF_GUARD_AVAILABLE,	/* are delivered, and counted */
+	CONF_GUARD_STRICT,	/* are not delivered */
+};
+
 struct conf {
 	char file[256];
 	/* [node] */
@@ -95,6 +102,10 @@ struct conf {
 	/* [lease NAME], several: the first that matches, else [sync] */
 	struct conf_lease_section leases[CONF_MAX_LEASES];
 	size_t n_leases;
+	enum conf_guard guard;	/* default available */
+	uint32_t guard_min;	/* packets; default 0, strict: 32 */
+	uint32_t guard_max;	/* packets; default 4096 */
+	uint32_t guard_max_rate;	/* packets per second, 0: any; default 100000 */
 };
 
 /*
@@ -105,6 +116,8 @@ struct conf {
  * that are symlinks or not regular files, or that do not belong to root.
  */
 int conf_load(struct conf *c, const char *file, char *err, size_t errlen);
+
+const char *conf_guard_str(enum conf_guard guard);
 
 /* True when an SA with these properties is managed; addresses as in record.h. */
 bool conf_filter_match(const struct conf_filter *f, uint16_t family,

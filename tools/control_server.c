@@ -252,7 +252,7 @@ static json_t *status_json(struct daemon *d)
 	json_object_set_new(obj, "conflicts",
 			    json_integer(d->applied[CACHE_CONFLICT]));
 	json_object_set_new(obj, "losses",
-		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			  "resyncs", (json_int_t)d->resyncs,
 			  "events_lost", (json_int_t)d->events_lost,
 			  "contexts_refused", (json_int_t)d->context_refused,
@@ -260,7 +260,12 @@ static json_t *status_json(struct daemon *d)
 			  "stale_frames", (json_int_t)d->stale_frames,
 			  "connections_refused",
 			  (json_int_t)d->handshakes_refused,
-			  "repaired", (json_int_t)d->repaired));
+			  "repaired", (json_int_t)d->repaired,
+			  "merged", (json_int_t)d->merged));
+	json_object_set_new(obj, "guard",
+			    json_string(conf_guard_str(d->conf.guard)));
+	json_object_set_new(obj, "exposed",
+			    json_integer(inbound_count_exposed(d)));
 	json_object_set_new(obj, "unsafe", u.list);
 	json_object_set_new(obj, "unsafe_total", json_integer(u.n));
 	json_object_set_new(obj, "kernel", counters_json(d));
@@ -274,6 +279,22 @@ struct show {
 	struct daemon *d;
 };
 
+static void add_guard(json_t *obj, const struct daemon *d,
+		      const struct cache_entry *e)
+{
+	uint64_t limit = inbound_limit(d, e);
+
+	json_object_set_new(obj, "guard",
+			    json_integer(role_is_active(d) ? e->guard :
+							     e->rec.guard));
+	if (!role_is_active(d))
+		return;
+	if (limit != GUARD_NO_LIMIT)
+		json_object_set_new(obj, "guard_limit", json_integer(limit));
+	json_object_set_new(obj, "exposed",
+			    json_boolean(inbound_exposed(d, e)));
+}
+
 static int show_one(const struct record *rec, void *data)
 {
 	struct show *s = data;
@@ -286,6 +307,8 @@ static int show_one(const struct record *rec, void *data)
 				    json_integer(e->lease_end));
 		json_object_set_new(obj, "sent", json_integer(e->sent));
 	}
+	if (e)
+		add_guard(obj, s->d, e);
 	for (i = 0; e && role_is_active(s->d) && i < s->d->n_peers; i++) {
 		json_object_set_new(lag, s->d->peer[i].name,
 				    json_integer(peer_lag_of(e,

@@ -51,6 +51,7 @@ struct peer {
 	size_t snapshot_left;
 	struct list dirty, flight;	/* marks */
 	uint64_t lost_ns;		/* when its link was lost; 0: it was not */
+	uint64_t lag_ns;		/* from a record to its acknowledgement, of late */
 	struct buf deletes;		/* frames, before all else */
 	size_t n_deletes;
 	uint64_t frames_sent, frames_acked;
@@ -75,6 +76,7 @@ struct daemon {
 	bool leasing;			/* a peer is told SAs: new ones get a limit */
 	struct loop_fd reader_io, xfrm_io, module_io;
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
+	struct loop_timer guard_timer;
 	struct xfrm xfrm;
 	struct cache cache;
 	struct link_tls *tls;
@@ -95,6 +97,7 @@ struct daemon {
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
 	struct buf lease_acks;		/* u32 handle, u64 number, ... */
+	struct buf merges;		/* frames for the active */
 	struct loop_timer repair_timer;
 	bool repair_policies, want_resync, exempt_due;
 	unsigned int repair_slower;	/* doublings of its delay */
@@ -110,6 +113,7 @@ struct daemon {
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
+	bool again;			/* active, and nobody else was since it last was */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
@@ -122,7 +126,7 @@ struct daemon {
 
 	/* what happened, for status */
 	uint64_t conflicts, context_refused, restore_refused, stale_frames;
-	uint64_t resyncs, events_lost, handshakes_refused, repaired;
+	uint64_t resyncs, events_lost, handshakes_refused, repaired, merged;
 	int exit_code;
 };
 
@@ -167,6 +171,28 @@ uint64_t lease_after(const struct daemon *d, const struct cache_entry *e,
 		     uint64_t from);
 size_t lease_waiting(const struct daemon *d, const struct peer *p);
 
+/* ---- inbound.c: how far standbys lead the windows; what they cover ---- */
+void inbound_init(struct daemon *d);
+void inbound_start(struct daemon *d);		/* before a peer is told anything */
+/* This node became active; before: the active before it, or NULL. */
+void inbound_taken_over(struct daemon *d, const struct peer *before);
+void inbound_unknown(struct daemon *d, struct cache_entry *e,
+		     const struct record *rec);
+void inbound_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
+void inbound_bound(struct daemon *d, struct cache_entry *e);	/* by the module */
+bool inbound_may_tell(const struct daemon *d, const struct cache_entry *e);
+void inbound_sent(struct cache_entry *e, struct mark *m, uint64_t frame);
+void inbound_acked(struct daemon *d, struct cache_entry *e, struct mark *m,
+		   uint64_t frames);
+/* What a node that was active, too, has accepted. */
+void inbound_merge(struct daemon *d, uint32_t handle, uint64_t tag,
+		   const struct record *theirs);
+void inbound_peers_changed(struct daemon *d, const struct conf *next);
+/* The last number that all who may take over count as seen; GUARD_NO_LIMIT. */
+uint64_t inbound_limit(const struct daemon *d, const struct cache_entry *e);
+bool inbound_exposed(const struct daemon *d, const struct cache_entry *e);
+size_t inbound_count_exposed(const struct daemon *d);
+
 /* ---- peer.c: cache <-> wire ---- */
 int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */
 void peer_exit(struct daemon *d);
@@ -206,10 +232,21 @@ void apply_policies_gone(struct daemon *d);
 void apply_exempt_later(struct daemon *d);
 /* A takeover failed: counters stand where a standby's have to. */
 void apply_raise(struct daemon *d);
+void apply_stepped_down(struct daemon *d);	/* what was accepted here stays seen */
+void apply_final(struct daemon *d);		/* the records are the last ones: no guards */
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
 void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
 size_t apply_count(const struct daemon *d, enum cache_applied what);
+
+/* ---- lead.c: the window of a standby's SA ---- */
+/* A copy of the entry's record, moved ahead by its guard, with our own merged in. */
+void lead_compose(const struct cache_entry *e, struct record *rec);
+/* What that record has was accepted here: false where there is no memory. */
+bool lead_keep(struct cache_entry *e, const struct record *rec);
+void lead_drop(struct cache_entry *e);
+void lead_drop_covered(struct cache_entry *e);	/* if the active has it all */
+void lead_put_own(const struct cache_entry *e, struct buf *b);
 
 /* ---- exempt.c: the fence lets pass what is not the cluster's ---- */
 void exempt_record(struct daemon *d, const struct record *rec);

@@ -657,4 +657,5 @@ const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1] = {
 	[XFRMSYNC_A_STATS_LEASES_LOW] = "leases_low",
 	[XFRMSYNC_A_STATS_LEASES_ENDED] = "leases_ended",
 	[XFRMSYNC_A_STATS_WATCHDOG_FIRED] = "watchdog_fired",
+	[XFRMSYNC_A_STATS_GUARD_HELD] = "guard_held",
 };

@@ -60,6 +60,7 @@ static void mark_clear(struct peer *p, struct mark *m)
 {
 	list_del(&m->dirty);
 	list_del(&m->flight);
+	guard_mark_lost(&m->guard);
 	if (m->snapshot)
 		p->snapshot_left--;
 	m->snapshot = false;
@@ -177,6 +178,8 @@ static void start_sending(struct peer *p)
 
 	stop_sending(p);
 	p->sending = true;
+	d->leasing = true;
+	inbound_start(d);
 	lease_start(d);
 	p->snapshots_out++;
 	at = begin(p, &p->link->out, WIRE_SNAPSHOT_BEGIN);
@@ -216,9 +219,12 @@ static void sync_peer(struct peer *p)
 
 /* ---- out ---- */
 
-static void note_sent(struct peer *p, struct mark *m, const struct record *rec,
+static void note_sent(struct peer *p, struct mark *m, struct cache_entry *e,
 		      uint64_t frame)
 {
+	const struct record *rec = &e->rec;
+
+	inbound_sent(e, m, frame);
 	m->last_frame = frame;
 	m->last_oseq = rec->oseq;
 	m->last_seq = rec->seq;
@@ -283,6 +289,8 @@ static void put_mark(struct peer *p, struct buf *b, struct mark *m,
 {
 	struct cache_entry *e = m->owner;
 
+	if (!m->is_policy)
+		e->rec.guard = e->guard;
 	if (m->need_context) {
 		batch_close(p, b, batch);
 		if (m->is_policy)
@@ -300,7 +308,9 @@ static void put_mark(struct peer *p, struct buf *b, struct mark *m,
 		p->records_out++;
 	}
 	if (!m->is_policy)
-		note_sent(p, m, &e->rec, p->frames_sent + batch->open);
+		note_sent(p, m, e, p->frames_sent + batch->open);
+	if (!m->is_policy)
+		e->rec.guard = 0;	/* of the wire, not of this node's window */
 	list_del(&m->dirty);
 	m->need_context = false;
 	m->told = true;
@@ -357,16 +367,31 @@ static void put_handover(struct peer *p, struct buf *b)
 static void put_changes(struct peer *p, struct buf *b, size_t room)
 {
 	struct batch batch = {};
+	struct list held;
+	struct mark *m;
 
+	list_init(&held);
 	if (p->deletes.len) {
 		buf_put(b, p->deletes.data, p->deletes.len);
 		buf_clear(&p->deletes);
 		p->frames_sent += p->n_deletes;
 		p->n_deletes = 0;
 	}
-	while (!list_empty(&p->dirty) && b->len < room)
-		put_mark(p, b, container(p->dirty.next, struct mark, dirty),
-			 &batch);
+	while (!list_empty(&p->dirty) && b->len < room) {
+		m = container(p->dirty.next, struct mark, dirty);
+		if (m->is_policy || inbound_may_tell(p->d, m->owner)) {
+			put_mark(p, b, m, &batch);
+			continue;
+		}
+		/* Its limit comes first. */
+		list_del(&m->dirty);
+		list_add_tail(&m->dirty, &held);
+	}
+	while (!list_empty(&held)) {
+		m = container(held.prev, struct mark, dirty);
+		list_del(&m->dirty);
+		list_add_tail(&m->dirty, p->dirty.next);
+	}
 	batch_close(p, b, &batch);
 	if (p->snapshot_end_due && !p->snapshot_left) {
 		wire_end(b, begin(p, b, WIRE_SNAPSHOT_END));
@@ -480,6 +505,16 @@ static void send_lease_acks(struct peer *p)
 	link_kick(p->link);
 }
 
+/* Before the ACK: a limit must not grow over what is not merged yet. */
+static void send_merges(struct peer *p)
+{
+	if (!p->d->merges.len)
+		return;
+	buf_put(&p->link->out, p->d->merges.data, p->d->merges.len);
+	buf_clear(&p->d->merges);
+	link_kick(p->link);
+}
+
 /* ---- in ---- */
 
 /* The module remembers it beyond this daemon. */
@@ -492,8 +527,16 @@ static void note_shared(struct daemon *d, struct cache_entry *e)
 	d->bind_due = true;
 }
 
+static void note_lag(struct peer *p, uint64_t lag)
+{
+	p->lag_ns -= p->lag_ns / 8;
+	if (lag > p->lag_ns)
+		p->lag_ns = lag;
+}
+
 static void take_ack(struct peer *p, uint64_t frames)
 {
+	uint64_t now = loop_now_ns(), lag = 0;
 	struct mark *m;
 
 	p->frames_acked = frames;
@@ -502,8 +545,12 @@ static void take_ack(struct peer *p, uint64_t frames)
 		if (m->flight_frame > frames)
 			break;
 		list_del(&m->flight);
-		if (!m->is_policy)
+		if (now - m->flight_since_ns > lag)
+			lag = now - m->flight_since_ns;
+		if (!m->is_policy) {
 			note_shared(p->d, m->owner);
+			inbound_acked(p->d, m->owner, m, frames);
+		}
 		m->acked_oseq = m->flight_oseq;
 		m->acked_seq = m->flight_seq;
 		if (m->last_frame == m->flight_frame)
@@ -514,8 +561,14 @@ static void take_ack(struct peer *p, uint64_t frames)
 		m->flight_since_ns = loop_now_ns();
 		list_add_tail(&m->flight, &p->flight);
 	}
-	if (p->d->bind_due)
+	note_lag(p, lag);
+	if (p->d->bind_due && p->d->conf.guard == CONF_GUARD_STRICT) {
+		/* Packets are lost meanwhile. */
+		source_bind(p->d);
+		peer_kick(p->d);
+	} else if (p->d->bind_due) {
 		source_pull_soon(p->d);
+	}
 }
 
 uint64_t peer_lag_of(const struct cache_entry *e, const struct peer *p)
@@ -778,6 +831,19 @@ static bool take_lease_acks(struct peer *p, struct rd *r)
 	return !r->bad;
 }
 
+static bool take_merge(struct peer *p, struct rd *r)
+{
+	struct record rec;
+	uint32_t handle;
+	uint64_t tag;
+
+	if (wire_get_merge(r, &handle, &tag, &rec))
+		return false;
+	if (p->sending)
+		inbound_merge(p->d, handle, tag, &rec);
+	return true;
+}
+
 static bool peer_frame(struct peer *p, const struct wire_header *h,
 		       struct rd *r)
 {
@@ -804,6 +870,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		return true;
 	case WIRE_LEASE_ACK:
 		return take_lease_acks(p, r);
+	case WIRE_MERGE:
+		return take_merge(p, r);
 	case WIRE_RESYNC:
 		if (p->sending)
 			start_sending(p);
@@ -869,8 +937,10 @@ static void idle(struct link *l)
 	if (!p)
 		return;
 	apply_flush(d);
-	if (d->source == p)
+	if (d->source == p) {
+		send_merges(p);
 		send_lease_acks(p);
+	}
 	if (p->frames_taken != p->frames_ack_sent)
 		send_ack(p);
 }

@@ -52,6 +52,9 @@ struct record {
 	uint64_t lease_end;	/* 0: no limit known */
 	bool has_sent;		/* oseq is what a restore wrote, and */
 	uint64_t sent;		/* the highest number known to be sent is this */
+	uint64_t guard_end;	/* 0: no limit */
+	bool set_guard;		/* bind only: guard_end is meant */
+	uint32_t guard;		/* of the wire: how far a standby leads the window */
 	uint32_t restore_flags;	/* XFRMSYNC_RESTORE_F_*, restore only */
 	bool has_expect;	/* restore only: oseq that the SA must have */
 	uint64_t expect_oseq;

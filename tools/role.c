@@ -136,6 +136,7 @@ int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 			 d->reader.error);
 	source_stop(d);
 	apply_reset(d);
+	apply_stepped_down(d);
 	d->synced = false;
 	return 0;
 }
@@ -271,14 +272,18 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
 	int ret;
 
 	*unsafe = 0;
+	d->again = role_is_owner(d);
 	next.role = XFRMSYNC_ROLE_ACTIVE;
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
 	ret = store(d, &next);
 	if (ret)
 		return ret;
-	if (exact)
+	if (exact) {
+		apply_final(d);
+		apply_flush(d);
 		handover_take_exact(d);
+	}
 	ret = force ? ready_release(d, &released) : ready_fence(d, unsafe);
 	if (ret)
 		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
@@ -307,6 +312,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
 static void settle(struct daemon *d)
 {
 	apply_reset(d);
+	inbound_taken_over(d, d->before);
 	peer_level(d);
 	lease_taken_over(d, d->before);
 	source_start(d);
@@ -354,8 +360,10 @@ void role_resume(struct daemon *d)
 	size_t unsafe;
 
 	/* Nobody used them meanwhile: its own counters are the newest again. */
-	if (!flip(d, d->st.epoch + 1, true, true, &unsafe))
-		settle(d);
+	if (flip(d, d->st.epoch + 1, true, true, &unsafe))
+		return;
+	d->again = true;
+	settle(d);
 }
 
 void role_cancel(struct daemon *d, const char *why)

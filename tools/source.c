@@ -99,6 +99,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 		if (!e)
 			goto out;
 		lease_unknown(d, e, rec);
+		inbound_unknown(d, e, rec);
 	} else if (e->context_len == ctx.len &&
 		   !sodium_memcmp(e->context, ctx.data, ctx.len)) {
 		told_anew = false;
@@ -112,6 +113,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 	cache_note_record(e, rec);
 	check_bound(d, e, rec);
 	lease_follow(d, e);
+	inbound_follow(d, e);
 	peer_mark_entry(d, e, told_anew);
 out:
 	buf_free(&ctx);
@@ -156,6 +158,7 @@ static int take_record(const struct record *rec, void *data)
 	}
 	cache_note_record(e, rec);
 	lease_follow(d, e);
+	inbound_follow(d, e);
 	peer_mark_entry(d, e, false);
 	return 0;
 }
@@ -177,6 +180,8 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 		rec[i].lease_end = entry[i]->lease_end;
 		rec[i].restore_flags = lease_goes_on(d, entry[i]) ?
 				       XFRMSYNC_RESTORE_F_GO_ON : 0;
+		rec[i].guard_end = entry[i]->guard_end;
+		rec[i].set_guard = true;
 		rec[i].flags &= XFRMSYNC_RECORD_F_FENCED;
 		rec[i].flags |= entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
 	}
@@ -191,8 +196,11 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 			peer_mark_entry(d, entry[i], true);
 		if (res[i].reason == XFRMSYNC_REASON_LEASE) {
 			lease_refused(d, entry[i]);
+			inbound_follow(d, entry[i]);
 			continue;
 		}
+		if (!res[i].reason)
+			inbound_bound(d, entry[i]);
 		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
 		    res[i].reason != XFRMSYNC_REASON_COOKIE)
 			log_warn("%s: the module refuses its tag: %s",

@@ -35,6 +35,7 @@ enum wire_type {
 	WIRE_ACK = 23,
 	WIRE_RESYNC = 24,
 	WIRE_LEASE_ACK = 25,
+	WIRE_MERGE = 26,
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
 	WIRE_FINAL = 34,
@@ -114,5 +115,11 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 /* rec is zeroed first. 0 or -EBADMSG (cut, or not the canonical form). */
 int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 		    uint64_t *sent, uint64_t now);
+
+/* The window of a node's own time: of rec, seq and the bitmap. */
+void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
+		    const struct record *rec);
+int wire_get_merge(struct rd *r, uint32_t *handle, uint64_t *tag,
+		   struct record *rec);	/* 0 or -EBADMSG */
 
 #endif

@@ -24,7 +24,8 @@ enum {
 	HAS_ERRORS	= 1 << 8,	/* 3 * u32 */
 	HAS_SENT	= 1 << 9,	/* u64; else sent is oseq */
 	HAS_DYING	= 1 << 10,	/* nothing */
-	HAS_ALL		= (1 << 11) - 1,
+	HAS_GUARD	= 1 << 11,	/* u32 */
+	HAS_ALL		= (1 << 12) - 1,
 };
 
 static uint32_t age(uint64_t then, uint64_t now)
@@ -56,6 +57,7 @@ static uint16_t presence(const struct record *rec, uint64_t sent)
 	       rec->integrity_errors ? HAS_ERRORS : 0;
 	has |= sent != rec->oseq ? HAS_SENT : 0;
 	has |= rec->flags & XFRMSYNC_RECORD_F_DYING ? HAS_DYING : 0;
+	has |= rec->guard ? HAS_GUARD : 0;
 	return has;
 }
 
@@ -93,6 +95,8 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 	}
 	if (has & HAS_SENT)
 		buf_u64(b, sent);
+	if (has & HAS_GUARD)
+		buf_u32(b, rec->guard);
 }
 
 static int get_bitmap(struct rd *r, struct record *rec)
@@ -141,8 +145,34 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 	*sent = has & HAS_SENT ? rd_u64(r) : rec->oseq;
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
+	if (has & HAS_GUARD)
+		rec->guard = rd_u32(r);
 	/* One form for one record; and nothing was sent beyond the counter. */
 	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)
 		return -EBADMSG;
 	return 0;
+}
+
+void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
+		    const struct record *rec)
+{
+	struct record window = { .seq = rec->seq, .bmp_words = rec->bmp_words };
+
+	memcpy(window.bmp, rec->bmp, rec->bmp_words * sizeof(rec->bmp[0]));
+	buf_u64(b, tag);
+	wire_put_record(b, handle, &window, 0, 0);
+}
+
+int wire_get_merge(struct rd *r, uint32_t *handle, uint64_t *tag,
+		   struct record *rec)
+{
+	uint64_t sent;
+	int ret;
+
+	*tag = rd_u64(r);
+	ret = wire_get_record(r, handle, rec, &sent, 0);
+	if (ret)
+		return ret;
+	return rd_done(r) && presence(rec, 0) == (HAS_SEQ | HAS_BITMAP) ?
+	       0 : -EBADMSG;
 }

@@ -108,6 +108,17 @@ static void test_defaults(void **state)
 	assert_int_equal(c.lease.esn_log2, 30);
 	assert_int_equal(c.lease.log2, 24);
 	assert_int_equal(c.lease.exhausted, CONF_EXHAUSTED_STOP);
+	assert_int_equal(c.guard, CONF_GUARD_AVAILABLE);
+	assert_int_equal(c.guard_min, 0);
+	assert_int_equal(c.guard_max, 4096);
+	assert_int_equal(c.guard_max_rate, 100000);
+	write_conf("[node]\nid = 1\n[sync]\nguard = strict\n");
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
+	assert_int_equal(c.guard, CONF_GUARD_STRICT);
+	assert_int_equal(c.guard_min, 32);
+	write_conf("[node]\nid = 1\n[sync]\nguard = strict\nguard_max = 9\n");
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
+	assert_int_equal(c.guard_min, 9);
 }
 
 static void test_everything(void **state)
@@ -127,9 +138,14 @@ static void test_everything(void **state)
 		   "mark = 0x10/0xf0, 7\naddress = 10.0.0.0/8, 2001:db8::/33 192.0.2.1\n"
 		   "[sync]\ninterval_ms = 0.25\nheartbeat_ms = 10\ndead_ms = 20\n"
 		   "watchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30\n"
-		   "lease_exhausted = continue");
+		   "lease_exhausted = continue\n"
+		   "guard = off\nguard_min = 1\nguard_max = 2\nguard_max_rate = 0");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
+	assert_int_equal(c.guard, CONF_GUARD_OFF);
+	assert_int_equal(c.guard_min, 1);
+	assert_int_equal(c.guard_max, 2);
+	assert_int_equal(c.guard_max_rate, 0);
 	assert_string_equal(c.node_name, "gw-a");
 	assert_string_equal(c.state_dir, "/s");
 	assert_string_equal(c.socket, "/r/s");
@@ -256,6 +272,10 @@ static const struct {
 	{ NODE "[sync]\nlease_log2 = 3\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_exhausted = go on\n", 5, "stop or continue" },
 	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 4 to 30" },
+	{ NODE "[sync]\nguard = on\n", 5, "off, available or strict" },
+	{ NODE "[sync]\nguard = strict\nguard_min = 0\n", 6, "nothing would be delivered" },
+	{ NODE "[sync]\nguard_min = 9\nguard_max = 8\n", 5, "larger than guard_max" },
+	{ NODE "[sync]\nguard_max = 0\n", 5, "from 1 to" },
 };
 
 static void test_refused(void **state)

@@ -53,6 +53,8 @@ static void fill(struct record *r, uint16_t family)
 	r->replay_errors = 2;
 	r->integrity_errors = 3;
 	r->lease_end = 0x140000000;
+	r->guard_end = 0x100000005;
+	r->set_guard = true;
 	r->restore_flags = XFRMSYNC_RESTORE_F_BIND;
 }
 
@@ -76,6 +78,7 @@ static void assert_same(const struct record *a, const struct record *b)
 	assert_int_equal(a->replay_errors, b->replay_errors);
 	assert_int_equal(a->integrity_errors, b->integrity_errors);
 	assert_true(a->lease_end == b->lease_end);
+	assert_true(a->guard_end == b->guard_end);
 }
 
 /* The attributes of a record in memory of exactly their size. */
@@ -292,6 +295,7 @@ static void test_json_round_trip(void **state)
 	r.reqid = 6;
 	r.age_ns = 1500;
 	r.restore_flags = 0;
+	r.set_guard = false;		/* of a binding */
 	o = record_json(&r);
 	assert_int_equal(record_from_json(o, &got), 0);
 	assert_memory_equal(&got, &r, sizeof(r));
@@ -310,7 +314,7 @@ static void test_json_form(void **state)
 		"\"bytes\":123456789012,\"packets\":4711,\"add_time\":1700000000,"
 		"\"use_time\":1700000001,\"last_used\":1700000002,"
 		"\"replay_window_errors\":1,\"replay_errors\":2,\"integrity_errors\":3,"
-		"\"age_ns\":0,\"lease_end\":5368709120}";
+		"\"age_ns\":0,\"lease_end\":5368709120,\"guard_end\":4294967301}";
 	struct record r;
 	char *text;
 	json_t *o;

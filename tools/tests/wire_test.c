@@ -161,11 +161,49 @@ static void round_trip(const struct record *rec, uint64_t sent)
 	assert_int_equal(got.use_time, rec->use_time);
 	assert_int_equal(got.last_used, rec->last_used);
 	assert_int_equal(got.replay_errors, rec->replay_errors);
+	assert_int_equal(got.guard, rec->guard);
 	for (len = 0; len < b.len; len++) {
 		r = (struct rd){ .p = b.data, .left = len };
 		assert_int_equal(wire_get_record(&r, &handle, &got, &got_sent,
 						 NOW), -EBADMSG);
 	}
+	buf_free(&b);
+}
+
+static int take_merge(const struct buf *b, uint32_t *handle, uint64_t *tag,
+		      struct record *rec)
+{
+	struct rd r = { .p = b->data, .left = b->len };
+
+	return wire_get_merge(&r, handle, tag, rec);
+}
+
+/* Of a record the window alone goes, and nothing else is taken. */
+static void test_merge(void **state)
+{
+	struct record rec = sample(), got;
+	struct buf b = {};
+	uint32_t handle;
+	uint64_t tag;
+
+	(void)state;
+	rec.guard = 7;
+	wire_put_merge(&b, 5, 0x1122334455667788ULL, &rec);
+	assert_int_equal(take_merge(&b, &handle, &tag, &got), 0);
+	assert_int_equal(handle, 5);
+	assert_int_equal(tag, 0x1122334455667788ULL);
+	assert_int_equal(got.seq, rec.seq);
+	assert_memory_equal(got.bmp, rec.bmp, sizeof(got.bmp));
+	assert_int_equal(got.bytes | got.guard | got.use_time, 0);
+	for (b.len--; b.len; b.len--)
+		assert_int_equal(take_merge(&b, &handle, &tag, &got), -EBADMSG);
+	buf_u64(&b, 1);
+	wire_put_record(&b, 5, &rec, 0, NOW);
+	assert_int_equal(take_merge(&b, &handle, &tag, &got), -EBADMSG);
+	buf_clear(&b);
+	wire_put_merge(&b, 5, 1, &rec);
+	buf_u8(&b, 0);
+	assert_int_equal(take_merge(&b, &handle, &tag, &got), -EBADMSG);
 	buf_free(&b);
 }
 
@@ -185,21 +223,24 @@ static void test_record_round_trip(void **state)
 	rec.bmp_words = RECORD_BMP_WORDS;
 	rec.bmp[RECORD_BMP_WORDS - 1] = ~0U;
 	round_trip(&rec, 0);
+	rec.guard = 4096;
+	round_trip(&rec, 0);
 }
 
 static void test_record_golden(void **state)
 {
 	static const uint8_t want[] = {
 		0x00, 0x00, 0x00, 0x01,			/* handle */
-		0x00, 0x47,				/* oseq, seq, bitmap, use */
+		0x08, 0x47,				/* oseq, seq, bitmap, use, guard */
 		0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x02,
 		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03,
 		0x01, 0x80, 0x00, 0x00, 0x01,
 		0x00, 0x00, 0x00, 0x3c,
+		0x00, 0x00, 0x10, 0x01,
 	};
 	struct record rec = {
 		.oseq = 0x100000002ULL, .seq = 3, .bmp_words = 1,
-		.bmp = { 0x80000001 }, .use_time = NOW - 60,
+		.bmp = { 0x80000001 }, .use_time = NOW - 60, .guard = 4097,
 	};
 	struct buf b = {};
 
@@ -298,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_record_is_small),
 		cmocka_unit_test(test_record_round_trip),
+		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_record_golden),
 		cmocka_unit_test(test_record_refused),
 		cmocka_unit_test(test_ages),

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: inbound numbers that this node, the active, has accepted; what peers acknowledged.
+ * Out: how far each SA's window is led on the standbys; limits in the module (strict).
+ * The daemon's loop.
+ *
+ * A standby takes all numbers up to record + guard for seen. What the active may
+ * deliver without being replayed after a takeover is what every peer that was ever
+ * told the SA is known to cover: the limit. Beyond it the SA is exposed: counted
+ * where it goes on (available), stopped in the module until it is acknowledged
+ * (strict). In the module the limit stands before a frame leaves that makes it
+ * lower, and rises when the acknowledgement is there.
+ */
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+
+#define TICK (1000 * LOOP_MS)
+
+static bool is_strict(const struct daemon *d)
+{
+	return d->conf.guard == CONF_GUARD_STRICT;
+}
+
+/* Without a window XFRM checks no replays and counts nothing. */
+static bool has_guard(const struct daemon *d, const struct cache_entry *e)
+{
+	return d->conf.guard != CONF_GUARD_OFF && e->info.window &&
+	       e->rec.dir != XFRMSYNC_DIR_OUT;
+}
+
+static uint64_t slot(const struct daemon *d)
+{
+	uint64_t lag = 0;
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].lag_ns > lag)
+			lag = d->peer[i].lag_ns;
+	}
+	return guard_slot(lag, d->conf.interval_us * 1000ULL);
+}
+
+static uint32_t choose(const struct daemon *d, const struct cache_entry *e,
+		       uint64_t now)
+{
+	const struct guard_bounds b = {
+		.min = d->conf.guard_min,
+		.max = d->conf.guard_max,
+		.max_rate = d->conf.guard_max_rate,
+	};
+
+	return guard_choose(&e->guard_rate, now, slot(d), &b);
+}
+
+static uint64_t end_of(const struct cache_entry *e)
+{
+	return guard_end(e->rec.seq, e->guard, e->info.esn);
+}
+
+uint64_t inbound_limit(const struct daemon *d, const struct cache_entry *e)
+{
+	uint64_t limit = e->guard_capped ? e->guard_cap : GUARD_NO_LIMIT;
+	size_t i;
+
+	for (i = 0; i < d->conf.n_peers; i++) {
+		if (e->mark[i].guard.told && e->mark[i].guard.limit < limit)
+			limit = e->mark[i].guard.limit;
+	}
+	return limit;
+}
+
+bool inbound_exposed(const struct daemon *d, const struct cache_entry *e)
+{
+	return role_is_active(d) && has_guard(d, e) &&
+	       e->rec.seq > inbound_limit(d, e);
+}
+
+size_t inbound_count_exposed(const struct daemon *d)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e)
+		n += inbound_exposed(d, e);
+	return n;
+}
+
+/* What the module has to hold; 0 in there is no limit, so none is 0 here. */
+static uint64_t wanted(const struct daemon *d, const struct cache_entry *e)
+{
+	uint64_t limit = inbound_limit(d, e);
+
+	if (!is_strict(d) || !has_guard(d, e))
+		return 0;
+	/* It is about to be told for the first time. */
+	if (limit == GUARD_NO_LIMIT && !d->leasing)
+		return 0;
+	/* The next frame may say less than the last. */
+	if (limit > end_of(e))
+		limit = end_of(e);
+	return limit ? limit : 1;
+}
+
+/* Lower than before: what was delivered until it stood there, is not in the
+ * record that we have.
+ */
+static void set_limit(struct daemon *d, struct cache_entry *e, uint64_t end)
+{
+	if (end && (!e->guard_end || end < e->guard_end))
+		e->guard_read = true;
+	e->guard_end = end;
+	if (e->guard_end != e->guard_in_force || e->guard_read) {
+		e->bound = false;
+		d->bind_due = true;
+	}
+}
+
+void inbound_follow(struct daemon *d, struct cache_entry *e)
+{
+	uint64_t now = loop_now_ns();
+	uint32_t guard;
+
+	e->guard_in_force = e->rec.guard_end;
+	if (!has_guard(d, e)) {
+		e->guard = 0;
+	} else {
+		guard_rate_note(&e->guard_rate, e->rec.seq, now, slot(d));
+		guard = choose(d, e, now);
+		if (guard > e->guard)
+			e->guard = guard;
+	}
+	set_limit(d, e, wanted(d, e));
+}
+
+void inbound_start(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		if (has_guard(d, e) && e->guard < d->conf.guard_min)
+			e->guard = d->conf.guard_min;
+		set_limit(d, e, wanted(d, e));
+	}
+}
+
+void inbound_bound(struct daemon *d, struct cache_entry *e)
+{
+	struct record rec;
+
+	e->guard_in_force = e->guard_end;
+	if (!e->guard_read)
+		return;
+	if (genl_get(&d->req, &e->id, &rec) || rec.cookie != e->cookie)
+		return;		/* it is gone, and the stream says so */
+	e->guard_read = false;
+	cache_note_record(e, &rec);
+	guard_rate_note(&e->guard_rate, rec.seq, loop_now_ns(), slot(d));
+	peer_mark_entry(d, e, false);
+}
+
+bool inbound_may_tell(const struct daemon *d, const struct cache_entry *e)
+{
+	/* One that is fenced delivers nothing. */
+	if (!is_strict(d) || !has_guard(d, e) || !role_is_active(d))
+		return true;
+	return !e->guard_read && e->guard_in_force &&
+	       e->guard_in_force <= end_of(e);
+}
+
+void inbound_sent(struct cache_entry *e, struct mark *m, uint64_t frame)
+{
+	guard_mark_sent(&m->guard, frame, end_of(e));
+}
+
+void inbound_acked(struct daemon *d, struct cache_entry *e, struct mark *m,
+		   uint64_t frames)
+{
+	if (guard_mark_acked(&m->guard, frames))
+		set_limit(d, e, wanted(d, e));
+}
+
+/* Smaller ones cost a frame, so only where it matters: half, or none at all. */
+static bool shrink(struct daemon *d, struct cache_entry *e, uint64_t now)
+{
+	uint32_t guard = has_guard(d, e) ? choose(d, e, now) : 0;
+
+	if (guard >= e->guard ||
+	    (guard > e->guard / 2 && guard > d->conf.guard_min))
+		return false;
+	e->guard = guard;
+	set_limit(d, e, wanted(d, e));
+	peer_mark_entry(d, e, false);
+	return true;
+}
+
+static void tick(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	uint64_t now = loop_now_ns();
+	struct cache_entry *e;
+	bool any = false;
+
+	loop_timer_set(&d->loop, t, TICK);
+	if (!role_is_active(d) || !d->reading)
+		return;
+	cache_for_each(&d->cache, e)
+		any |= e->guard && shrink(d, e, now);
+	if (!any)
+		return;
+	source_bind(d);
+	peer_kick(d);
+}
+
+void inbound_init(struct daemon *d)
+{
+	d->guard_timer.cb = tick;
+	d->guard_timer.data = d;
+	loop_timer_set(&d->loop, &d->guard_timer, TICK);
+}
+
+void inbound_unknown(struct daemon *d, struct cache_entry *e,
+		     const struct record *rec)
+{
+	struct guard_mark *m;
+	size_t i;
+
+	guard_rate_reset(&e->guard_rate, rec->seq);
+	/* Who was told what, this daemon does not know; only what the module let. */
+	for (i = 0; i < d->conf.n_peers; i++) {
+		m = &e->mark[i].guard;
+		m->told = rec->flags & XFRMSYNC_RECORD_F_SHARED;
+		m->limit = rec->guard_end;
+	}
+	e->guard_end = rec->guard_end;
+}
+
+void inbound_taken_over(struct daemon *d, const struct peer *before)
+{
+	struct guard_mark *m;
+	struct cache_entry *e;
+	size_t i;
+
+	cache_for_each(&d->cache, e) {
+		/* Where the kernel's window stands since this node was filled. */
+		e->rec.seq = guard_end(e->rec.seq, e->rec.guard, e->info.esn);
+		guard_rate_reset(&e->guard_rate, e->rec.seq);
+		e->guard = 0;
+		e->guard_end = 0;
+		e->guard_in_force = 0;
+		e->guard_read = false;
+		e->guard_capped = false;
+		/* What it told the others still counts. */
+		for (i = 0; i < d->conf.n_peers && !d->again; i++) {
+			m = &e->mark[i].guard;
+			memset(m, 0, sizeof(*m));
+			/* A third node may take over as well, from the same record. */
+			m->told = d->conf.n_peers > 1 && &d->peer[i] != before;
+			m->limit = e->rec.seq;
+		}
+		lead_drop(e);
+	}
+}
+
+/* As the leases do: who is removed may take over with what it was told. */
+void inbound_peers_changed(struct daemon *d, const struct conf *next)
+{
+	struct guard_mark was[CONF_MAX_PEERS];
+	struct cache_entry *e;
+	size_t i, j;
+
+	cache_for_each(&d->cache, e) {
+		for (i = 0; i < CONF_MAX_PEERS; i++) {
+			was[i] = e->mark[i].guard;
+			memset(&e->mark[i].guard, 0, sizeof(was[i]));
+		}
+		for (i = 0; i < d->conf.n_peers; i++) {
+			for (j = 0; j < next->n_peers; j++) {
+				if (!strcmp(d->conf.peer[i].name,
+					    next->peer[j].name))
+					break;
+			}
+			if (j < next->n_peers) {
+				e->mark[j].guard = was[i];
+				continue;
+			}
+			if (!was[i].told ||
+			    (e->guard_capped && e->guard_cap <= was[i].limit))
+				continue;
+			e->guard_capped = true;
+			e->guard_cap = was[i].limit;
+		}
+	}
+}
+
+static bool is_whole(const struct cache_entry *e, const struct record *rec)
+{
+	return rec->bmp_words == (e->info.large ? e->info.bmp_words : 1);
+}
+
+void inbound_merge(struct daemon *d, uint32_t handle, uint64_t tag,
+		   const struct record *theirs)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+	struct genl_result res = {};
+	struct record rec;
+	char name[128];
+
+	if (!e || !handle || e->tag != tag || !e->info.window ||
+	    !is_whole(e, theirs))
+		return;
+	rec = *theirs;
+	rec.id = e->id;
+	rec.tag = tag;
+	rec.window = e->info.window;
+	rec.flags = (e->info.esn ? XFRMSYNC_RECORD_F_ESN : 0) |
+		    (e->info.large ? XFRMSYNC_RECORD_F_BMP : 0);
+	rec.restore_flags = XFRMSYNC_RESTORE_F_MERGE;
+	if (genl_restore(&d->req, d->st.epoch, d->st.node, &rec, 1, &res) ||
+	    (res.reason && res.reason != XFRMSYNC_REASON_NO_SA))
+		log_warn("%s: what another node accepted meanwhile cannot be merged (%s): it can be replayed, rekey it",
+			 sa_id_str(&e->id, name, sizeof(name)),
+			 res.reason ? genl_reason_str(res.reason) : d->req.error);
+	else
+		d->merged++;
+	/* No traffic of ours, so no reason for a larger guard. */
+	if (rec.seq > e->guard_rate.seq)
+		e->guard_rate.seq = rec.seq;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the active's record and guard of an SA; the window of this node's own time.
+ * Out: the window that this kernel's SA has to have, should this node take over.
+ * The daemon's loop, while standby.
+ *
+ * All numbers up to record + guard count as seen, the gaps in the record's window,
+ * too: the active may deliver what comes late, and may die before it tells. What
+ * this node accepted itself (it was active, too, after a split) stays in, and goes
+ * to the active, until the active's record has it all.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../kmod/window.h"
+#include "daemon.h"
+
+struct lead_window {
+	uint64_t seq;
+	uint32_t words;
+	uint32_t bmp[];
+};
+
+static struct xfrmsync_window window_of(const struct cache_entry *e,
+					uint64_t seq, uint32_t *bmp)
+{
+	return (struct xfrmsync_window){
+		.seq = seq, .size = e->info.window, .bmp = bmp,
+		.ring = e->info.large,
+	};
+}
+
+/* merge() moves what it merges. */
+static void merge_own(const struct cache_entry *e, struct xfrmsync_window *w)
+{
+	uint32_t copy[RECORD_BMP_WORDS];
+	struct xfrmsync_window own = window_of(e, e->own->seq, copy);
+
+	memcpy(copy, e->own->bmp, e->own->words * sizeof(*copy));
+	xfrmsync_window_merge(w, &own);
+}
+
+static bool same_kind(const struct cache_entry *e, const struct record *rec)
+{
+	return e->info.window && rec->window == e->info.window &&
+	       rec->bmp_words == (e->info.large ? e->info.bmp_words : 1);
+}
+
+void lead_compose(const struct cache_entry *e, struct record *rec)
+{
+	struct xfrmsync_window w = window_of(e, rec->seq, rec->bmp);
+
+	if (!same_kind(e, rec))
+		return;
+	if (e->rec.guard)
+		xfrmsync_window_fill(&w, guard_end(rec->seq, e->rec.guard,
+						   e->info.esn));
+	if (e->own)
+		merge_own(e, &w);
+	rec->seq = w.seq;
+}
+
+/* False: no memory. */
+bool lead_keep(struct cache_entry *e, const struct record *rec)
+{
+	struct lead_window *own;
+	struct xfrmsync_window w;
+
+	if (!same_kind(e, rec) || !rec->seq)
+		return true;
+	own = malloc(sizeof(*own) + rec->bmp_words * sizeof(own->bmp[0]));
+	if (!own)
+		return false;
+	own->seq = rec->seq;
+	own->words = rec->bmp_words;
+	memcpy(own->bmp, rec->bmp, own->words * sizeof(own->bmp[0]));
+	if (e->own) {
+		w = window_of(e, own->seq, own->bmp);
+		merge_own(e, &w);
+		own->seq = w.seq;
+	}
+	lead_drop(e);
+	e->own = own;
+	return true;
+}
+
+void lead_drop(struct cache_entry *e)
+{
+	free(e->own);
+	e->own = NULL;
+}
+
+/* Nothing that this node accepted is missing in the active's record. */
+void lead_drop_covered(struct cache_entry *e)
+{
+	struct record all;
+	struct xfrmsync_window w;
+
+	if (!e->own || e->rec.seq < e->own->seq || !same_kind(e, &e->rec))
+		return;
+	all = e->rec;
+	w = window_of(e, all.seq, all.bmp);
+	merge_own(e, &w);
+	if (!memcmp(all.bmp, e->rec.bmp, all.bmp_words * sizeof(all.bmp[0])))
+		lead_drop(e);
+}
+
+void lead_put_own(const struct cache_entry *e, struct buf *b)
+{
+	struct record rec = { .seq = e->own->seq, .bmp_words = e->own->words };
+
+	memcpy(rec.bmp, e->own->bmp, rec.bmp_words * sizeof(rec.bmp[0]));
+	wire_put_merge(b, e->handle, e->tag, &rec);
+}
