@@ -1,0 +1,300 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# The guard: what the dead node accepted after its last record is not accepted again, as far
+# as the setting promises; what it costs; and windows of both sides after a split.
+#
+#   P 192.0.3.2 ===== ESP ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
+# timeout: 900
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 173
+
+here=$(dirname "$0")
+
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+
+
+tmpdir
+modprobe -aq esp4 esp6 ah6 xfrm_user
+
+# --- the kernel -----------------------------------------------------------------------
+
+setup_ns K L
+setup_veth "$K" "$L"
+results /usr/bin/python3 "$here/guard.py" kernel "$K" "$L"
+"$here/nl.py" -n "$K" role-set none >/dev/null
+
+# --- two gateways, and who hears what P sends -------------------------------------------
+
+need_tool
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_outside "$A" "$B" "$P"
+make_ca ca
+make_cert ca a a
+make_cert ca b b
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+start_sink "$A" "$TMP/at-a"
+start_sink "$B" "$TMP/at-b"
+: >"$TMP/heard"
+/usr/bin/python3 "$here/guard.py" listen "$P" br0 "$TMP/heard" >"$TMP/listening" 2>&1 &
+lib_pids+=($!)
+check "somebody hears P" busywait 20000 grep -q listening "$TMP/listening"
+
+heard() { wc -l <"$TMP/heard"; }
+heard_is() { [ "$(heard)" -eq "$1" ]; }
+say() { # N: P sends so many, and all were heard
+	local want=$(($(heard) + $1))
+
+	send_packets "$P" 10.1.0.1 "$1" && busywait 10000 heard_is "$want"
+}
+kernel_seq() { sa_seq "$1" 192.0.3.1 "$B_SPI"; } # NS
+seq_is() { [ "$(kernel_seq "$1")" -eq "$2" ]; }  # NS N
+at() { delivered "$TMP/at-$1"; }                 # a|b
+# What was accepted by XFRM is delivered, or dropped, before the next packet comes; a last
+# one that is known to pass says that all before it are done with.
+settled() { # NS a|b: by P's own next number
+	busywait 10000 seq_is "$1" "$2"
+}
+replay() { /usr/bin/python3 "$here/guard.py" replay "$P" "$TMP/heard" "$1"; } # FROM
+# replays NODE NS FROM: how many of those that were heard from FROM on are delivered again
+replays() {
+	local before all have
+
+	before=$(at "$1")
+	all=$(($(handled "$2") + $(heard) - $3))
+	replay "$3"
+	busywait 10000 handled_is "$2" "$all" >/dev/null || echo "not all were handled"
+	have=$(($(at "$1") - before))
+	echo $have
+}
+# Packets that the SA took, or refused as seen.
+handled() {
+	ip -n "$1" -s xfrm state get dst 192.0.3.1 proto esp spi "$B_SPI" | awk '
+		/current:/ { on = 1 }
+		on && /\(packets\)/ { sub(/\(packets\).*/, ""); n += $NF; on = 0 }
+		/^\tstats:/ { stats = 1 }
+		stats && /replay-window/ { n += $2 + $4 + $6 }
+		END { print n }'
+}
+handled_is() { [ "$(handled "$1")" -eq "$2" ]; }
+# sa NAME PYTHON: an expression over s, what show says of the SA from P
+sa() {
+	ask "$1" show --json --spi "$B_SPI" | /usr/bin/python3 -c '
+import json, sys
+s = json.load(sys.stdin)[0]
+sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
+}
+held() { "$here/nl.py" -n "$A" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
+
+guard_conf() { # KEY=VALUE...
+	local n arg
+
+	for n in a b; do
+		sed -i '/^guard/d' "$TMP/$n.conf"
+		for arg in "$@"; do echo "$arg" >>"$TMP/$n.conf"; done
+	done
+}
+
+running=''
+end_all() {
+	local n
+
+	for n in $running; do stop "$n"; done
+	running=''
+	for n in "$A" "$B" "$P"; do
+		ip -n "$n" xfrm state flush
+		ip -n "$n" xfrm policy flush
+	done
+	for n in "$A" "$B"; do "$here/nl.py" -n "$n" role-set none >/dev/null; done
+	rm -rf "$TMP/a.state" "$TMP/b.state"
+}
+
+# fresh KEY=VALUE...: a pair in step, A active and with the address, new SAs.
+spi=0x1000
+fresh() {
+	end_all
+	guard_conf "$@"
+	ip -n "$A" link set xs0 up
+	carry "$A"
+	spi=$((spi + 2))
+	tunnel "$A" "$P" link=1 window=128 spi=$spi
+	running="a b" first=$(heard)
+	both_start a b && say 10 && settled "$A" $(($(sa_oseq "$P" 192.0.3.1 "$B_SPI"))) &&
+		wait_step a b
+}
+idle() { busywait 20000 sa a "s['guard'] == $1" && wait_step a b; } # GUARD
+crash() { # the active dies; the other one takes over, and has the address
+	stop a KILL
+	running=b
+	ip -n "$A" link set xs0 down
+	ip -n "$A" link set out down
+	ask b takeover && carry "$B"
+}
+# lost [NODE NS]: how many of P's next packets the new active refuses before it takes one
+lost() {
+	local node=${1:-b} ns=${2:-$B} before all n
+
+	before=$(at "$node")
+	for ((n = 0; n < 200; n++)); do
+		all=$(($(handled "$ns") + 1))
+		say 1
+		busywait 10000 handled_is "$ns" $all >/dev/null
+		busywait 100 delivered_is "$TMP/at-$node" $((before + 1)) >/dev/null && break
+	done
+	echo $n
+}
+
+# --- replayed after a crash -------------------------------------------------------------
+
+# What A accepts while its daemon stands still, nobody was told of.
+silent() { # N
+	kill -STOP "${pid[a]}"
+	from=$(heard)
+	before=$(at a)
+	say "$1" && settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+}
+
+check "off: a pair" fresh guard=off
+check "off: 20 packets after the last record" silent 20
+check "off: are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 20))
+check "off: the active dies" crash
+check_equal "off: all of them are accepted again" 20 "$(replays b "$B" "$from")"
+check_equal "off: no packet is lost" 0 "$(lost)"
+
+check "available: a pair, guards of 40" fresh guard=available guard_min=40
+check "available: its standby leads the window" busywait 10000 sa b "s['guard'] == 40 and s['seq'] == 50"
+check "available: 20 packets after the last record" silent 20
+check "available: are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 20))
+check "available: the active dies" crash
+check_equal "available: none is accepted again" 0 "$(replays b "$B" "$from")"
+check_equal "available: a sender loses what is left of the guard" 20 "$(lost)"
+check "available: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
+
+check "available: a pair, guards of 16" fresh guard=available guard_min=16
+check "available: idle" idle 16
+check "available: beyond the guard" silent 50
+check "available: packets are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 50))
+check "available: the active dies" crash
+check_equal "available: those can be replayed" 34 "$(replays b "$B" "$from")"
+check_equal "available: no packet is lost" 0 "$(lost)"
+
+check "strict: a pair" fresh guard=strict
+check "strict: guards of 32" idle 32
+held=$(held)
+check "strict: 50 packets after the last record" silent 50
+check_equal "strict: those within the guard are delivered" $((before + 32)) "$(at a)"
+check_equal "strict: the others are counted" $((held + 18)) "$(held)"
+check "strict: the active dies" crash
+check_equal "strict: those that were not delivered alone are accepted" 18 "$(replays b "$B" "$from")"
+check_equal "strict: no number is accepted twice" 0 "$(replays b "$B" "$from")"
+
+# --- a slow sender ----------------------------------------------------------------------
+
+check "slow: a pair, guards of 12" fresh guard=available guard_min=12
+check "slow: the guard is small" idle 12
+check "slow: the active dies" crash
+check_equal "slow: a sender of single packets loses the guard" 12 "$(lost)"
+check "slow: and no more" send_and_count "$P" 10.1.0.1 20 "$TMP/at-b"
+
+check "planned: a pair, guards of 40" fresh guard=available guard_min=40
+check "planned: a takeover" ask b takeover
+carry "$B"
+check_equal "planned: nothing is lost" 0 "$(lost)"
+check_equal "planned: nothing is accepted twice" 0 "$(replays b "$B" "$first")"
+
+# --- idle, then a burst -----------------------------------------------------------------
+
+check "burst: a pair" fresh guard=available
+check "burst: idle, there is no guard" idle 0
+check "burst: its window is the active's" busywait 10000 seq_is "$B" "$(kernel_seq "$A")"
+kill -STOP "${pid[b]}"
+before=$(at a)
+check "burst: 40 packets" say 40
+check "burst: are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 40))
+check "burst: and exposed, which is told" busywait 10000 status a "s['exposed'] == 1"
+check "burst: SA by SA" sa a "s['exposed'] and s['guard'] >= 40 and s['guard_limit'] < s['seq']"
+kill -CONT "${pid[b]}"
+check "burst: until they are acknowledged" busywait 10000 status a "s['exposed'] == 0"
+check "burst: the next one has a guard that is large enough" \
+	busywait 10000 sa a "s['guard_limit'] >= s['seq']"
+check "burst: which goes when it is idle again" idle 0
+check "burst: another one, of which nobody was told" silent 40
+check "burst: the active dies" crash
+check_equal "burst: it can be replayed" 40 "$(replays b "$B" "$from")"
+
+# --- a long partition -------------------------------------------------------------------
+
+part() {
+	ip -n "$A" link set xs0 down
+	busywait 20000 status a "s['peers'][0]['state'] != 'synced'" &&
+		busywait 20000 status b "s['peers'][0]['state'] != 'synced'"
+}
+heal() { ip -n "$A" link set xs0 up; wait_step "$@"; } # ACTIVE STANDBY
+
+check "partition, available: a pair" fresh guard=available
+check "partition, available: the link is cut" part
+before=$(at a)
+check "partition, available: traffic goes on" send_and_count "$P" 10.1.0.1 300 "$TMP/at-a"
+check "partition, available: and is counted as exposed" busywait 10000 status a "s['exposed'] == 1"
+check "partition, available: it heals" heal a b
+check "partition, available: nothing is exposed" busywait 10000 status a "s['exposed'] == 0"
+
+check "partition, strict: a pair" fresh guard=strict
+check "partition, strict: guards of 32" idle 32
+check "partition, strict: the link is cut" part
+before=$(at a) held=$(held)
+say 300
+check "partition, strict: all are accepted" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "partition, strict: and delivered up to the guard" $((before + 32)) "$(at a)"
+check_equal "partition, strict: the rest is counted" $((held + 268)) "$(held)"
+check "partition, strict: it is shown" sa a "s['exposed'] and s['guard_end'] < s['seq']"
+check "partition, strict: it heals" heal a b
+check "partition, strict: the limit rises" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
+check "partition, strict: traffic goes on by itself" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+stop a KILL
+start a
+check "partition, strict: a new daemon finds the limit" wait_step a b
+check "partition, strict: and raises it" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
+check "partition, strict: on it goes" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+sed -i 's/^guard=strict/guard=available/' "$TMP/a.conf"
+check "partition, strict: another setting" reload a
+check "partition, strict: takes the limit back" busywait 10000 sa a "s['guard_end'] == 0"
+
+# --- both active, and one again ---------------------------------------------------------
+
+check "split: a pair" fresh guard=available
+check "split: idle" idle 0
+from=$(heard)
+check "split: the link is cut" part
+check "split: the other node takes over" ask b takeover
+here_and_there() { # the address goes back and forth, both nodes carry packets
+	send_and_count "$P" 10.1.0.1 10 "$TMP/at-a" && carry "$B" &&
+		send_and_count "$P" 10.1.0.1 10 "$TMP/at-b" && carry "$A" &&
+		send_and_count "$P" 10.1.0.1 10 "$TMP/at-a"
+}
+check "split: each delivers a part" here_and_there
+check "split: it heals" heal b a
+carry "$B"
+check "split: the new active has what the other one accepted" \
+	busywait 10000 seq_is "$B" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check "split: it was merged" status b "s['losses']['merged'] == 1"
+check_equal "split: nothing is accepted again" 0 "$(replays b "$B" "$from")"
+check "split: what is new passes" send_and_count "$P" 10.1.0.1 5 "$TMP/at-b"
+wait_step b a >/dev/null
+stop b KILL
+running=a
+ip -n "$B" link set out down
+check "split: the new active dies" ask a takeover
+carry "$A"
+check_equal "split: nor by the old one" 0 "$(replays a "$A" "$from")"
+check "split: a sender loses no more than the guard" [ "$(lost a "$A")" -le 20 ]
+check "split: and it goes on" send_and_count "$P" 10.1.0.1 5 "$TMP/at-a"
+
+end_all
+check "every daemon ended cleanly" ended_cleanly
