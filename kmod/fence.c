@@ -17,6 +17,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/udp.h>
+#include <linux/workqueue.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/xfrm.h>
@@ -262,9 +263,13 @@ static void ask_first(bool on)
 {
 	static bool registered4[ARRAY_SIZE(protocols)];
 	static bool registered6[ARRAY_SIZE(protocols)];
+	static bool asked;
 
 	unsigned int i;
 
+	if (asked == on)
+		return;
+	asked = on;
 	for (i = 0; i < ARRAY_SIZE(protocols); i++) {
 		if (registered4[i])
 			xfrm4_protocol_deregister(&protocol4[i], protocols[i]);
@@ -310,13 +315,24 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
+/* Taking a handler away waits for packets, six times: not in a takeover. */
+static void stop_asking(struct work_struct *work)
+{
+	mutex_lock(&fences_mutex);
+	if (!atomic_read(&fences))
+		ask_first(false);
+	mutex_unlock(&fences_mutex);
+}
+
+static DECLARE_DELAYED_WORK(stop_work, stop_asking);
+
 /* fences_mutex held. */
 static void look_at_packets(bool on)
 {
 	if (on && atomic_inc_return(&fences) == 1)
 		ask_first(true);
 	else if (!on && atomic_dec_and_test(&fences))
-		ask_first(false);
+		schedule_delayed_work(&stop_work, HZ);
 }
 
 /**
@@ -374,4 +390,11 @@ int xfrmsync_fence_net_init(struct xfrmsync_net *ns)
 void xfrmsync_fence_net_exit(struct xfrmsync_net *ns)
 {
 	nf_unregister_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
+}
+
+/* After the last namespace. */
+void xfrmsync_fence_exit(void)
+{
+	cancel_delayed_work_sync(&stop_work);
+	stop_asking(NULL);
 }

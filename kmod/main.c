@@ -8,6 +8,7 @@
 
 #include <linux/module.h>
 
+#include "fence.h"
 #include "hook.h"
 #include "lifecycle.h"
 #include "netlink.h"
@@ -52,6 +53,7 @@ exit_lifecycle:
 	xfrmsync_lifecycle_exit();
 exit_pernet:
 	xfrmsync_pernet_exit();
+	xfrmsync_fence_exit();
 exit_table:
 	xfrmsync_table_exit();
 	return err;
@@ -64,6 +66,7 @@ static void __exit xfrmsync_exit(void)
 	xfrmsync_hook_exit();
 	xfrmsync_lifecycle_exit();
 	xfrmsync_pernet_exit();
+	xfrmsync_fence_exit();
 	xfrmsync_table_exit();
 }
 
