@@ -106,8 +106,10 @@ static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)
 	if (e->unsafe)
 		return;
 	cache_set_unsafe(&d->cache, e, why);
-	log_warn("%s: %s; a takeover will not use it",
-		 sa_id_str(&e->id, name, sizeof(name)), why);
+	/* The takeover that fenced it has said so. */
+	if (why != FENCED_HERE)
+		log_warn("%s: %s; a takeover will not use it",
+			 sa_id_str(&e->id, name, sizeof(name)), why);
 	peer_mark_entry(d, e, true);
 }
 

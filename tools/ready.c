@@ -100,6 +100,8 @@ int ready_each(struct daemon *d, ready_fn *fn, void *data)
 
 /* ---- one by one, fenced or let go ---- */
 
+#define NAMED 20	/* in the log; status names more */
+
 struct found {
 	struct daemon *d;
 	struct record *rec;
@@ -164,8 +166,11 @@ static int keep_unsafe(const struct record *k, struct cache_entry *e,
 	(void)e;
 	if (!why)
 		return 0;
-	log_warn("%s: %s: fenced until it is rekeyed",
-		 sa_id_str(&k->id, name, sizeof(name)), why);
+	if (f->n < NAMED)
+		log_warn("%s: %s: fenced until it is rekeyed",
+			 sa_id_str(&k->id, name, sizeof(name)), why);
+	else if (f->n == NAMED)
+		log_warn("... and more SAs: see status");
 	return keep(k, f);
 }
 
