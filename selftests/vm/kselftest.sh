@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # Runs kselftests in one boot of a VM and prints their TAP.
 #
-# usage: kselftest.sh -k KERNEL [-t SECONDS] [-s FACTOR] [-o DIR] [-a APPEND] [-m MB] [TEST...]
+# usage: kselftest.sh -k KERNEL [-t SECONDS] [-T SECONDS] [-s FACTOR] [-o DIR] [-a APPEND]
+#                     [-m MB] [-i] [-e NAME=VALUE] [TEST...]
 #   -k KERNEL   as in run.sh
-#   -t SECONDS  time for each test (120)
+#   -t SECONDS  time for each test that does not say how much it needs (120)
+#   -T SECONDS  time for each test, whatever it says
 #   -s FACTOR   the kernel is that many times slower (1): more time, fewer SAs
 #   -o DIR      results: NAME.tap and NAME.count for each test, total.count, the VM's logs
-#               (build/KVER/results)
+#               (build/KVER/results); the tests see it as /run/vm
+#   -i          count instructions: the guest's clock goes a nanosecond each
+#   -e NAME=VALUE   goes into the tests' environment, repeatable
 #   TEST        a name (smoke) or a file; all in selftests/ that use lib.sh, if none
 #
 # total.count holds "PASSED FAILED SKIPPED", for whoever sums over kernels. A test that
@@ -21,18 +25,21 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
-kernel='' limit=120 slow=1 out='' append=slab_nomerge vm=()
-while getopts k:t:s:o:a:m: opt; do
+kernel='' limit=120 fixed='' slow=1 out='' append=slab_nomerge vm=() environment=()
+while getopts k:t:T:s:o:a:m:e:i opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
+	T) fixed=$OPTARG ;;
 	s) slow=$OPTARG ;;
 	o) out=$OPTARG ;;
 	a) append+=" $OPTARG" ;;
 	m) vm+=("-$opt" "$OPTARG") ;;
+	i) vm+=(--icount 1) ;;
+	e) environment+=("$OPTARG") ;;
 	*) usage ;;
 	esac
 done
@@ -66,11 +73,11 @@ rm -f "$out"/*.count "$out"/*.tap
 total=$((60 * slow))
 for t in "${tests[@]}"; do
 	own=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$t")
-	total=$((total + ${own:-$limit} * slow))
+	total=$((total + ${fixed:-${own:-$limit}} * slow))
 done
 "$here/run.sh" -k "$kernel" -o "$out" -t "$total" -a "$append" "${vm[@]}" -- \
 	env KVER="$KVER" BUILD="$BUILD" MODULE="$MODULE" XFRMSYNC="$XFRMSYNC" \
-	XFRMSYNC_SLOW="$slow" \
+	XFRMSYNC_SLOW="$slow" XFRMSYNC_LIMIT="$fixed" "${environment[@]}" \
 	"$here/guest-kselftest.sh" /run/vm "$limit" "${tests[@]}"
 rc=$?
 

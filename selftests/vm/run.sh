@@ -9,6 +9,7 @@
 #   -t SECONDS     time for boot, command and shutdown (300)
 #   -o DIR         keeps console.log, dmesg, stdout, rc there (else a temporary folder)
 #   -a APPEND      more kernel command line
+#   --icount 1     one processor, emulated, whose clock counts instructions: a nanosecond each
 #   --name NAME    host name of the guest (vm)
 #   --net SPEC     a network card, repeatable; they are eth0, eth1 ... in that order.
 #                  mcast=ADDR:PORT[,mac=MAC]: a segment shared by all VMs of this machine
@@ -37,10 +38,10 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 die() { echo "run.sh: $*" >&2; exit 125; }
 
-kernel='' mem=1024 cpus=2 timeout=300 out='' append='' name=vm pidfile='' retries=1
+kernel='' mem=1024 cpus=2 timeout=300 out='' append='' name=vm pidfile='' retries=1 icount=''
 nets=() shares=()
 while [ $# -gt 0 ]; do
 	[ "$1" = -- ] && { shift; break; }
@@ -52,6 +53,7 @@ while [ $# -gt 0 ]; do
 	-t) timeout=$2 ;;
 	-o) out=$2 ;;
 	-a) append=$2 ;;
+	--icount) icount=$2 ;;
 	--name) name=$2 ;;
 	--net) nets+=("$2") ;;
 	--share) shares+=("$2") ;;
@@ -91,6 +93,11 @@ if [ "$XFRMSYNC_ACCEL" = kvm ]; then
 else
 	# With thread=multi one boot of 26 died before the root was mounted.
 	machine=(-accel "tcg,thread=single" -cpu max)
+fi
+
+if [ -n "$icount" ]; then
+	machine=(-accel "tcg,thread=single" -cpu max -icount "shift=0,sleep=off")
+	cpus=1
 fi
 
 cmdline="console=ttyS0 loglevel=5 panic=-1 oops=panic net.ifnames=0 log_buf_len=4M"
