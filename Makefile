@@ -58,6 +58,13 @@ vm: override export CMD := $(value CMD)
 demo: ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
 	@SYNC='$(or $(SYNC),on)' K=$(K) selftests/demo/run.sh
 
+.PHONY: campaign
+campaign: N = 100
+campaign: module-$(K) tool ## random crash takeovers in a VM, judged: N=100 SEED= K=6.12 GUARD=
+	@selftests/vm/kselftest.sh -k $(K) -o results/campaign -T $$((300 + 30 * $(N))) \
+		-e XFRMSYNC_CAMPAIGN="n=$(N) guard=$(or $(GUARD),available) out=/run/vm/rounds $(CAMPAIGN)" \
+		-e XFRMSYNC_SEED=$(SEED) campaign
+
 .PHONY: lint
 lint: ## shellcheck, checkpatch, sparse and W=1 on both kernels, man pages
 	@selftests/lint.sh
