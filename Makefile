@@ -65,6 +65,11 @@ campaign: module-$(K) tool ## random crash takeovers in a VM, judged: N=100 SEED
 		-e XFRMSYNC_CAMPAIGN="n=$(N) guard=$(or $(GUARD),available) out=/run/vm/rounds $(CAMPAIGN)" \
 		-e XFRMSYNC_SEED=$(SEED) campaign
 
+.PHONY: bench
+bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= K=6.12
+	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" \
+		selftests/bench/takeover.sh
+
 .PHONY: lint
 lint: ## shellcheck, checkpatch, sparse and W=1 on both kernels, man pages
 	@selftests/lint.sh
