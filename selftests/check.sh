@@ -64,6 +64,11 @@ XFRMSYNC_ACCEL=$(selftests/vm/accel.sh "$vmlinuz" "$initrd") || exit 1
 export XFRMSYNC_ACCEL
 echo "VMs run on $XFRMSYNC_ACCEL"
 
+# One thread, of minutes: beside the builds, which are another.
+"${make[@]}" model >"$logs/model.run" 2>&1 &
+model=$!
+trap 'kill $model 2>/dev/null' EXIT
+
 step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1
 step build-6.12 "${make[@]}" module-6.12
@@ -74,6 +79,11 @@ tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
 if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge /usr/bin/python3 selftests/judge/judge_test.py
 fi
+
+wait $model
+# shellcheck disable=SC2016 # the inner shell's arguments
+tap_step model sh -c 'cat "$1"; exit "$2"' _ "$logs/model.run" $?
+trap - EXIT
 
 # Emulated, a VM is one busy thread: two of them fill two cores. One is shown as it runs,
 # the other one after it.
