@@ -9,7 +9,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 75
+plan 81
 
 here=$(dirname "$0")
 
@@ -62,6 +62,21 @@ fence_holds() {
 	role active
 	check "$name: active again, from A" send_and_count "$from" "$B_IN" 5 "$TMP/b"
 	check "$name: active again, to A" send_and_count "$B" "$A_IN" 5 "$TMP/a"
+}
+
+held() { "$here/nl.py" -n "$A" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
+held_is() { [ "$(held)" -eq "$1" ]; }
+
+# guard_holds NAME: and so does the guard, of what comes to A.
+guard_holds() {
+	local n held
+
+	n=$(delivered "$TMP/a") held=$(held)
+	check "$1: a limit to what is delivered" "$here/nl.py" -n "$A" bind -- family=2 dst="$A_OUT" \
+		spi="$B_SPI" proto=50 guard-end=$(($(sa_seq "$A" "$A_OUT" "$B_SPI") + 3))
+	try_packets "$B" "$A_IN" 7
+	check "$1: held behind it" busywait 10000 held_is $((held + 4))
+	check_equal "$1: delivered before" $((n + 3)) "$(delivered "$TMP/a")"
 }
 
 # --- modes ----------------------------------------------------------------------------
@@ -132,11 +147,12 @@ if modprobe -q xfrm_interface; then
 	ip -n "$B" link add dev0 type xfrm dev xs0 if_id 5
 	device_tunnel if_id 5 -- if_id 5
 	fence_holds "xfrm interface"
+	guard_holds "xfrm interface"
 	clear_tunnel
 	for ns in "$A" "$B"; do ip -n "$ns" link delete dev0; done
 	role active
 else
-	for ((i = 0; i < 7; i++)); do tap_skip "xfrm interface" "not in this kernel"; done
+	for ((i = 0; i < 10; i++)); do tap_skip "xfrm interface" "not in this kernel"; done
 fi
 
 if modprobe -q ip_vti; then
@@ -144,11 +160,12 @@ if modprobe -q ip_vti; then
 	ip -n "$B" link add dev0 type vti local 192.0.2.2 remote 192.0.2.1 key 7
 	device_tunnel -- mark 7
 	fence_holds vti
+	guard_holds vti
 	clear_tunnel
 	for ns in "$A" "$B"; do ip -n "$ns" link delete dev0; done
 	role active
 else
-	for ((i = 0; i < 7; i++)); do tap_skip vti "not in this kernel"; done
+	for ((i = 0; i < 10; i++)); do tap_skip vti "not in this kernel"; done
 fi
 for ns in "$A" "$B"; do
 	[ "$ns" = "$A" ] && me=1 other=2 || me=2 other=1

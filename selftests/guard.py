@@ -2,6 +2,7 @@
 """The guard: what the kernel does for it; and an attacker, who hears and repeats.
 
 guard.py kernel A P           results; namespaces joined by setup_veth, A is active at the end
+guard.py watch A B P SPI       results; strict, A active, B its standby, P their peer
 guard.py listen P DEV FILE    a line in hex for each ESP packet that leaves P
 guard.py replay P FILE [FROM] sends those again, from line FROM (0) on
 """
@@ -9,6 +10,7 @@ guard.py replay P FILE [FROM] sends those again, from line FROM (0) on
 import errno
 import socket
 import sys
+import time
 
 import nl
 from kt import Udp, check, equal, ip, refused, sa_add, sa_id, until
@@ -180,6 +182,27 @@ def kernel(a_ns, p_ns):
     merge(a_ns, p_ns)
 
 
+def watch(a_ns, b_ns, p_ns, spi):
+    """At no moment may the active deliver what the standby does not cover: bursts and silence."""
+    a, b, udp = nl.Client(a_ns), nl.Client(b_ns), Udp(p_ns)
+    ident = sa_id("192.0.3.1", int(spi, 16))
+    seen, above, bursts = [], [], 0
+    start = time.monotonic()
+    while (now := time.monotonic() - start) < 15 * nl.SLOW:
+        # Then long enough for the guard to become small again.
+        if now > 5 * nl.SLOW * bursts:
+            udp.send("10.1.0.1", 60)
+            bursts += 1
+        limit, covers = a.get(**ident).get("guard-end", 0), b.get(**ident)["seq"]
+        if limit != a.get(**ident).get("guard-end", 0):
+            continue            # it moved meanwhile
+        seen.append(covers)
+        if limit > covers:
+            above.append((limit, covers))
+    check("strict: the limit was never above what the standby covers", seen and not above, above[:5])
+    check("strict: which went up and down", any(y < x for x, y in zip(seen, seen[1:])), sorted(set(seen)))
+
+
 def listen(p_ns, dev, path):
     with nl.netns(p_ns):
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # ETH_P_ALL
@@ -203,4 +226,4 @@ def replay(p_ns, path, first="0"):
 
 
 if __name__ == "__main__":
-    {"kernel": kernel, "listen": listen, "replay": replay}[sys.argv[1]](*sys.argv[2:])
+    {"kernel": kernel, "watch": watch, "listen": listen, "replay": replay}[sys.argv[1]](*sys.argv[2:])

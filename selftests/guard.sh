@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 173
+plan 187
 
 here=$(dirname "$0")
 
@@ -185,6 +185,7 @@ check_equal "available: those can be replayed" 34 "$(replays b "$B" "$from")"
 check_equal "available: no packet is lost" 0 "$(lost)"
 
 check "strict: a pair" fresh guard=strict
+results /usr/bin/python3 "$here/guard.py" watch "$A" "$B" "$P" "$B_SPI"
 check "strict: guards of 32" idle 32
 held=$(held)
 check "strict: 50 packets after the last record" silent 50
@@ -218,7 +219,7 @@ before=$(at a)
 check "burst: 40 packets" say 40
 check "burst: are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 40))
 check "burst: and exposed, which is told" busywait 10000 status a "s['exposed'] == 1"
-check "burst: SA by SA" sa a "s['exposed'] and s['guard'] >= 40 and s['guard_limit'] < s['seq']"
+check "burst: SA by SA" sa a "s['exposed'] and s['guard'] > 0 and s['guard_limit'] < s['seq']"
 kill -CONT "${pid[b]}"
 check "burst: until they are acknowledged" busywait 10000 status a "s['exposed'] == 0"
 check "burst: the next one has a guard that is large enough" \
@@ -227,6 +228,24 @@ check "burst: which goes when it is idle again" idle 0
 check "burst: another one, of which nobody was told" silent 40
 check "burst: the active dies" crash
 check_equal "burst: it can be replayed" 40 "$(replays b "$B" "$from")"
+
+# --- packets that come to the standby -----------------------------------------------------
+
+check "strays: a pair" fresh guard=available
+check "strays: idle" idle 0
+from=$(heard)
+carry "$B"
+fenced() { "$here/nl.py" -n "$B" stats | grep -q '"fenced-in": 20'; }
+check "strays: 20 packets to the standby" say 20
+check "strays: are fenced" busywait 10000 fenced
+carry "$A"
+check "strays: the pair stays in step" wait_step a b
+check "strays: the standby is told all of it anew" reload a
+wait_step a b >/dev/null
+check_equal "strays: the active takes them, late as they are" 20 "$(replays a "$A" "$from")"
+check "strays: and is followed" wait_step a b
+check "strays: the active dies" crash
+check_equal "strays: none is accepted again" 0 "$(replays b "$B" "$from")"
 
 # --- a long partition -------------------------------------------------------------------
 
@@ -257,11 +276,28 @@ check "partition, strict: it is shown" sa a "s['exposed'] and s['guard_end'] < s
 check "partition, strict: it heals" heal a b
 check "partition, strict: the limit rises" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
 check "partition, strict: traffic goes on by itself" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+idle 32 >/dev/null
+stop b KILL
 stop a KILL
 start a
-check "partition, strict: a new daemon finds the limit" wait_step a b
-check "partition, strict: and raises it" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
+busywait 20000 kernel_reader "$A" >/dev/null
+before=$(at a)
+say 40
+settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "partition, strict: a new daemon alone leaves the limit where it is" $((before + 32)) "$(at a)"
+start b
+wait_step a b >/dev/null
+check "partition, strict: until the standby is back" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
 check "partition, strict: on it goes" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+idle 32 >/dev/null
+sed -i 's/^\[peer b\]/[peer c]/' "$TMP/a.conf"
+check "partition, strict: the standby is removed" reload a
+before=$(at a)
+say 40
+settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "partition, strict: what it may take over has its limit for ever" $((before + 32)) "$(at a)"
+sed -i 's/^\[peer c\]/[peer b]/' "$TMP/a.conf"
+reload a
 sed -i 's/^guard=strict/guard=available/' "$TMP/a.conf"
 check "partition, strict: another setting" reload a
 check "partition, strict: takes the limit back" busywait 10000 sa a "s['guard_end'] == 0"

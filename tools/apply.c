@@ -77,8 +77,9 @@ static void ready_record(const struct daemon *d, struct cache_entry *e,
 			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0) |
 			   (lease_goes_on(d, e) ? XFRMSYNC_RESTORE_F_GO_ON : 0);
 	/* It may go back: what was accepted here is merged in already. */
-	if (e->info.window)
+	if (e->info.window && !e->strays)
 		r->restore_flags |= XFRMSYNC_RESTORE_F_WINDOW_EXACT;
+	e->strays = false;
 }
 
 static void repair_soon(struct daemon *d)
@@ -166,28 +167,15 @@ static bool raise_floor(struct daemon *d, struct cache_entry *e)
 	return true;
 }
 
-/* It accepted packets that no record tells of: of a time when this node was
- * active, or strays that the fence held.
- */
-static bool keep_window(struct daemon *d, struct cache_entry *e)
-{
-	struct record k;
-
-	if (genl_get(&d->req, &e->id, &k))
-		return false;
-	if (!lead_keep(e, &k))
-		no_memory(d);
-	return e->own;
-}
-
 static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 {
 	switch (reason) {
 	case XFRMSYNC_REASON_BACKWARDS_SEQ:
-		if (keep_window(d, e))
-			queue(d, e);
-		else
-			repair_later(d, e);
+		/* Packets came to this node, and the fence held them. The window
+		 * cannot go back, but nobody else has to know.
+		 */
+		e->strays = true;
+		queue(d, e);
 		return;
 	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
 	case XFRMSYNC_REASON_MOVED:
@@ -252,6 +240,7 @@ static int flush_once(struct daemon *d)
 			continue;
 		}
 		entry[i]->wrote = d->batch[i].oseq;
+		entry[i]->written = true;
 		raised(d, entry[i]);
 	}
 	return 0;
@@ -379,8 +368,9 @@ static void existing(struct daemon *d, struct cache_entry *e,
 	if (same && k->oseq > e->floor &&
 	    !(k->flags & XFRMSYNC_RECORD_F_RESTORED && k->oseq == e->wrote))
 		e->floor = k->oseq;
-	if (same && !(k->flags & XFRMSYNC_RECORD_F_WINDOW_RESTORED) &&
-	    !lead_keep(e, k))
+	/* Of a time before this daemon: this node may have been active. */
+	if (same && !e->written &&
+	    !(k->flags & XFRMSYNC_RECORD_F_WINDOW_RESTORED) && !lead_keep(e, k))
 		no_memory(d);
 	if (same && k->tag && k->tag != e->tag)
 		recreate(d, e);		/* a tag stays for an SA's life */
@@ -917,6 +907,7 @@ void apply_reset(struct daemon *d)
 		e->wrote = 0;
 		e->range_end = 0;
 		e->lease_told = 0;
+		e->written = false;
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
 	buf_clear(&d->lease_acks);

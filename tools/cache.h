@@ -124,6 +124,8 @@ struct cache_entry {
 	bool guard_capped;
 	uint64_t guard_cap;
 	struct lead_window *own;	/* standby: lead.c */
+	bool written;			/* standby: the kernel has had our window */
+	bool strays;			/* standby: it has accepted more by itself */
 	enum cache_applied applied;	/* standby */
 	struct mark mark[CONF_MAX_PEERS];
 };

@@ -114,6 +114,7 @@ struct daemon {
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
 	bool again;			/* active, and nobody else was since it last was */
+	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */

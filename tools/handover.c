@@ -178,10 +178,13 @@ void handover_request(struct daemon *d, struct peer *p)
 		d->handover_to = NULL;
 		return;
 	}
-	give(d, p);
-	role_given(d);
-	d->handed_to = p;
-	d->handed_lost = false;
+	/* Without them the other node takes over as after a crash. */
+	if (!d->final_lost) {
+		give(d, p);
+		role_given(d);
+		d->handed_to = p;
+		d->handed_lost = false;
+	}
 	peer_announce(d);
 	peer_kick(d);
 }

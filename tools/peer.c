@@ -356,8 +356,10 @@ static void put_handover(struct peer *p, struct buf *b)
 {
 	struct daemon *d = p->d;
 
-	handover_put_final(p, b);
-	peer_handover_say(p, WIRE_HANDOVER_DONE);
+	if (!d->final_lost) {
+		handover_put_final(p, b);
+		peer_handover_say(p, WIRE_HANDOVER_DONE);
+	}
 	d->handover_to = NULL;
 	stop_sending(p);
 	put_hello(d, b);

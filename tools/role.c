@@ -131,7 +131,8 @@ int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
 	if (watchdog_has_fired(d))
 		log_warn("the module had no sign of life of this daemon for %u ms, and fenced this node: standby now; a takeover is up to keepalived or to you",
 			 d->conf.watchdog_ms);
-	if (d->reading && source_pull(d))
+	d->final_lost = !d->reading || source_pull(d);
+	if (d->final_lost)
 		log_warn("the last records could not be read: %s",
 			 d->reader.error);
 	source_stop(d);
