@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 48
+plan 50
 
 here=$(dirname "$0")
 
@@ -70,7 +70,13 @@ check "people read it" grep -q "not safe: .*0x00006000" <(ask b status)
 
 check "a dry run: what would be used" busywait 10000 \
 	plan_says b "p['safe'] == 2 and p['unsafe'] == 2 and s('$A_SPI')['action'] == 'use'"
-check "and how far it would leap" plan_says b "s('$A_SPI')['jump'] >= 1 << 29"
+check "planned, no number would be left out" plan_says b "s('$A_SPI')['jump'] == 0 and
+	s('$A_SPI')['predicted_loss'] == 0"
+ip -n "$A" link set xs0 down
+check "after a crash, as many as a lease has" busywait 20000 \
+	plan_says b "s('$A_SPI')['jump'] >= 1 << 29"
+ip -n "$A" link set xs0 up
+check "planned again" busywait 20000 plan_says b "p['would'].startswith('ask')"
 check "what not, and why" plan_says b "s('0x00006000')['action'].startswith('fence') and
 	'restored' in s('0x00006000')['why']"
 check_fails "it would not be as it should" ask b takeover --dry-run

@@ -83,13 +83,14 @@ static void print_plan(const json_t *o)
 	size_t i;
 
 	json_array_foreach(json_object_get(o, "sas"), i, sa)
-		printf("  %s: %s%s%s, jump %lld\n",
+		printf("  %s: %s%s%s, jump %lld, guard %lld\n",
 		       json_string_value(json_object_get(sa, "sa")),
 		       json_string_value(json_object_get(sa, "action")),
 		       json_object_get(sa, "why") ? " because " : "",
 		       json_object_get(sa, "why") ?
 		       json_string_value(json_object_get(sa, "why")) : "",
-		       (long long)json_integer_value(json_object_get(sa, "jump")));
+		       (long long)json_integer_value(json_object_get(sa, "jump")),
+		       (long long)json_integer_value(json_object_get(sa, "guard")));
 }
 
 /* A sentence about what was done, or would be; takes the reference. */

@@ -344,6 +344,7 @@ struct plan {
 static int plan_one(const struct record *k, struct cache_entry *e,
 		    const char *why, void *data)
 {
+	uint64_t jump = 0, guard = 0;
 	struct plan *p = data;
 	char name[128];
 	json_t *o;
@@ -354,11 +355,16 @@ static int plan_one(const struct record *k, struct cache_entry *e,
 		json_object_set_new(o, "why", json_string(why));
 	json_object_set_new(o, "action", json_string(!why || p->force ? "use" :
 						     "fence, and ask for a rekey"));
-	/* Numbers that nobody sends, for the receiver to leap over. */
-	if (k->dir != XFRMSYNC_DIR_IN && e && k->oseq > e->sent)
-		json_object_set_new(o, "jump", json_integer(k->oseq - e->sent));
-	else
-		json_object_set_new(o, "jump", json_integer(0));
+	/* Numbers that nobody sends, for the receiver to leap over; and packets of
+	 * the peer that would be taken for replays, at most. Planned: none.
+	 */
+	if (e && !p->planned && k->dir != XFRMSYNC_DIR_IN && k->oseq > e->sent)
+		jump = k->oseq - e->sent;
+	if (e && !p->planned)
+		guard = e->rec.guard;
+	json_object_set_new(o, "jump", json_integer(jump));
+	json_object_set_new(o, "guard", json_integer(guard));
+	json_object_set_new(o, "predicted_loss", json_integer(guard));
 	p->safe += !why;
 	p->unsafe += !!why;
 	json_array_append_new(p->list, o);
@@ -369,7 +375,7 @@ static void dry_run(struct client *c, bool force)
 {
 	struct daemon *d = c->d;
 	struct peer *p = peer_active(d);
-	struct plan plan = { .list = json_array(), .force = force };
+	struct plan plan = { .list = json_array(), .force = force, .planned = p };
 	struct unsafe u;
 	json_t *obj, *why;
 
