@@ -54,6 +54,17 @@ void xfrmsync_limit_reached(struct xfrmsync_sa *sa, u64 number)
 	xfrmsync_dirty_mark(sa);
 }
 
+/* The counter was raised, maybe past the lease: no packet has to find that out.
+ * x->lock held.
+ */
+void xfrmsync_limit_leapt(struct xfrmsync_sa *sa)
+{
+	u64 oseq = xfrmsync_oseq(sa->x);
+
+	if (sa->lease_end && oseq >= last_usable(sa))
+		xfrmsync_limit_reached(sa, oseq);
+}
+
 /**
  * xfrmsync_limit_set() - let an SA draw numbers up to a lease's end
  * @sa: the SA

@@ -14,6 +14,7 @@
 void xfrmsync_limit_clear(struct xfrmsync_sa *sa);
 void xfrmsync_limit_lift(struct xfrmsync_net *ns);
 u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on);
+void xfrmsync_limit_leapt(struct xfrmsync_sa *sa);
 void xfrmsync_limit_reached(struct xfrmsync_sa *sa, u64 number);
 
 /* The last outbound number drawn. x->lock held, or one that may be torn. */

@@ -77,16 +77,16 @@ static bool parse_window(struct nlattr **tb, struct xfrmsync_restore *r)
 	return r->words >= xfrmsync_window_words(r->window);
 }
 
-/* A merge is of a window, and of nothing else. */
+/* A merge is of a window, or of numbers, and of nothing else. */
 static bool parse_merge(struct xfrmsync_restore *r)
 {
 	if (!(r->restore_flags & XFRMSYNC_RESTORE_F_MERGE))
 		return true;
-	if (!(r->has & XFRMSYNC_HAS_WINDOW) ||
+	if (!(r->has & (XFRMSYNC_HAS_WINDOW | XFRMSYNC_HAS_OSEQ)) ||
 	    r->restore_flags & (XFRMSYNC_RESTORE_F_BIND |
 				XFRMSYNC_RESTORE_F_WINDOW_EXACT))
 		return false;
-	r->has &= XFRMSYNC_HAS_WINDOW;
+	r->has &= XFRMSYNC_HAS_WINDOW | XFRMSYNC_HAS_OSEQ;
 	r->restore_flags |= XFRMSYNC_RESTORE_F_NO_PARK;
 	return true;
 }
@@ -239,9 +239,10 @@ static u32 check(const struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	if (x->km.state != XFRM_STATE_VALID &&
 	    !(x->km.state == XFRM_STATE_ERROR && xfrmsync_is_stopped(sa)))
 		return XFRMSYNC_REASON_STATE;
-	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(sa, r) ?:
-		 check_oseq(sa, r);
-	return reason ?: check_range(sa, r);
+	reason = check_tag(sa, r) ?: check_mode(x, r) ?: check_window(sa, r);
+	if (reason || (r->restore_flags & XFRMSYNC_RESTORE_F_MERGE))
+		return reason;
+	return check_oseq(sa, r) ?: check_range(sa, r);
 }
 
 /* What a restore wrote is not use: the scan compares with it. x->lock held. */
@@ -253,10 +254,12 @@ static void note_restored(struct xfrmsync_sa *sa)
 	set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
 }
 
-/* Before the number is written over: what this node drew itself was sent. */
+/* Before the number is written over: what this node drew itself was sent. An SA
+ * without a tag was made with the number that it has.
+ */
 static void note_sent(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
-	if (!test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+	if (sa->tag && !test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
 		sa->sent = max(sa->sent, xfrmsync_oseq(sa->x));
 	if (r->has & XFRMSYNC_HAS_SENT)
 		sa->sent = max(sa->sent, r->sent);
@@ -352,10 +355,10 @@ static void write_lifetime(struct xfrm_state *x,
 /* x->lock held. */
 static void fence_one(struct xfrmsync_sa *sa, bool fence)
 {
-	if (!fence)
-		xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
-	else if (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
+	if (fence && xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
 		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
+	else if (!fence && xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED))
+		clear_bit(XFRMSYNC_SA_UNSAFE, &sa->flags);	/* no rekey */
 }
 
 /* x->lock held, and checked. */
@@ -395,10 +398,17 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	note_restored(sa);
 }
 
-/* What another node has accepted counts as seen; the readers hear of it. */
+/* What another node has accepted counts as seen, and the numbers that it drew
+ * are left out; the readers hear of it.
+ */
 static void merge(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 {
-	write_window(sa->x, r);
+	if (r->has & XFRMSYNC_HAS_WINDOW)
+		write_window(sa->x, r);
+	if ((r->has & XFRMSYNC_HAS_OSEQ) && r->oseq > xfrmsync_oseq(sa->x)) {
+		write_oseq(sa->x, r->oseq);
+		xfrmsync_limit_leapt(sa);
+	}
 	write_previous(sa->x);
 	xfrmsync_dirty_mark(sa);
 }

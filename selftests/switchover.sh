@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 74
+plan 83
 
 need_tool
 check "the module loads" load_module
@@ -173,6 +173,26 @@ carry "$A"
 check "A alone carries traffic" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
 start b
 check "B comes back and follows" wait_step a b
+
+# --- both are told to be active -----------------------------------------------------------
+
+apart() { status a "s['peers'][0]['state'] != 'synced'" && status b "s['peers'][0]['state'] != 'synced'"; }
+ip -n "$A" link set xs0 down
+check "the link is cut" busywait 60000 apart
+check "B takes over" ask b takeover
+carry "$B"
+check "and sends" send_and_count "$B" 10.2.0.1 20 "$TMP/p"
+was=$(sa_oseq "$B" "$B_OUT" "$A_SPI")
+for n in 1 2; do
+	ask a standby >/dev/null
+	check "A is told to be active, $n" ask a takeover
+done
+carry "$A"
+ip -n "$A" link set xs0 up
+check "A has the higher epoch: B is its standby" wait_step a b
+check "A leaves out what B has sent" above "$A" $((was - 1))
+check "A carries the traffic of both" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
+check "all is safe" status a "s['unsafe_total'] == 0"
 
 stop a
 stop b

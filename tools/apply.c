@@ -351,6 +351,7 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
 	struct buf ctx = {};
+	uint64_t drawn;
 	bool same;
 	int ret;
 
@@ -364,6 +365,12 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		goto out;
 	}
 	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
+	drawn = !(k->flags & XFRMSYNC_RECORD_F_RESTORED) ? k->oseq :
+		k->has_sent ? k->sent : 0;
+	if (same && drawn > e->drawn)
+		e->drawn = drawn;
+	if (e->floor < e->drawn)
+		e->floor = e->drawn;
 	/* What stands there by our own restore, nobody has drawn. */
 	if (same && k->oseq > e->floor &&
 	    !(k->flags & XFRMSYNC_RECORD_F_RESTORED && k->oseq == e->wrote))
@@ -389,6 +396,9 @@ static void install(struct daemon *d, struct cache_entry *e)
 	struct record k;
 	int ret;
 
+	/* One that was made a moment ago gets its tag first. */
+	if (e->queued)
+		apply_flush(d);
 	cache_set_repair(&d->cache, e, false);
 	e->existed = false;
 	ret = genl_get(&d->req, &e->id, &k);
@@ -406,6 +416,17 @@ static void put_merge(struct daemon *d, const struct cache_entry *e)
 	size_t at = wire_begin(&d->merges, WIRE_MERGE, d->st.epoch, d->st.node);
 
 	lead_put_own(e, &d->merges);
+	wire_end(&d->merges, at);
+}
+
+/* And which numbers it has drawn, that the active does not know of. */
+static void put_used(struct daemon *d, const struct cache_entry *e)
+{
+	size_t at = wire_begin(&d->merges, WIRE_USED, d->st.epoch, d->st.node);
+
+	buf_u32(&d->merges, e->handle);
+	buf_u64(&d->merges, e->tag);
+	buf_u64(&d->merges, e->drawn);
 	wire_end(&d->merges, at);
 }
 
@@ -434,6 +455,7 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 		cache_set_handle(&d->cache, other, 0);
 	if (e && e->tag != sa->tag) {
 		e->floor = 0;
+		e->drawn = 0;
 		e->wrote = 0;
 		e->range_end = 0;
 		e->lease_told = 0;
@@ -471,6 +493,8 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	install(d, e);
 	if (e->own)
 		put_merge(d, e);
+	if (e->drawn > sa->sent)
+		put_used(d, e);
 }
 
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,

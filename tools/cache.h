@@ -110,6 +110,7 @@ struct cache_entry {
 	bool repair;			/* look at the kernel's SA again */
 	bool existed;			/* in the kernel, unknown to the module */
 	uint64_t floor;			/* outbound number that this node may have used */
+	uint64_t drawn;			/* standby: highest number that our kernel knows sent */
 	uint64_t wrote;			/* standby: what our kernel has by our restore */
 	/* Planned takeover: the last number drawn, the lease it was drawn in. */
 	uint64_t final, final_lease;

@@ -165,6 +165,9 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 /* A peer's counter stands at that number, or past it. */
 void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
 		 uint64_t end);
+/* A peer drew numbers that this node did not know of: ours leaves them out. */
+void lease_used(struct daemon *d, const struct peer *p, uint32_t handle,
+		uint64_t tag, uint64_t number);
 /* Before the configuration is replaced: peers may have other places, or be gone. */
 void lease_peers_changed(struct daemon *d, const struct conf *next);
 /* A lease that begins there, for this node itself; 0 for none. */

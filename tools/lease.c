@@ -236,6 +236,36 @@ void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
 	put_in_force(d, e, e->offer);
 }
 
+/* It was active, too, while the link was cut. Before its LEASE_ACK comes: until
+ * then ours is limited to what was never its.
+ */
+void lease_used(struct daemon *d, const struct peer *p, uint32_t handle,
+		uint64_t tag, uint64_t number)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+	struct genl_result res = {};
+	struct record rec = {};
+	char name[128];
+
+	if (!e || !handle || e->tag != tag || number <= e->rec.oseq)
+		return;
+	rec.id = e->id;
+	rec.tag = tag;
+	rec.oseq = number;
+	rec.window = e->info.window;	/* whose place and bits stay */
+	rec.flags = e->rec.flags & (XFRMSYNC_RECORD_F_ESN | XFRMSYNC_RECORD_F_BMP);
+	rec.restore_flags = XFRMSYNC_RESTORE_F_MERGE;
+	if (!genl_restore(&d->req, d->st.epoch, d->st.node, &rec, 1, &res) &&
+	    (!res.reason || res.reason == XFRMSYNC_REASON_NO_SA)) {
+		source_pull_soon(d);
+		return;
+	}
+	e->orphan = true;
+	log_warn("%s: peer %s has sent on it meanwhile, and the counter cannot be raised (%s): its lease is not renewed, rekey it",
+		 sa_id_str(&e->id, name, sizeof(name)), p->name,
+		 res.reason ? genl_reason_str(res.reason) : d->req.error);
+}
+
 bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 		 struct wire_sa *sa)
 {

@@ -846,6 +846,18 @@ static bool take_merge(struct peer *p, struct rd *r)
 	return true;
 }
 
+static bool take_used(struct peer *p, struct rd *r)
+{
+	uint32_t handle = rd_u32(r);
+	uint64_t tag = rd_u64(r), number = rd_u64(r);
+
+	if (!rd_done(r))
+		return false;
+	if (p->sending)
+		lease_used(p->d, p, handle, tag, number);
+	return true;
+}
+
 static bool peer_frame(struct peer *p, const struct wire_header *h,
 		       struct rd *r)
 {
@@ -874,6 +886,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		return take_lease_acks(p, r);
 	case WIRE_MERGE:
 		return take_merge(p, r);
+	case WIRE_USED:
+		return take_used(p, r);
 	case WIRE_RESYNC:
 		if (p->sending)
 			start_sending(p);

@@ -112,9 +112,10 @@ enum xfrmsync_restore_flags {
 	 */
 	XFRMSYNC_RESTORE_F_FENCED = 16,
 	/*
-	 * Merge the record's window into the SA's and write nothing else of it;
-	 * the one thing that is restored onto an active node. The tag has to
-	 * fit, and nothing is parked.
+	 * Merge the record's window into the SA's, raise the outbound number to
+	 * the record's where that is higher, and write nothing else of it; the
+	 * one thing that is restored onto an active node. The tag has to fit,
+	 * and nothing is parked.
 	 */
 	XFRMSYNC_RESTORE_F_MERGE = 32,
 };
