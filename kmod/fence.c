@@ -218,7 +218,7 @@ static int pass_error6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 /* Under RCU. 1: the next handler is asked; negative: XFRM drops the packet. */
 static int taken_off(struct sk_buff *skb, int err)
 {
-	struct xfrm_state *x = err ? NULL : fenced_path(skb);
+	struct xfrm_state *x = err || !atomic_read(&fences) ? NULL : fenced_path(skb);
 
 	if (x) {
 		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);

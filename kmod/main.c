@@ -33,6 +33,8 @@ static int __init xfrmsync_init(void)
 	err = xfrmsync_pernet_init();
 	if (err)
 		goto exit_table;
+	/* Its handlers look at any namespace: all of them are there now. */
+	xfrmsync_role_apply_stored();
 	err = xfrmsync_lifecycle_init();
 	if (err)
 		goto exit_pernet;
@@ -53,8 +55,8 @@ exit_lifecycle:
 	xfrmsync_lifecycle_exit();
 exit_pernet:
 	xfrmsync_pernet_exit();
-	xfrmsync_fence_exit();
 exit_table:
+	xfrmsync_fence_exit();
 	xfrmsync_table_exit();
 	return err;
 }
@@ -65,6 +67,8 @@ static void __exit xfrmsync_exit(void)
 	xfrmsync_netlink_exit();
 	xfrmsync_hook_exit();
 	xfrmsync_lifecycle_exit();
+	/* No packet asks for a namespace that goes; an unload by force leaves fences. */
+	xfrmsync_fence_exit();
 	xfrmsync_pernet_exit();
 	xfrmsync_fence_exit();
 	xfrmsync_table_exit();

@@ -188,8 +188,15 @@ void xfrmsync_role_net_init(struct xfrmsync_net *ns)
 {
 	mutex_init(&ns->role_mutex);
 	xfrmsync_watchdog_net_init(ns);
-	if (!net_eq(ns->net, &init_net))
-		return;
+}
+
+/* The initial namespace's, when there is nothing any more that may fail before
+ * the fence is of use. Process context.
+ */
+void xfrmsync_role_apply_stored(void)
+{
+	struct xfrmsync_net *ns = xfrmsync_net(&init_net);
+
 	mutex_lock(&ns->role_mutex);
 	change(ns, stored_role());
 	if (ns->role != XFRMSYNC_ROLE_NONE) {

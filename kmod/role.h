@@ -13,6 +13,7 @@
 
 int xfrmsync_role_check_params(void);
 void xfrmsync_role_net_init(struct xfrmsync_net *ns);
+void xfrmsync_role_apply_stored(void);
 void xfrmsync_role_net_exit(struct xfrmsync_net *ns);
 int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 		      struct netlink_ext_ack *extack);

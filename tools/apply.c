@@ -71,7 +71,7 @@ static void ready_record(const struct daemon *d, struct cache_entry *e,
 	e->base = r->oseq;
 	/* So that it outlives this daemon. */
 	r->has_sent = true;
-	r->sent = e->sent;
+	r->sent = e->sent > e->drawn ? e->sent : e->drawn;
 	r->restore_flags = XFRMSYNC_RESTORE_F_BIND |
 			   XFRMSYNC_RESTORE_F_NO_PARK |
 			   (e->unsafe ? XFRMSYNC_RESTORE_F_FENCED : 0) |

@@ -204,6 +204,7 @@ static void reload(struct daemon *d)
 {
 	struct conf next;
 	char err[512];
+	bool given;
 
 	notify_reloading();
 	if (conf_load(&next, d->conf.file, err, sizeof(err))) {
@@ -216,6 +217,7 @@ static void reload(struct daemon *d)
 		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
 		goto out;
 	}
+	given = d->handed_to;
 	role_cancel(d, "the configuration was read again meanwhile; try again");
 	peer_exit(d);
 	if (tls_load(d, &next)) {
@@ -237,6 +239,7 @@ static void reload(struct daemon *d)
 		d->exit_code = 1;
 		d->loop.stop = true;
 	}
+	handover_reloaded(d, given);
 out:
 	notify_status(d, "READY=1\n");
 }

@@ -59,6 +59,7 @@ struct peer {
 	/* What comes from it (it is active). */
 	bool in_snapshot;
 	uint64_t frames_taken, frames_ack_sent;
+	bool first_hello;		/* of this link: it may be of before */
 	uint64_t snapshots_in, snapshots_out, records_in, records_out;
 };
 
@@ -114,6 +115,9 @@ struct daemon {
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
 	bool again;			/* active, and nobody else was since it last was */
+	bool taken_exact;		/* active by a planned takeover */
+	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
+	char handed_name[64];		/* handed_to, beyond a reload */
 	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
@@ -309,6 +313,8 @@ void handover_take_exact(struct daemon *d);
 /* A HELLO of a peer, its epoch against ours. */
 void handover_heard(struct daemon *d, struct peer *p, int order);
 void handover_peer_down(struct daemon *d, struct peer *p);
+void handover_link_replaced(struct daemon *d, struct peer *p);
+void handover_reloaded(struct daemon *d, bool given);
 /* Took a role of the module's as ours: its watchdog fenced this node. */
 bool role_follow(struct daemon *d, const struct genl_status *st);
 

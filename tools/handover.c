@@ -100,7 +100,9 @@ static void given_away(struct exact *x, struct cache_entry *e,
 		e->floor = r->expect_oseq;
 		e->final = r->expect_oseq;
 		e->final_lease = e->rec.lease_end;
-		e->has_final = e->final_lease > e->final;
+		/* Only what this node is past itself now may be another's. */
+		e->has_final = e->final_lease > e->final + XFRMSYNC_LEASE_HEADROOM &&
+			       r->oseq > r->expect_oseq;
 		e->give = false;
 		return;
 	}
@@ -120,12 +122,17 @@ static void given_away(struct exact *x, struct cache_entry *e,
  * Past all that was given out, to this peer and to others: this node may have to
  * take over from it the next moment. 0: there is no number left to go to.
  */
-static uint64_t past(const struct daemon *d, const struct cache_entry *e,
-		     const struct peer *p)
+static uint64_t past(struct daemon *d, struct cache_entry *e,
+		     struct peer *p)
 {
 	const struct lease_mark *m = &e->mark[p->index].lease;
 	uint64_t to = e->rec.oseq;
+	struct wire_sa sa = {};
+	size_t i;
 
+	/* What is still to be told offers a range as well: the same one. */
+	for (i = 0; i < d->n_peers; i++)
+		lease_offer(d, e, &d->peer[i], &sa);
 	if (m->offered && m->offered_range > to)
 		to = m->offered_range;
 	if (d->conf.n_peers > 1 && e->given > to)
@@ -184,6 +191,7 @@ void handover_request(struct daemon *d, struct peer *p)
 		role_given(d);
 		d->handed_to = p;
 		d->handed_lost = false;
+		memcpy(d->handed_name, p->name, sizeof(d->handed_name));
 	}
 	peer_announce(d);
 	peer_kick(d);
@@ -230,7 +238,7 @@ void handover_heard(struct daemon *d, struct peer *p, int order)
 		log_info("peer %s: has taken over: the hand-over is complete",
 			 p->name);
 		d->handed_to = NULL;
-	} else if (d->handed_lost && order == 0 &&
+	} else if (d->handed_lost && order == 0 && !p->first_hello &&
 		   p->role == XFRMSYNC_ROLE_STANDBY) {
 		resume(d, "came back without having taken over");
 	}
@@ -381,4 +389,26 @@ void handover_peer_down(struct daemon *d, struct peer *p)
 	handover_end(d);
 	forget_finals(d);
 	role_finish(d, "the active died", false);
+}
+
+/* Another link took its place; what was on its way is void all the same. */
+void handover_link_replaced(struct daemon *d, struct peer *p)
+{
+	if (d->handover_to == p)
+		d->handover_to = NULL;
+	if (d->handed_to == p)
+		d->handed_lost = true;
+}
+
+/* The configuration was read again: peers may have other places. */
+void handover_reloaded(struct daemon *d, bool given)
+{
+	size_t i;
+
+	d->handed_to = NULL;
+	for (i = 0; given && i < d->n_peers; i++) {
+		if (!strcmp(d->peer[i].name, d->handed_name))
+			d->handed_to = &d->peer[i];
+	}
+	d->handed_lost = true;
 }

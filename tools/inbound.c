@@ -255,8 +255,11 @@ void inbound_taken_over(struct daemon *d, const struct peer *before)
 		for (i = 0; i < d->conf.n_peers && !d->again; i++) {
 			m = &e->mark[i].guard;
 			memset(m, 0, sizeof(*m));
-			/* A third node may take over as well, from the same record. */
-			m->told = d->conf.n_peers > 1 && &d->peer[i] != before;
+			/* A third node may take over as well, from the same record, and
+			 * so may one that has handed over.
+			 */
+			m->told = (d->conf.n_peers > 1 || d->taken_exact) &&
+				  &d->peer[i] != before;
 			m->limit = e->rec.seq;
 		}
 		lead_drop(e);

@@ -753,7 +753,9 @@ static void establish(struct peer *p, struct link *l,
 	if (old) {
 		detach(p);
 		link_close(old);
+		handover_link_replaced(d, p);
 	}
+	p->first_hello = true;
 	p->link = l;
 	p->lost_ns = 0;
 	p->failures = 0;
@@ -812,6 +814,7 @@ static bool later_hello(struct peer *p, const struct wire_header *h,
 		log_info("peer %s: is now %s (epoch %llu of node %u)", p->name,
 			 role_name(hello.role), (unsigned long long)h->epoch,
 			 h->node);
+	p->first_hello = false;
 	hello_to_peer(p, h, &hello);
 	sodium_memzero(&hello, sizeof(hello));
 	return true;

@@ -154,6 +154,25 @@ bool role_follow(struct daemon *d, const struct genl_status *st)
 	return true;
 }
 
+static void taken_back(struct daemon *d, int code, const char *text)
+{
+	(void)d;
+	if (code)
+		log_err("cannot take over again: %s", text);
+}
+
+/* It cannot fill us: it was rebooted, say. Somebody has to be active. */
+static void not_filled(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (!d->want_active || role_is_active(d) || peer_active(d))
+		return;
+	log_warn("nobody fills this node: taking over again with the SAs that are safe");
+	d->want_active = false;
+	role_takeover(d, false, taken_back);
+}
+
 /*
  * The peer was active after this node (the sync link was cut), and is not any
  * more: nobody is. Its counters are the newest, so it becomes active once more,
@@ -169,14 +188,10 @@ static void take_back(struct daemon *d, struct peer *p)
 	log_info("peer %s: asking it to fill this node, which takes over again then",
 		 p->name);
 	d->want_active = true;
+	d->fill_timer.cb = not_filled;
+	d->fill_timer.data = d;
+	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
 	peer_send_simple(p, WIRE_RESYNC);
-}
-
-static void taken_back(struct daemon *d, int code, const char *text)
-{
-	(void)d;
-	if (code)
-		log_err("cannot take over again: %s", text);
 }
 
 void role_filled(struct daemon *d)
@@ -233,6 +248,10 @@ void role_heard(struct daemon *d, struct peer *p)
 			 "knows of a newer epoch; what is here is outdated",
 			 (unsigned long long)p->epoch, p->epoch_node);
 		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+		/* Whoever it was given to: it is over, and others have the numbers. */
+		d->handed_to = NULL;
+		if (!d->handover_wait)
+			d->handover_from = NULL;
 		/* It did not wait for what we were giving it. */
 		if (d->handover_to == p) {
 			d->handover_to = NULL;
@@ -261,12 +280,15 @@ void role_given(struct daemon *d)
 	store(d, &d->st);
 }
 
+/* What becomes of the SAs that are not safe. */
+enum unsafe_ones { FENCE_THEM, USE_THEM, AS_THEY_ARE };
+
 /*
  * Up: on disk before it is in force, so that after a crash nobody believes in a
  * lower epoch. That decides it; numbers are taken exactly only after it.
  */
-static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
-		size_t *unsafe)
+static int flip(struct daemon *d, uint64_t epoch, bool exact,
+		enum unsafe_ones what, size_t *unsafe)
 {
 	struct state next = d->st;
 	size_t released;
@@ -285,7 +307,10 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
 		apply_flush(d);
 		handover_take_exact(d);
 	}
-	ret = force ? ready_release(d, &released) : ready_fence(d, unsafe);
+	if (what == USE_THEM)
+		ret = ready_release(d, &released);
+	else if (what == FENCE_THEM)
+		ret = ready_fence(d, unsafe);
 	if (ret)
 		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
 			d->req.error);
@@ -297,6 +322,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
 		return ret;
 	}
 	/* An active that was asked to hand over may have a range of its own now. */
+	d->taken_exact = exact;
 	d->before = d->handover_from ? NULL : active_before(d);
 	d->handover_from = NULL;
 	d->st = next;
@@ -312,10 +338,11 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact, bool force,
 /* What the next takeover needs. It may take its time: the leases hold. */
 static void settle(struct daemon *d)
 {
+	/* It needs the ranges that this node was told. */
+	lease_taken_over(d, d->before);
 	apply_reset(d);
 	inbound_taken_over(d, d->before);
 	peer_level(d);
-	lease_taken_over(d, d->before);
 	source_start(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
@@ -338,7 +365,8 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	/* What was deleted here a moment ago comes back first. */
 	run_xfrm_events(d);
 	apply_finish(d);
-	ret = flip(d, epoch, exact, d->takeover_force, &unsafe);
+	ret = flip(d, epoch, exact, d->takeover_force ? USE_THEM : FENCE_THEM,
+		   &unsafe);
 	if (ret) {
 		snprintf(text, sizeof(text), "takeover failed, see the log: %s",
 			 ret < 0 ? strerror(-ret) : "not all could be fenced");
@@ -361,7 +389,7 @@ void role_resume(struct daemon *d)
 	size_t unsafe;
 
 	/* Nobody used them meanwhile: its own counters are the newest again. */
-	if (flip(d, d->st.epoch + 1, true, true, &unsafe))
+	if (flip(d, d->st.epoch + 1, true, AS_THEY_ARE, &unsafe))
 		return;
 	d->again = true;
 	settle(d);
@@ -427,7 +455,7 @@ void role_fill_request(struct daemon *d, struct peer *p)
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);
 	apply_finish(d);
-	if (!flip(d, d->st.epoch + 1, false, false, &unsafe))
+	if (!flip(d, d->st.epoch + 1, false, FENCE_THEM, &unsafe))
 		settle(d);
 }
 
