@@ -13,7 +13,7 @@
 #
 # XFRMSYNC_CAMPAIGN="n=3 from=0 guard=available out=FILE" and XFRMSYNC_SEED choose the rounds; see
 # `make campaign`.
-# timeout: 300
+# timeout: 600
 
 # The short one that is part of all tests has the same rounds each time; `make campaign` draws.
 [ -n "${XFRMSYNC_CAMPAIGN-}" ] || export XFRMSYNC_SEED="${XFRMSYNC_SEED:-20261121}"

@@ -4,7 +4,7 @@
 # rmmod and namespace exit in the middle of it.
 #
 #   A 10.1.0.1 --- 192.0.2.1 ===== ESP ===== 192.0.2.2 --- 10.2.0.1 B
-# timeout: 400
+# timeout: 600
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"

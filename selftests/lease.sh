@@ -5,7 +5,7 @@
 #
 #   A 10.1.0.1 --- 192.0.3.1 ===== ESP ===== 192.0.3.2 --- 10.2.0.1 P
 #   A 192.0.2.1 --- TLS --- 192.0.2.2 B
-# timeout: 400
+# timeout: 600
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -4,7 +4,7 @@
 # says why; both nodes may have rebooted, and crashes may follow each other.
 #
 #   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
-# timeout: 400
+# timeout: 600
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"

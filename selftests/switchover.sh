@@ -4,7 +4,7 @@
 # middle; in the end one of the two is active and carries traffic.
 #
 #   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
-# timeout: 400
+# timeout: 600
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"

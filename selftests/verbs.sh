@@ -5,7 +5,7 @@
 #
 #   P 192.0.3.2 ===== tunnel ===== 192.0.3.1 A 192.0.2.1 --- TLS --- 192.0.2.2 B
 #
-# timeout: 240
+# timeout: 400
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
