@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <linux/xfrmsync.h>
 
+#include "bindings.h"
 #include "cmd.h"
 #include "daemon.h"
 #include "genl.h"
@@ -63,8 +63,7 @@ struct change {
 	uint64_t timeout_s;
 	struct timespec since;
 	const struct conf_filter *filter;	/* of the managed SAs */
-	struct record *rec;	/* managed SAs that no restore has raised */
-	size_t unsafe;
+	struct bindings unsafe;	/* managed SAs that no restore has raised */
 };
 
 static double elapsed_ms(const struct change *c)
@@ -159,19 +158,15 @@ static json_t *request(const struct change *c)
 static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
-	struct record *more;
+	struct record other = *r;
 
 	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_UNMANAGED) ||
 	    ready_is_raised(r) ||
 	    !conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
 			       r->if_id, r->id.mark, r->id.mark_mask))
 		return 0;
-	more = reallocarray(c->rec, c->unsafe + 1, sizeof(*more));
-	if (!more)
-		return -1;
-	c->rec = more;
-	c->rec[c->unsafe++] = *r;
-	return 0;
+	other.flags |= XFRMSYNC_RECORD_F_FENCED;
+	return bindings_add(&c->unsafe, &other);
 }
 
 /*
@@ -189,12 +184,12 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 		return CMD_OK;
 	c->filter = &conf->filter;
 	if (genl_dump(g, keep_unsafe, c) ||
-	    (!c->dry_run && ready_bind_fenced(g, c->rec, c->unsafe, true)))
+	    (!c->dry_run && bindings_put(g, &c->unsafe, "cannot be fenced")))
 		return cmd_fail(&c->common, "%zu SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
-				c->unsafe, g->error);
-	if (c->unsafe)
+				c->unsafe.n, g->error);
+	if (c->unsafe.n)
 		cmd_warn(&c->common, "%zu SAs have no counters of the active, so numbers could be sent, or accepted, twice: %s",
-			 c->unsafe, c->dry_run ? "they would be fenced until they are rekeyed" :
+			 c->unsafe.n, c->dry_run ? "they would be fenced until they are rekeyed" :
 			 "fenced until they are rekeyed");
 	return CMD_OK;
 }
@@ -280,7 +275,7 @@ static int change_directly(struct change *c, const struct conf *conf,
 	o = json_pack("{s:s, s:I, s:I, s:b, s:I}", "role",
 		      genl_role_str(c->dry_run ? st.role : c->role), "epoch",
 		      (json_int_t)st.epoch, "epoch_node", (json_int_t)st.node,
-		      "daemon", 0, "unsafe", (json_int_t)c->unsafe);
+		      "daemon", 0, "unsafe", (json_int_t)c->unsafe.n);
 	return report(c, o, what);
 }
 
@@ -304,7 +299,7 @@ static int without_daemon(struct change *c)
 		return cmd_fail(&c->common, "%s", g.error);
 	}
 	ret = change_directly(c, &conf, &g);
-	free(c->rec);
+	bindings_free(&c->unsafe);
 	genl_close(&g);
 	close(lock);
 	return ret;

@@ -274,7 +274,6 @@ int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn *
 /* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */
 int ready_fence(struct daemon *d, size_t *n);
 int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them */
-int ready_bind_fenced(struct genl *g, struct record *rec, size_t n, bool fenced);
 
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */

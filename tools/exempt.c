@@ -4,15 +4,15 @@
  * Out: the module's word that its fence lets them pass.
  * The daemon's loop; asks the kernel, and waits for its answer.
  */
-#include <stdlib.h>
+#include <errno.h>
 
+#include "bindings.h"
 #include "daemon.h"
 #include "log.h"
 
 struct found {
 	struct daemon *d;
-	struct record *rec;
-	size_t n, room;
+	struct bindings list;
 };
 
 static bool is_wrong(const struct daemon *d, const struct record *rec)
@@ -26,40 +26,35 @@ static bool is_wrong(const struct daemon *d, const struct record *rec)
 	       !(rec->flags & XFRMSYNC_RECORD_F_LARVAL);
 }
 
-static void tell(struct daemon *d, struct record *rec, size_t n)
+static int collect(const struct record *rec, void *data)
 {
-	static struct genl_result res[XFRMSYNC_MAX_BATCH];
+	struct found *f = data;
+	struct record other;
 
-	char name[128];
-	size_t i;
+	if (!is_wrong(f->d, rec))
+		return 0;
+	other = *rec;
+	other.flags ^= XFRMSYNC_RECORD_F_UNMANAGED;
+	return bindings_add(&f->list, &other);
+}
 
-	/* Its tag and its lease stay as they are. */
-	for (i = 0; i < n; i++) {
-		rec[i].flags ^= XFRMSYNC_RECORD_F_UNMANAGED;
-		rec[i].flags &= ~XFRMSYNC_RECORD_F_SHARED;
-	}
-	if (genl_bind(&d->req, rec, n, res)) {
+static void tell(struct found *f)
+{
+	int ret = bindings_put(&f->d->req, &f->list,
+			       "cannot be let through the fence, or held by it");
+
+	if (ret && ret != -EINVAL)
 		log_warn("cannot tell the module which SAs are not the cluster's: %s",
-			 d->req.error);
-		return;
-	}
-	for (i = 0; i < n; i++) {
-		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
-		    res[i].reason != XFRMSYNC_REASON_COOKIE)
-			log_warn("%s: cannot be let through the fence: %s",
-				 sa_id_str(&rec[i].id, name, sizeof(name)),
-				 genl_reason_str(res[i].reason));
-	}
+			 f->d->req.error);
+	bindings_free(&f->list);
 }
 
 void exempt_record(struct daemon *d, const struct record *rec)
 {
-	static struct record one;
+	struct found f = { .d = d };
 
-	if (!is_wrong(d, rec))
-		return;
-	one = *rec;
-	tell(d, &one, 1);
+	if (!collect(rec, &f))
+		tell(&f);
 }
 
 void exempt_event(struct daemon *d, const struct sa_id *id)
@@ -75,36 +70,12 @@ void exempt_event(struct daemon *d, const struct sa_id *id)
 		exempt_record(d, &rec);
 }
 
-static int collect(const struct record *rec, void *data)
-{
-	struct found *f = data;
-	struct record *more;
-
-	if (!is_wrong(f->d, rec))
-		return 0;
-	if (f->n == f->room) {
-		more = reallocarray(f->rec, f->room + XFRMSYNC_MAX_BATCH,
-				    sizeof(*more));
-		if (!more)
-			return -1;
-		f->rec = more;
-		f->room += XFRMSYNC_MAX_BATCH;
-	}
-	f->rec[f->n++] = *rec;
-	return 0;
-}
-
 void exempt_all(struct daemon *d)
 {
 	struct found f = { .d = d };
-	size_t i, n;
 
 	d->exempt_due = false;
 	if (genl_dump(&d->req, collect, &f))
 		log_warn("cannot list the SAs: %s", d->req.error);
-	for (i = 0; i < f.n; i += n) {
-		n = f.n - i < XFRMSYNC_MAX_BATCH ? f.n - i : XFRMSYNC_MAX_BATCH;
-		tell(d, f.rec + i, n);
-	}
-	free(f.rec);
+	tell(&f);
 }

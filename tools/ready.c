@@ -8,8 +8,7 @@
  * which asks their key manager for a rekey as soon as the node is active. They
  * stay so until they are replaced, or until the operator forces their use.
  */
-#include <stdlib.h>
-
+#include "bindings.h"
 #include "daemon.h"
 #include "log.h"
 
@@ -102,76 +101,30 @@ int ready_each(struct daemon *d, ready_fn *fn, void *data)
 
 #define NAMED 20	/* in the log; status names more */
 
-struct found {
-	struct daemon *d;
-	struct record *rec;
-	size_t n, room;
-};
-
-static int keep(const struct record *k, struct found *f)
+static int keep(const struct record *k, bool fenced, struct bindings *list)
 {
-	struct record *more;
+	struct record other = *k;
 
-	if (f->n == f->room) {
-		more = reallocarray(f->rec, f->room + XFRMSYNC_MAX_BATCH,
-				    sizeof(*more));
-		if (!more)
-			return -1;
-		f->rec = more;
-		f->room += XFRMSYNC_MAX_BATCH;
-	}
-	f->rec[f->n++] = *k;
-	return 0;
-}
-
-int ready_bind_fenced(struct genl *g, struct record *rec, size_t n, bool fenced)
-{
-	static struct genl_result res[XFRMSYNC_MAX_BATCH];
-
-	char name[128];
-	int ret = 0, err;
-	size_t i, j, m;
-
-	for (i = 0; i < n; i += m) {
-		m = n - i < XFRMSYNC_MAX_BATCH ? n - i : XFRMSYNC_MAX_BATCH;
-		for (j = i; j < i + m; j++) {
-			rec[j].flags &= ~(XFRMSYNC_RECORD_F_FENCED |
-					  XFRMSYNC_RECORD_F_SHARED);
-			rec[j].flags |= fenced ? XFRMSYNC_RECORD_F_FENCED : 0;
-		}
-		err = genl_bind(g, rec + i, m, res);
-		if (err)
-			return err;
-		for (j = 0; j < m; j++) {
-			if (!res[j].reason ||
-			    res[j].reason == XFRMSYNC_REASON_NO_SA ||
-			    res[j].reason == XFRMSYNC_REASON_COOKIE)
-				continue;
-			log_err("%s: cannot be %s: %s",
-				sa_id_str(&rec[i + j].id, name, sizeof(name)),
-				fenced ? "fenced" : "let go",
-				genl_reason_str(res[j].reason));
-			ret = -1;
-		}
-	}
-	return ret;
+	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	other.flags |= fenced ? XFRMSYNC_RECORD_F_FENCED : 0;
+	return bindings_add(list, &other);
 }
 
 static int keep_unsafe(const struct record *k, struct cache_entry *e,
 		       const char *why, void *data)
 {
-	struct found *f = data;
+	struct bindings *list = data;
 	char name[128];
 
 	(void)e;
 	if (!why)
 		return 0;
-	if (f->n < NAMED)
+	if (list->n < NAMED)
 		log_warn("%s: %s: fenced until it is rekeyed",
 			 sa_id_str(&k->id, name, sizeof(name)), why);
-	else if (f->n == NAMED)
+	else if (list->n == NAMED)
 		log_warn("... and more SAs: see status");
-	return keep(k, f);
+	return keep(k, true, list);
 }
 
 /* Nothing to look for where this node is in step and nothing stands out. */
@@ -184,41 +137,41 @@ static bool all_safe(const struct daemon *d)
 
 int ready_fence(struct daemon *d, size_t *n)
 {
-	struct found f = { .d = d };
+	struct bindings list = {};
 	int ret;
 
 	*n = 0;
 	if (all_safe(d))
 		return 0;
-	ret = ready_each(d, keep_unsafe, &f);
+	ret = ready_each(d, keep_unsafe, &list);
 	if (!ret)
-		ret = ready_bind_fenced(&d->req, f.rec, f.n, true);
-	*n = f.n;
-	free(f.rec);
+		ret = bindings_put(&d->req, &list, "cannot be fenced");
+	*n = list.n;
+	bindings_free(&list);
 	return ret;
 }
 
 static int keep_fenced(const struct record *k, struct cache_entry *e,
 		       const char *why, void *data)
 {
-	struct found *f = data;
+	struct bindings *list = data;
 
 	(void)why;
 	if (!(k->flags & XFRMSYNC_RECORD_F_FENCED))
 		return 0;
 	if (e)
 		e->rec.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	return keep(k, f);
+	return keep(k, false, list);
 }
 
 int ready_release(struct daemon *d, size_t *n)
 {
-	struct found f = { .d = d };
-	int ret = ready_each(d, keep_fenced, &f);
+	struct bindings list = {};
+	int ret = ready_each(d, keep_fenced, &list);
 
 	if (!ret)
-		ret = ready_bind_fenced(&d->req, f.rec, f.n, false);
-	*n = f.n;
-	free(f.rec);
+		ret = bindings_put(&d->req, &list, "cannot be let go");
+	*n = list.n;
+	bindings_free(&list);
 	return ret;
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: records of this kernel whose flags shall be others.
+ * Out: the module's word on each; one line for each that it refuses.
+ * Blocks on the kernel.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings.h"
+#include "log.h"
+
+int bindings_add(struct bindings *b, const struct record *rec)
+{
+	size_t room = b->room ? 2 * b->room : 64;
+	struct record *more;
+
+	if (b->n == b->room) {
+		more = reallocarray(b->rec, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		b->rec = more;
+		b->room = room;
+	}
+	b->rec[b->n] = *rec;
+	/* Who binds gives what he asks for, and no more. */
+	b->rec[b->n++].flags &= ~XFRMSYNC_RECORD_F_SHARED;
+	return 0;
+}
+
+static int report(const struct record *rec, uint32_t reason, const char *what)
+{
+	char name[128];
+
+	if (!reason || reason == XFRMSYNC_REASON_NO_SA ||
+	    reason == XFRMSYNC_REASON_COOKIE)
+		return 0;
+	log_err("%s: %s: %s", sa_id_str(&rec->id, name, sizeof(name)), what,
+		genl_reason_str(reason));
+	return -EINVAL;
+}
+
+int bindings_put(struct genl *g, struct bindings *b, const char *what)
+{
+	struct genl_result *res;
+	int ret, refused = 0;
+	size_t i;
+
+	if (!b->n)
+		return 0;
+	res = calloc(b->n, sizeof(*res));
+	if (!res)
+		return -ENOMEM;
+	ret = genl_bind(g, b->rec, b->n, res);
+	for (i = 0; !ret && i < b->n; i++)
+		refused |= report(&b->rec[i], res[i].reason, what);
+	free(res);
+	return ret ? ret : refused;
+}
+
+void bindings_free(struct bindings *b)
+{
+	free(b->rec);
+	memset(b, 0, sizeof(*b));
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: records of this kernel whose flags shall be others.
+ * Out: the module's word on each; one line for each that it refuses.
+ * Blocks on the kernel.
+ */
+#ifndef XFRMSYNC_TOOLS_BINDINGS_H
+#define XFRMSYNC_TOOLS_BINDINGS_H
+
+#include "genl.h"
+#include "record.h"
+
+/* Zeroed: empty. */
+struct bindings {
+	struct record *rec;
+	size_t n, room;
+};
+
+int bindings_add(struct bindings *b, const struct record *rec);	/* 0 or -ENOMEM */
+
+/*
+ * bindings_put - give each SA its flags; tag and lease stay as they are
+ * @what: what cannot be done, for the log: "cannot be fenced"
+ * An SA that is gone, or another one by now, is passed over.
+ * Return: 0; -EINVAL (some were refused, and said so); -errno of the whole.
+ */
+int bindings_put(struct genl *g, struct bindings *b, const char *what);
+
+void bindings_free(struct bindings *b);
+
+#endif
