@@ -430,6 +430,15 @@ static void put_used(struct daemon *d, const struct cache_entry *e)
 	wire_end(&d->merges, at);
 }
 
+/* What was told of it, and what stands in the kernel by that. */
+static void forget_numbers(struct cache_entry *e)
+{
+	e->floor = 0;
+	e->wrote = 0;
+	e->range_end = 0;
+	e->lease_told = 0;
+}
+
 void apply_sa(struct daemon *d, const struct wire_sa *sa)
 {
 	struct cache_entry *e, *other;
@@ -454,11 +463,8 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	if (other && other != e)
 		cache_set_handle(&d->cache, other, 0);
 	if (e && e->tag != sa->tag) {
-		e->floor = 0;
+		forget_numbers(e);
 		e->drawn = 0;
-		e->wrote = 0;
-		e->range_end = 0;
-		e->lease_told = 0;
 	}
 	/* Another SA of that name: nothing that is known is of it. */
 	if (e && !context_same_keys(e->context, e->context_len, sa->context,
@@ -927,10 +933,7 @@ void apply_reset(struct daemon *d)
 		e->applied = CACHE_NOT_APPLIED;
 		e->queued = false;
 		cache_set_repair(&d->cache, e, false);
-		e->floor = 0;
-		e->wrote = 0;
-		e->range_end = 0;
-		e->lease_told = 0;
+		forget_numbers(e);
 		e->written = false;
 		d->applied[CACHE_NOT_APPLIED]++;
 	}

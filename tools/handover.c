@@ -120,7 +120,7 @@ static void given_away(struct exact *x, struct cache_entry *e,
 
 /*
  * Past all that was given out, to this peer and to others: this node may have to
- * take over from it the next moment. 0: there is no number left to go to.
+ * take over from it the next moment.
  */
 static uint64_t past(struct daemon *d, struct cache_entry *e,
 		     struct peer *p)
