@@ -29,7 +29,7 @@ static void start_telling(struct irq_work *work)
  * @sa: the SA
  * @why: XFRMSYNC_SA_LOW, _UNSAFE or _MISSED
  *
- * Context: any, x->lock held; the packet path, too.
+ * Context: any; the packet path, too.
  */
 void xfrmsync_expire_later(struct xfrmsync_sa *sa, int why)
 {
@@ -45,6 +45,7 @@ void xfrmsync_expire_later(struct xfrmsync_sa *sa, int why)
 /* What waited while the node was passive. Process context, role_mutex held. */
 void xfrmsync_expire_now_active(struct xfrmsync_net *ns)
 {
+	lockdep_assert_held(&ns->role_mutex);
 	if (!llist_empty(&ns->expiring) || READ_ONCE(ns->expire_left))
 		schedule_delayed_work(&ns->expire_work, 0);
 }

@@ -267,6 +267,7 @@ static void ask_first(bool on)
 
 	unsigned int i;
 
+	lockdep_assert_held(&fences_mutex);
 	if (asked == on)
 		return;
 	asked = on;

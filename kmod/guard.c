@@ -26,6 +26,7 @@
  */
 void xfrmsync_guard_set(struct xfrmsync_sa *sa, u64 end)
 {
+	lockdep_assert_held(&sa->x->lock);
 	WRITE_ONCE(sa->guard_end, end);
 }
 

@@ -61,6 +61,7 @@ void xfrmsync_limit_leapt(struct xfrmsync_sa *sa)
 {
 	u64 oseq = xfrmsync_oseq(sa->x);
 
+	lockdep_assert_held(&sa->x->lock);
 	if (sa->lease_end && oseq >= last_usable(sa))
 		xfrmsync_limit_reached(sa, oseq);
 }

@@ -23,6 +23,8 @@ bool xfrmsync_stop(struct xfrmsync_sa *sa, int reason)
 {
 	struct xfrm_state *x = sa->x;
 
+	lockdep_assert_held(&x->lock);
+
 	if (x->km.state != XFRM_STATE_VALID && !xfrmsync_is_stopped(sa))
 		return false;
 	if (test_and_set_bit(reason, &sa->flags))
@@ -46,6 +48,8 @@ bool xfrmsync_stop(struct xfrmsync_sa *sa, int reason)
  */
 bool xfrmsync_go_on(struct xfrmsync_sa *sa, int reason)
 {
+	lockdep_assert_held(&sa->x->lock);
+
 	if (!test_and_clear_bit(reason, &sa->flags))
 		return false;
 	if (!xfrmsync_is_stopped(sa) && sa->x->km.state == XFRM_STATE_ERROR)
