@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 83
+plan 86
 
 need_tool
 check "the module loads" load_module
@@ -110,6 +110,11 @@ check "without a leap" no_jump
 # --- refused --------------------------------------------------------------------------
 
 check "a and b are in step" wait_step a b
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.9 proto esp spi 0x7100 reqid 7 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 held)" 128
+check "an SA of A" busywait 20000 sas_are "$B" 3
+"$(dirname "$0")/nl.py" -n "$A" bind -- family=2 dst=192.0.3.9 spi=$((0x7100)) proto=50 flags=fenced >/dev/null
+check "is not safe to use there" busywait 20000 status a "s['unsafe_total'] == 1"
 kill -STOP "${pid[a]}"
 ask b takeover >"$TMP/asked" 2>&1 &
 asked=$!
@@ -119,6 +124,8 @@ check "and is told to stay" busywait 300 ask b standby
 wait $asked
 kill -CONT "${pid[a]}"
 check "A hears the refusal, and goes on" busywait 20000 logged a "refuses to take over"
+check "what was fenced is fenced still" is_fenced "$A" 192.0.3.9 0x7100
+ip -n "$A" xfrm state delete dst 192.0.3.9 proto esp spi 0x7100
 check "in step again" wait_step a b
 check "A carries traffic" carries "$A" "$TMP/a"
 check "nothing is left out" no_jump
