@@ -3,13 +3,14 @@
 # Runs kselftests in one boot of a VM and prints their TAP.
 #
 # usage: kselftest.sh -k KERNEL [-t SECONDS] [-T SECONDS] [-s FACTOR] [-o DIR] [-a APPEND]
-#                     [-m MB] [-i] [-e NAME=VALUE] [TEST...]
+#                     [-m MB] [-c CPUS] [-i] [-e NAME=VALUE] [TEST...]
 #   -k KERNEL   as in run.sh
 #   -t SECONDS  time for each test that does not say how much it needs (120)
 #   -T SECONDS  time for each test, whatever it says
 #   -s FACTOR   the kernel is that many times slower (1): more time, fewer SAs
 #   -o DIR      results: NAME.tap and NAME.count for each test, total.count, the VM's logs
 #               (build/KVER/results); the tests see it as /run/vm
+#   -m, -c      as in run.sh
 #   -i          count instructions: the guest's clock goes a nanosecond each
 #   -e NAME=VALUE   goes into the tests' environment, repeatable
 #   TEST        a name (smoke) or a file; all in selftests/ that use lib.sh, if none
@@ -25,11 +26,11 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
 kernel='' limit=120 fixed='' slow=1 out='' append=slab_nomerge vm=() environment=()
-while getopts k:t:T:s:o:a:m:e:i opt; do
+while getopts k:t:T:s:o:a:m:c:e:i opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
@@ -37,7 +38,7 @@ while getopts k:t:T:s:o:a:m:e:i opt; do
 	s) slow=$OPTARG ;;
 	o) out=$OPTARG ;;
 	a) append+=" $OPTARG" ;;
-	m) vm+=("-$opt" "$OPTARG") ;;
+	m | c) vm+=("-$opt" "$OPTARG") ;;
 	i) vm+=(--icount 1) ;;
 	e) environment+=("$OPTARG") ;;
 	*) usage ;;
