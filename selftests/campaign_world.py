@@ -21,7 +21,7 @@ import time
 
 import nl
 from campaign_judge import IN, OUT, Window
-from kt import ip, key, run
+from kt import key
 
 GATEWAY = {4: "198.51.100.10", 6: "2001:db8:1::10"}
 PEER = {4: "198.51.100.2", 6: "2001:db8:1::2"}
@@ -31,7 +31,7 @@ FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
 ETH_P_ALL = 3
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-GETSA, GETPOLICY, NLM_F_DUMP = 0x12, 0x15, 0x300
+DELSA, GETSA, GETPOLICY, NLM_F_DUMP = 0x11, 0x12, 0x15, 0x300
 REPLAY_VAL, REPLAY_ESN_VAL, TMPL = 10, 23, 5
 POLICY_OUT = 1
 
@@ -104,6 +104,40 @@ class Tunnel:
                    "proto esp reqid 1 mode tunnel")
 
 
+# ---- what ip(8) and tc(8) do ---------------------------------------------------------
+
+class Batch:
+    """ip -batch or tc -batch in a namespace, for as long as the campaign lasts: where processes
+    are slow to begin, one costs as much as a dozen SAs."""
+
+    def __init__(self, program, ns):
+        self.program, self.ns, self.proc, self.count = program, ns, None, 0
+
+    def start(self):
+        with nl.netns(self.ns):
+            self.proc = subprocess.Popen([self.program, "-force", "-batch", "-"], text=True, bufsize=1 << 16,
+                                         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.PIPE)
+
+    def __call__(self, text):
+        """Lines, and waits until they are done; one that fails ends it."""
+        if not text:
+            return
+        if self.proc is None:
+            self.start()
+        self.count += 1
+        end = f"end-{self.count}"       # no object of theirs: an error says that all is done
+        self.proc.stdin.write(f"{text}\n{end}\n")
+        self.proc.stdin.flush()
+        said = self.proc.stderr.readline()
+        if f'"{end}"' not in said:
+            said += self.proc.stderr.read()
+            self.proc.wait()
+            self.proc = None
+            raise RuntimeError(f"{self.program} in {self.ns}: {said.strip()[-300:]}")
+        self.proc.stderr.readline()
+
+
 # ---- what a kernel has ---------------------------------------------------------------
 
 class Kernel(nl.Xfrm):
@@ -133,6 +167,17 @@ class Kernel(nl.Xfrm):
             size = 4 if family == socket.AF_INET else 16
             yield struct.unpack_from(">I", data, 72)[0], socket.inet_ntop(family, data[56:56 + size])
 
+    def remove(self, sas):
+        """SAs by (SPI, destination); whether they were there does not matter."""
+        for spi, dst in sas:
+            family, address = nl.address(dst)
+            try:
+                self.ask(DELSA, struct.pack(">16sI", address, spi) +
+                         struct.pack("HBx", family, socket.IPPROTO_ESP))
+            except nl.NlError as error:
+                if error.errno != errno.ESRCH:
+                    raise
+
     def policy_spis(self):
         """Which SA each tunnel's outbound policy points at: source address -> SPI."""
         out = {}
@@ -153,7 +198,7 @@ class Node:
     """A gateway with its daemon."""
 
     def __init__(self, name, ns, folder, extra):
-        self.name, self.ns, self.folder = name, ns, folder
+        self.name, self.ns, self.folder, self.ip = name, ns, folder, Batch("ip", ns)
         self.mac = bytes.fromhex(f"02000000010{name}")
         self.conf, self.path = f"{folder}/{name}.conf", f"{folder}/{name}.run/sock"
         with open(self.conf, encoding="utf-8") as file:
@@ -338,8 +383,8 @@ class World:
 
     def __init__(self, folder, a, b, p, h, w, extra=""):
         self.nodes = [Node("a", a, folder, extra), Node("b", b, folder, extra)]
-        self.peer_ns, self.wire_ns = p, w
-        self.peer, self.owner = Kernel(p), None
+        self.peer, self.peer_ip, self.tc = Kernel(p), Batch("ip", p), Batch("tc", w)
+        self.owner = None
         self.hosts, self.switch = Hosts(h, p), Switch(w)
         self.wires = {port: Wire(w, port, sender) for port, sender in
                       (("oa", "a"), ("ob", "b"), ("op", "p"), ("sa", "a"), ("sb", "b"))}
@@ -350,14 +395,13 @@ class World:
             return
         self.owner = node
         mac = node.mac.hex(":")
-        ip(self.peer_ns, "\n".join(f"neighbour replace {GATEWAY[f]} lladdr {mac} dev out nud permanent"
-                                   for f in (4, 6)) + "\n")
+        self.peer_ip("\n".join(f"neighbour replace {GATEWAY[f]} lladdr {mac} dev out nud permanent"
+                               for f in (4, 6)))
 
     def impair(self, words):
         """What the sync link does to frames, both ways; words of netem."""
-        lines = [f"qdisc replace dev {port} root netem limit 10000 {words}" if words else
-                 f"qdisc replace dev {port} root pfifo" for port in ("sa", "sb")]
-        run("tc", "-n", self.wire_ns, "-batch", "-", stdin="\n".join(lines) + "\n")
+        self.tc("\n".join(f"qdisc replace dev {port} root netem limit 10000 {words}" if words else
+                          f"qdisc replace dev {port} root pfifo" for port in ("sa", "sb")))
 
     def inject(self, node, frames):
         """What an attacker sends to that node."""

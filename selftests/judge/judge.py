@@ -278,7 +278,7 @@ class Hmac:
     def fits(self, data, icv, high):
         if self.esn:
             data += high.to_bytes(4, "big")
-        want = hmac.new(self.key, data, self.hash).digest()[:self.tag]
+        want = hmac.digest(self.key, data, self.hash)[:self.tag]
         return hmac.compare_digest(want, icv)
 
     def open(self, p, high):
