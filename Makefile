@@ -59,11 +59,9 @@ demo: ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
 	@SYNC='$(or $(SYNC),on)' K=$(K) selftests/demo/run.sh
 
 .PHONY: campaign
-campaign: N = 100
-campaign: module-$(K) tool ## random crash takeovers in a VM, judged: N=100 SEED= K=6.12 GUARD=
-	@selftests/vm/kselftest.sh -k $(K) -o results/campaign -T $$((300 + 30 * $(N))) \
-		-e XFRMSYNC_CAMPAIGN="n=$(N) guard=$(or $(GUARD),available) out=/run/vm/rounds $(CAMPAIGN)" \
-		-e XFRMSYNC_SEED=$(SEED) campaign
+campaign: module-$(K) tool ## random crash takeovers in VMs, judged: N=100 SEED= K=6.12 GUARD= JOBS=1
+	@K='$(K)' N='$(or $(N),100)' SEED='$(SEED)' GUARD='$(GUARD)' JOBS='$(or $(JOBS),1)' \
+		CPUS='$(or $(CPUS),2)' CAMPAIGN='$(CAMPAIGN)' selftests/campaign-vms.sh
 
 .PHONY: bench
 bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= K=6.12
