@@ -32,7 +32,7 @@ void xfrmsync_guard_set(struct xfrmsync_sa *sa, u64 end)
 
 /**
  * xfrmsync_guard_lift() - let all SAs of a namespace deliver what they accept
- * @ns: the namespace, whose role changes
+ * @ns: the namespace, which is fenced now, or has no role any more
  *
  * Context: process, role_mutex held; takes x->lock, may sleep.
  */

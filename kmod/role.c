@@ -132,15 +132,15 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 
 	if (changes)
 		xfrmsync_park_purge(ns);
-	/* What an active's guard held, the fence holds: there is no gap. */
-	if (changes && role != XFRMSYNC_ROLE_STANDBY)
-		xfrmsync_guard_lift(ns);
-	if (role == XFRMSYNC_ROLE_NONE)
+	if (role == XFRMSYNC_ROLE_NONE) {
 		xfrmsync_limit_lift(ns);
+		xfrmsync_guard_lift(ns);
+	}
 	if (!change(ns, role)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
 		return -EBUSY;
 	}
+	/* Behind the fence. What is set from here on is for its next active time. */
 	if (changes && role == XFRMSYNC_ROLE_STANDBY)
 		xfrmsync_guard_lift(ns);
 	ns->epoch = epoch;

@@ -102,8 +102,13 @@ def limits(a_ns, p_ns):
         flow.bind(base + 1)
     a.role("standby", 2, 1)
     a.role("active", 3, 1)
-    equal("a change of the role takes limits back", [], [r["spi"] for r in a.dump() if "guard-end" in r])
+    equal("a time as standby takes limits back", [], [r["spi"] for r in a.dump() if "guard-end" in r])
     equal("and packets pass", 28, flow.send(1, 28))
+    a.role("standby", 4, 1)
+    equal("a limit while it is fenced", "ok", flow.bind(1))
+    a.role("active", 5, 1)
+    equal("stands when it is not any more", 28, flow.send(1, 28))
+    flow.bind(0)
 
 
 def back(a_ns, p_ns):

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 187
+plan 208
 
 here=$(dirname "$0")
 
@@ -194,6 +194,49 @@ check_equal "strict: the others are counted" $((held + 18)) "$(held)"
 check "strict: the active dies" crash
 check_equal "strict: those that were not delivered alone are accepted" 18 "$(replays b "$B" "$from")"
 check_equal "strict: no number is accepted twice" 0 "$(replays b "$B" "$from")"
+
+# --- before anybody looks -----------------------------------------------------------------
+
+# Somebody else reads the stream: an active's daemon sees none of its SAs until that ends.
+occupy() { # NS
+	"$here/nl.py" -n "$1" pull >/dev/null &
+	reader=$!
+	lib_pids+=("$reader")
+	busywait 20000 kernel_reader "$1"
+}
+vacate() { kill "$reader"; wait "$reader" 2>/dev/null; }
+kernel_limit() { # NS
+	"$here/nl.py" -n "$1" get family=2 dst=192.0.3.1 spi=$((B_SPI)) proto=50 |
+		sed -n 's/.*"guard-end": \([0-9]*\).*/\1/p'
+}
+
+check "hold: a pair" fresh guard=strict
+check "hold: guards of 32" idle 32
+seq=$(kernel_seq "$A")
+check "hold: the active steps down" ask a standby
+check "hold: nothing tells it of its SAs" occupy "$A"
+check "hold: it takes over again" ask a takeover
+check_equal "hold: the limit is in force before it looks" $((seq + 32)) "$(kernel_limit "$A")"
+before=$(at a) held=$(held)
+say 50
+check "hold: packets are accepted" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "hold: and delivered up to it" $((before + 32)) "$(at a)"
+check_equal "hold: the others are counted" $((held + 18)) "$(held)"
+vacate
+check "hold: it looks" wait_step a b
+check "hold: on it goes" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+check "hold: in step" wait_step a b
+check "hold: nothing tells the other one of its SAs" occupy "$B"
+check "hold: which takes over, planned" ask b takeover
+check_equal "hold: both have the same record" "$(kernel_seq "$A")" "$(kernel_limit "$B")"
+carry "$B"
+before=$(at b)
+say 10
+check "hold: what comes is accepted" settled "$B" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "hold: and not delivered" "$before" "$(at b)"
+vacate
+check "hold: until the other one follows" wait_step b a
+check "hold: then it is" send_and_count "$P" 10.1.0.1 10 "$TMP/at-b"
 
 # --- a slow sender ----------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: records of this kernel whose flags shall be others.
+ * In: records of this kernel whose flags, or limits, shall be others.
  * Out: the module's word on each; one line for each that it refuses.
  * Blocks on the kernel.
  */
@@ -34,7 +34,7 @@ static int report(const struct record *rec, uint32_t reason, const char *what)
 	char name[128];
 
 	if (!reason || reason == XFRMSYNC_REASON_NO_SA ||
-	    reason == XFRMSYNC_REASON_COOKIE)
+	    reason == XFRMSYNC_REASON_COOKIE || reason == XFRMSYNC_REASON_TAG)
 		return 0;
 	log_err("%s: %s: %s", sa_id_str(&rec->id, name, sizeof(name)), what,
 		genl_reason_str(reason));

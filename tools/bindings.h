@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In: records of this kernel whose flags shall be others.
+ * In: records of this kernel whose flags, or limits, shall be others.
  * Out: the module's word on each; one line for each that it refuses.
  * Blocks on the kernel.
  */
@@ -19,7 +19,7 @@ struct bindings {
 int bindings_add(struct bindings *b, const struct record *rec);	/* 0 or -ENOMEM */
 
 /*
- * bindings_put - give each SA its flags; tag and lease stay as they are
+ * bindings_put - give each SA its flags, or its limit; tag and lease stay as they are
  * @what: what cannot be done, for the log: "cannot be fenced"
  * An SA that is gone, or another one by now, is passed over.
  * Return: 0; -EINVAL (some were refused, and said so); -errno of the whole.

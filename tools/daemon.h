@@ -182,6 +182,10 @@ size_t lease_waiting(const struct daemon *d, const struct peer *p);
 /* ---- inbound.c: how far standbys lead the windows; what they cover ---- */
 void inbound_init(struct daemon *d);
 void inbound_start(struct daemon *d);		/* before a peer is told anything */
+/* Before the flip: limits that stand from the first packet on (strict). 0 or -errno */
+int inbound_hold(struct daemon *d);
+/* Before that peer is told that its records are the last: it goes without guards. */
+void inbound_given(struct daemon *d, const struct peer *p);
 /* This node became active; before: the active before it, or NULL. */
 void inbound_taken_over(struct daemon *d, const struct peer *before);
 void inbound_unknown(struct daemon *d, struct cache_entry *e,

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "bindings.h"
 #include "daemon.h"
 #include "log.h"
 
@@ -234,6 +235,71 @@ void inbound_unknown(struct daemon *d, struct cache_entry *e,
 		m->limit = rec->guard_end;
 	}
 	e->guard_end = rec->guard_end;
+}
+
+/* Where those who may take over stand, with what they hold of a time before. */
+static uint64_t held(const struct daemon *d, const struct cache_entry *e)
+{
+	if (d->again)
+		return inbound_limit(d, e);
+	return guard_end(e->rec.seq, e->rec.guard, e->info.esn);
+}
+
+static int hold_some(struct daemon *d, struct bindings *list)
+{
+	int ret = bindings_put(&d->req, list, "cannot be given a limit");
+
+	list->n = 0;
+	return ret;
+}
+
+int inbound_hold(struct daemon *d)
+{
+	struct bindings list = {};
+	struct cache_entry *e;
+	int ret = 0;
+
+	/* Of two nodes, the other one's limit lies below this one's window; but
+	 * one that has handed over stands where this one does.
+	 */
+	if (!is_strict(d) ||
+	    (!d->again && !d->taken_exact && d->conf.n_peers < 2))
+		return 0;
+	cache_for_each(&d->cache, e) {
+		struct record rec = {
+			.id = e->id, .tag = e->tag, .keep_flags = true,
+			.set_guard = true, .guard_end = held(d, e),
+		};
+
+		/* In conflict: another SA of that name, and not the cluster's. */
+		if (!has_guard(d, e) || rec.guard_end == GUARD_NO_LIMIT ||
+		    e->applied == CACHE_CONFLICT)
+			continue;
+		if (!rec.guard_end)
+			rec.guard_end = 1;	/* 0 is no limit */
+		ret = bindings_add(&list, &rec);
+		if (!ret && list.n == XFRMSYNC_MAX_BATCH)
+			ret = hold_some(d, &list);
+		if (ret)
+			break;
+	}
+	if (!ret)
+		ret = hold_some(d, &list);
+	bindings_free(&list);
+	return ret;
+}
+
+void inbound_given(struct daemon *d, const struct peer *p)
+{
+	struct guard_mark *m;
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		m = &e->mark[p->index].guard;
+		guard_mark_lost(m);
+		if (m->limit > e->rec.seq)
+			m->limit = e->rec.seq;
+	}
 }
 
 void inbound_taken_over(struct daemon *d, const struct peer *before)

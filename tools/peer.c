@@ -357,6 +357,7 @@ static void put_handover(struct peer *p, struct buf *b)
 	struct daemon *d = p->d;
 
 	if (!d->final_lost) {
+		inbound_given(d, p);
 		handover_put_final(p, b);
 		peer_handover_say(p, WIRE_HANDOVER_DONE);
 	}

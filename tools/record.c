@@ -260,7 +260,8 @@ int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 	struct putter p = { .nlh = nlh, .buflen = buflen };
 
 	put_id(&p, r);
-	put32(&p, A(FLAGS), r->flags);
+	if (!r->keep_flags)
+		put32(&p, A(FLAGS), r->flags);
 	if (r->tag)
 		put64(&p, A(TAG), r->tag);
 	if (r->cookie)

@@ -54,6 +54,7 @@ struct record {
 	uint64_t sent;		/* the highest number known to be sent is this */
 	uint64_t guard_end;	/* 0: no limit */
 	bool set_guard;		/* bind only: guard_end is meant */
+	bool keep_flags;	/* bind only: flags are not */
 	uint32_t guard;		/* of the wire: how far a standby leads the window */
 	uint32_t restore_flags;	/* XFRMSYNC_RESTORE_F_*, restore only */
 	bool has_expect;	/* restore only: oseq that the SA must have */

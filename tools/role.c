@@ -283,19 +283,41 @@ void role_given(struct daemon *d)
 /* What becomes of the SAs that are not safe. */
 enum unsafe_ones { FENCE_THEM, USE_THEM, AS_THEY_ARE };
 
+/* The last step while fenced: what is not safe, and how far to deliver (strict). */
+static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
+{
+	size_t released;
+	int ret = 0;
+
+	if (what == USE_THEM)
+		ret = ready_release(d, &released);
+	else if (what == FENCE_THEM)
+		ret = ready_fence(d, unsafe);
+	if (ret) {
+		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
+			d->req.error);
+		return ret;
+	}
+	ret = inbound_hold(d);
+	if (ret)
+		log_err("SAs cannot be given the limits of a strict guard: %s",
+			d->req.error);
+	return ret;
+}
+
 /*
  * Up: on disk before it is in force, so that after a crash nobody believes in a
  * lower epoch. That decides it; numbers are taken exactly only after it.
  */
-static int flip(struct daemon *d, uint64_t epoch, bool exact,
+static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 		enum unsafe_ones what, size_t *unsafe)
 {
 	struct state next = d->st;
-	size_t released;
 	int ret;
 
 	*unsafe = 0;
-	d->again = role_is_owner(d);
+	d->again = again;
+	d->taken_exact = exact;
 	next.role = XFRMSYNC_ROLE_ACTIVE;
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
@@ -307,14 +329,8 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact,
 		apply_flush(d);
 		handover_take_exact(d);
 	}
-	if (what == USE_THEM)
-		ret = ready_release(d, &released);
-	else if (what == FENCE_THEM)
-		ret = ready_fence(d, unsafe);
-	if (ret)
-		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
-			d->req.error);
-	else
+	ret = prepare(d, what, unsafe);
+	if (!ret)
 		ret = enforce(d, &next);
 	if (ret) {
 		store(d, &d->st);
@@ -322,7 +338,6 @@ static int flip(struct daemon *d, uint64_t epoch, bool exact,
 		return ret;
 	}
 	/* An active that was asked to hand over may have a range of its own now. */
-	d->taken_exact = exact;
 	d->before = d->handover_from ? NULL : active_before(d);
 	d->handover_from = NULL;
 	d->st = next;
@@ -356,8 +371,11 @@ bool role_is_owner(const struct daemon *d)
 
 void role_finish(struct daemon *d, const char *how, bool exact)
 {
-	/* Whom it gave everything to may have taken the next epoch, and died. */
+	/* Whom it gave everything to may have taken the next epoch, and died; or
+	 * not, and stand where it was told before.
+	 */
 	uint64_t epoch = d->st.epoch + 1 + !!d->handed_to;
+	bool again = role_is_owner(d) || d->handed_to;
 	char text[400];
 	size_t unsafe;
 	int ret;
@@ -365,8 +383,8 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	/* What was deleted here a moment ago comes back first. */
 	run_xfrm_events(d);
 	apply_finish(d);
-	ret = flip(d, epoch, exact, d->takeover_force ? USE_THEM : FENCE_THEM,
-		   &unsafe);
+	ret = flip(d, epoch, again, exact,
+		   d->takeover_force ? USE_THEM : FENCE_THEM, &unsafe);
 	if (ret) {
 		snprintf(text, sizeof(text), "takeover failed, see the log: %s",
 			 ret < 0 ? strerror(-ret) : "not all could be fenced");
@@ -389,9 +407,8 @@ void role_resume(struct daemon *d)
 	size_t unsafe;
 
 	/* Nobody used them meanwhile: its own counters are the newest again. */
-	if (flip(d, d->st.epoch + 1, true, AS_THEY_ARE, &unsafe))
+	if (flip(d, d->st.epoch + 1, true, true, AS_THEY_ARE, &unsafe))
 		return;
-	d->again = true;
 	settle(d);
 }
 
@@ -455,7 +472,7 @@ void role_fill_request(struct daemon *d, struct peer *p)
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);
 	apply_finish(d);
-	if (!flip(d, d->st.epoch + 1, false, FENCE_THEM, &unsafe))
+	if (!flip(d, d->st.epoch + 1, true, false, FENCE_THEM, &unsafe))
 		settle(d);
 }
 

@@ -234,7 +234,7 @@ enum {
 	/*
 	 * u64: While the highest inbound number is above it, nothing is
 	 * delivered (strict guard); 0 for no limit. Bind gives, raises, lowers
-	 * and takes it; a change of the role takes it.
+	 * and takes it; becoming standby, or none, takes it.
 	 */
 	XFRMSYNC_A_RECORD_GUARD_END,
 	/* pad */

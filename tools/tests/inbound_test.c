@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: what peers were told and acknowledged, of an SA; peers that go, and takeovers.
+ * Out: a limit that none of those who may take over is behind.
+ * Host only; the kernel is not asked.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon.h"
+
+static struct daemon d;
+static struct cache_entry *e;
+
+static void peers(struct conf *c, size_t n, const char *const *names)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		snprintf(c->peer[i].name, sizeof(c->peer[i].name), "%s", names[i]);
+	c->n_peers = n;
+}
+
+static int setup(void **state)
+{
+	static const char *const names[] = { "b", "c" };
+	struct context_sa info = {
+		.id = { .family = AF_INET, .proto = 50, .spi = 1 },
+		.esn = true, .large = true, .window = 128, .bmp_words = 4,
+	};
+
+	(void)state;
+	memset(&d, 0, sizeof(d));
+	if (cache_init(&d.cache))
+		return -1;
+	peers(&d.conf, 2, names);
+	d.conf.guard = CONF_GUARD_AVAILABLE;
+	d.peer[0].index = 0;
+	d.peer[1].index = 1;
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	e = cache_add(&d.cache, &info, (void *)"key", 3, 0);
+	if (!e)
+		return -1;
+	e->rec.seq = 100;
+	e->guard = 20;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	cache_exit(&d.cache);
+	return 0;
+}
+
+static void test_limit(void **state)
+{
+	(void)state;
+	assert_true(inbound_limit(&d, e) == GUARD_NO_LIMIT);
+	assert_false(inbound_exposed(&d, e));
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	assert_int_equal(inbound_limit(&d, e), 120);
+	e->rec.seq = 110;
+	inbound_sent(e, &e->mark[1], 1);
+	assert_int_equal(inbound_limit(&d, e), 120);	/* the least of all */
+	e->rec.seq = 120;
+	assert_false(inbound_exposed(&d, e));
+	e->rec.seq = 121;
+	assert_true(inbound_exposed(&d, e));
+	assert_int_equal(inbound_count_exposed(&d), 1);
+	inbound_sent(e, &e->mark[0], 2);
+	assert_true(inbound_exposed(&d, e));		/* not before it is there */
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_int_equal(inbound_limit(&d, e), 130);
+	assert_false(inbound_exposed(&d, e));
+	d.conf.guard = CONF_GUARD_OFF;
+	e->rec.seq = 1000;
+	assert_false(inbound_exposed(&d, e));
+}
+
+/* The last records of a planned takeover come without guards. */
+static void test_given(void **state)
+{
+	(void)state;
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	inbound_sent(e, &e->mark[0], 2);
+	inbound_given(&d, &d.peer[0]);
+	assert_int_equal(inbound_limit(&d, e), 100);
+	inbound_acked(&d, e, &e->mark[0], 2);	/* of a frame before it */
+	assert_int_equal(inbound_limit(&d, e), 100);
+	inbound_sent(e, &e->mark[0], 3);
+	inbound_acked(&d, e, &e->mark[0], 3);
+	assert_int_equal(inbound_limit(&d, e), 120);
+}
+
+static void test_removed(void **state)
+{
+	static const char *const names[] = { "c", "new" };
+	static struct conf next;
+
+	(void)state;
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	e->rec.seq = 150;
+	inbound_sent(e, &e->mark[1], 1);
+	inbound_acked(&d, e, &e->mark[1], 1);
+	next = d.conf;
+	peers(&next, 2, names);
+	inbound_peers_changed(&d, &next);
+	d.conf = next;
+	assert_int_equal(e->mark[0].guard.limit, 170);	/* c has moved */
+	assert_false(e->mark[1].guard.told);
+	assert_int_equal(inbound_limit(&d, e), 120);	/* b may take over still */
+	inbound_sent(e, &e->mark[0], 2);
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_int_equal(inbound_limit(&d, e), 120);
+}
+
+static void test_taken_over(void **state)
+{
+	(void)state;
+	e->rec.guard = 30;
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_taken_over(&d, &d.peer[0]);
+	/* b was the active; c may take over, too, from the record that we had. */
+	assert_int_equal(e->rec.seq, 130);
+	assert_false(e->mark[0].guard.told);
+	assert_true(e->mark[1].guard.told);
+	assert_int_equal(inbound_limit(&d, e), 130);
+	d.conf.n_peers = 1;
+	inbound_taken_over(&d, NULL);
+	assert_true(inbound_limit(&d, e) == GUARD_NO_LIMIT);
+	/* Who has handed over may take over from what it handed over. */
+	d.taken_exact = true;
+	e->rec.guard = 0;
+	inbound_taken_over(&d, NULL);
+	assert_int_equal(e->rec.seq, 160);
+	assert_int_equal(inbound_limit(&d, e), 160);
+}
+
+/* Nobody else was active since: what we told counts. */
+static void test_again(void **state)
+{
+	(void)state;
+	inbound_sent(e, &e->mark[0], 1);
+	e->rec.seq = 110;
+	d.again = true;
+	inbound_taken_over(&d, NULL);
+	assert_int_equal(inbound_limit(&d, e), 120);
+}
+
+/* Of a daemon before this one only the kernel's limit is known. */
+static void test_unknown(void **state)
+{
+	struct record rec = { .seq = 500, .guard_end = 77 };
+
+	(void)state;
+	inbound_unknown(&d, e, &rec);
+	assert_true(inbound_limit(&d, e) == GUARD_NO_LIMIT);
+	rec.flags = XFRMSYNC_RECORD_F_SHARED;
+	inbound_unknown(&d, e, &rec);
+	assert_int_equal(inbound_limit(&d, e), 77);
+}
+
+/* Strict: the kernel has a limit before a frame leaves, and a lower one, too. */
+static void test_strict(void **state)
+{
+	(void)state;
+	d.conf.guard = CONF_GUARD_STRICT;
+	d.conf.guard_min = 20;
+	d.conf.guard_max = 4096;
+	e->bound = true;
+	inbound_unknown(&d, e, &e->rec);
+	inbound_follow(&d, e);
+	assert_int_equal(e->guard_end, 0);	/* told to nobody */
+	assert_false(inbound_may_tell(&d, e));
+	d.leasing = true;
+	inbound_start(&d);
+	assert_int_equal(e->guard_end, 120);
+	assert_true(e->guard_read && !e->bound && d.bind_due);
+	assert_false(inbound_may_tell(&d, e));
+	/* What was delivered until it stood there, is read. */
+	e->guard_read = false;
+	e->rec.guard_end = 120;
+	inbound_follow(&d, e);
+	assert_true(inbound_may_tell(&d, e));
+	inbound_sent(e, &e->mark[0], 1);
+	e->rec.seq = 115;
+	inbound_follow(&d, e);
+	assert_int_equal(e->guard_end, 120);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	assert_int_equal(e->guard_end, 120);
+	inbound_sent(e, &e->mark[0], 2);
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_true(e->guard_end > 120 && !e->guard_read);
+	e->rec.guard_end = e->guard_end;
+	e->bound = true;
+	inbound_follow(&d, e);
+	assert_true(e->bound && inbound_may_tell(&d, e));
+	/* A smaller guard: not before the kernel has it. */
+	e->guard = 1;
+	d.conf.guard_min = 1;
+	memset(&e->guard_rate, 0, sizeof(e->guard_rate));
+	e->guard_rate.seq = e->rec.seq;
+	inbound_follow(&d, e);
+	assert_int_equal(e->guard_end, 116);
+	assert_true(e->guard_read && !e->bound);
+	assert_false(inbound_may_tell(&d, e));
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	assert_true(inbound_may_tell(&d, e));	/* fenced */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("inbound", tests, NULL, NULL);
+}
