@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Rounds of crash takeovers, and what the wires say of them.
 
-In: the folder with the nodes' configurations; the namespaces of campaign.sh; from the environment
+In: the folder with the nodes' configurations; the namespaces of wires.sh; from the environment
     XFRMSYNC_SEED and XFRMSYNC_CAMPAIGN, words of
       n=N        rounds (3)
       from=N     the first one (0): round N of a seed draws the same each time
@@ -116,7 +116,7 @@ class Campaign:
 
     # ---- what an IKE daemon does -----------------------------------------------------
 
-    def shape(self):
+    def shape(self, _tunnel):
         esn = self.rng.random() < 0.6
         start = self.rng.choice(STARTS) if esn else self.rng.choice(STARTS[:4])
         return esn, self.rng.choice(WINDOWS), self.rng.choice(("gcm", "gcm", "cbc")), start
@@ -127,7 +127,7 @@ class Campaign:
         for tunnel in tunnels:
             tunnel.old += tunnel.sas.values()
             tunnel.fresh = True
-            tunnel.sas = {way: Sa(way, tunnel.family, self.shape()) for way in (IN, OUT)}
+            tunnel.sas = {way: Sa(way, tunnel.family, self.shape(tunnel)) for way in (IN, OUT)}
             for way, sa in tunnel.sas.items():
                 self.ledger.bench.add(sa.judged())
                 ends[True].append(sa.add(way == OUT))

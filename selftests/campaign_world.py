@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The world of a campaign: nodes with their daemons, SAs, senders and receivers, wires.
+"""The world of a test on wires.sh: nodes with their daemons, SAs, senders and receivers, wires.
 
-In: the namespaces that campaign.sh laid, and what a round wants of them.
+In: the namespaces that wires.sh laid, and what a test wants of them.
 Out: the same, changed; frames and payloads. What a kernel has is asked by XFRM netlink, not of
     what is under test.
 """
@@ -207,9 +207,9 @@ class Node:
         # Of the current round: the campaign empties it.
         self.log = open(f"{folder}/{name}.log", "a+", encoding="utf-8")
 
-    def configure(self, leases):
+    def configure(self, leases, more=""):
         with open(self.conf, "w", encoding="utf-8") as file:
-            file.write(self.base + f"lease_esn_log2 = {leases[0]}\nlease_log2 = {leases[1]}\n")
+            file.write(self.base + f"lease_esn_log2 = {leases[0]}\nlease_log2 = {leases[1]}\n" + more)
 
     def start(self):
         with nl.netns(self.ns):
@@ -323,7 +323,7 @@ class Switch:
 class Hosts:
     """The networks inside (H) and outside (P)."""
 
-    def __init__(self, inside, outside):
+    def __init__(self, inside, outside, names):
         self.ns = {IN: outside, OUT: inside}    # who sends
         self.senders, self.sinks = {}, {}
         for way in (IN, OUT):
@@ -335,7 +335,7 @@ class Hosts:
             sink.bind(("::", PORT))
             self.sinks[way] = sink
         with nl.netns(inside):
-            self.devices = {socket.if_nametoindex("h" + name): name for name in "ab"}
+            self.devices = {socket.if_nametoindex("h" + name): name for name in names}
 
     def sender(self, tunnel, way, device):
         """A socket of that tunnel, through one gateway's device if H sends."""
@@ -381,13 +381,15 @@ class Hosts:
 class World:
     """All of it."""
 
-    def __init__(self, folder, a, b, p, h, w, extra=""):
-        self.nodes = [Node("a", a, folder, extra), Node("b", b, folder, extra)]
+    def __init__(self, folder, *namespaces, extra=""):
+        *gateways, p, h, w = namespaces
+        self.nodes = [Node(name, ns, folder, extra) for name, ns in zip("abc", gateways)]
         self.peer, self.peer_ip, self.tc = Kernel(p), Batch("ip", p), Batch("tc", w)
         self.owner = None
-        self.hosts, self.switch = Hosts(h, p), Switch(w)
-        self.wires = {port: Wire(w, port, sender) for port, sender in
-                      (("oa", "a"), ("ob", "b"), ("op", "p"), ("sa", "a"), ("sb", "b"))}
+        names = [node.name for node in self.nodes]
+        self.hosts, self.switch = Hosts(h, p, names), Switch(w)
+        self.wires = {port: Wire(w, port, port[1]) for port in
+                      ["o" + n for n in names] + ["op"] + ["s" + n for n in names]}
 
     def move(self, node):
         """P's packets go to that node."""
@@ -401,7 +403,8 @@ class World:
     def impair(self, words):
         """What the sync link does to frames, both ways; words of netem."""
         self.tc("\n".join(f"qdisc replace dev {port} root netem limit 10000 {words}" if words else
-                          f"qdisc replace dev {port} root pfifo" for port in ("sa", "sb")))
+                          f"qdisc replace dev {port} root pfifo"
+                          for port in ("s" + node.name for node in self.nodes)))
 
     def inject(self, node, frames):
         """What an attacker sends to that node."""

@@ -33,12 +33,13 @@ declare -A node_ns pid
 #	name=N (NAME)          the node's name
 #	cert=N (NAME)          its certificate, of make_cert
 #	psk=N                  a key of make_psk, in place of the certificate
+#	also="PEER ADDRESS"    a second peer
 make_conf() {
-	local conf=$1 name=$1 cert=$1 psk='' arg
+	local conf=$1 name=$1 cert=$1 psk='' also='' arg
 
 	for arg in "${@:7}"; do
 		case ${arg%%=*} in
-		name | cert | psk) local "$arg" ;;
+		name | cert | psk | also) local "$arg" ;;
 		*) bail "make_conf: what is $arg?" ;;
 		esac
 	done
@@ -60,7 +61,7 @@ make_conf() {
 
 		[peer $5]
 		address = $6
-
+		$(conf_also)
 		[filter]
 		reqid = 1, 7
 
@@ -71,7 +72,11 @@ make_conf() {
 	chmod 600 "$TMP/$conf.conf"
 }
 
-# Reads make_conf's settings.
+# Both read make_conf's settings.
+conf_also() {
+	[ -z "$also" ] || printf '\n[peer %s]\naddress = %s\n' "${also% *}" "${also#* }"
+}
+
 conf_tls() {
 	if [ -n "$psk" ]; then
 		echo "psk_file = $TMP/$psk.psk"
