@@ -438,10 +438,11 @@ class Judged:
         self.seen = seen  # numbers under this key, shared by all SAs that use it
         self.all, self.senders = Tally(), {}
         self.duplicates, self.failures, self.backward = [], 0, 0
-        self.top = None
+        self.top, self.highs = None, set()
 
     def candidates(self, low, max_high):
-        """High halves to try, the likeliest first."""
+        """High halves to try, the likeliest first, each once: those near the highest number,
+        near all numbers before, and the small ones. As many as the SA has seen, not as large."""
         if not self.sa["esn"]:
             return [0]
         if self.top is None:
@@ -454,7 +455,10 @@ class Judged:
             order = [high - 1, high, high + 1]
         else:
             order = [high, high + 1, high - 1]
-        order += range(max(max_high, high) + 3)
+        order.append(high + 2)
+        for before in sorted(self.highs, reverse=True):
+            order += [before, before + 1, before - 1]
+        order += range(max_high + 1)
         return [h for h in dict.fromkeys(order) if 0 <= h < 1 << 32]
 
     def number(self, p, max_high):
@@ -471,6 +475,7 @@ class Judged:
         if again:
             self.duplicates.append(number)
         self.seen.add(number)
+        self.highs.add(number >> 32)
         if self.top is not None and number < self.top:
             self.backward += 1
         self.top = number if self.top is None else max(self.top, number)

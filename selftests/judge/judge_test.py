@@ -295,17 +295,18 @@ class Inference(unittest.TestCase):
     """The high halves that are tried, against a receiver of RFC 4303, appendix A."""
 
     BORDER, HALF = 1 << 32, 1 << 31
-    LAST = 1000 * BORDER    # the judge keeps a list of all high halves up to there
+    LAST = BORDER * BORDER
 
     def judged(self, top):
         judged = judge.Judged(judge.check_sa(gcm_sa(1), "test"), set())
         judged.top = top
+        judged.highs = {top // self.BORDER}
         return judged
 
     def edges(self, window=4096):
         """Highest numbers and numbers that follow, around every border, and at random."""
         near = (-window - 1, -window, -2, -1, 0, 1, window - 2, window - 1, window)
-        bases = [high * self.BORDER for high in (0, 1, 2, 77, 999)]
+        bases = [high * self.BORDER for high in (0, 1, 2, 77, 1 << 31, (1 << 32) - 1)]
         tops = [b + n for b in bases for n in (*near, self.HALF - 1, self.HALF, self.BORDER - 1)]
         rng = random.Random(int(os.environ.get("XFRMSYNC_SEED", "1")))
         for top in tops + [rng.randrange(self.LAST) for _ in range(50)]:
@@ -329,6 +330,23 @@ class Inference(unittest.TestCase):
             self.assertIn(number // self.BORDER, tried)
             self.assertEqual(len(tried), len(set(tried)))
             self.assertGreaterEqual(min(tried), 0)
+            self.assertLess(max(tried), self.BORDER)
+
+    def test_what_is_tried_does_not_grow_with_the_numbers(self):
+        for top, number in self.edges():
+            tried = self.judged(top).candidates(number % self.BORDER, 16)
+            self.assertLessEqual(len(tried), 17 + 6)
+
+    def test_every_number_that_came_before_is_found(self):
+        rng = random.Random(int(os.environ.get("XFRMSYNC_SEED", "1")))
+        sa = judge.check_sa(gcm_sa(1), "test")
+        for _ in range(20):
+            judged = judge.Judged(sa, set())
+            sent = [rng.randrange(self.LAST) >> rng.randrange(33) for _ in range(20)]
+            for number in sent:
+                judged.add(types.SimpleNamespace(time=0), number, "a")
+            for number in sent:
+                self.assertIn(number // self.BORDER, judged.candidates(number % self.BORDER, 0))
 
 
 class Wire(Case):
@@ -442,8 +460,11 @@ MUTANTS = (
     ("only the low half is remembered", "return high << 32 | p.low, plain",
      "return p.low, plain"),
     ("the high half is never tried", "return range(max_high + 1)", "return [0]"),
-    ("the high half only grows", "order += range(max(max_high, high) + 3)",
+    ("the high half only grows", "order += [before, before + 1, before - 1]",
      "order = [high, high + 1]"),
+    ("each high half up to the highest is tried", "order += range(max_high + 1)",
+     "order += range(min(max(max_high, high) + 3, 1 << 12))"),
+    ("only small high halves are remembered", "        self.highs.add(number >> 32)\n", ""),
     ("the half after a border is not tried first",
      "if low < top_low and top_low - low > 1 << 31:", "if False:"),
     ("the half before a border is not tried first",
