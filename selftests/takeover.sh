@@ -4,13 +4,13 @@
 # sync link, SAs and policies that cannot be created at first.
 #
 #   P 192.0.3.2 ===== tunnel ===== 192.0.3.1 A 192.0.2.1 --- TLS --- 192.0.2.2 B
-# timeout: 400
+# timeout: 600
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 34
+plan 61
 
 here=$(dirname "$0")
 
@@ -52,6 +52,62 @@ check "the link is back: the first one is active, the other one filled" wait_ste
 check "after it was filled itself" logged a "takes over again"
 check "it starts past what the other one could send" \
 	[ "$(sa_oseq "$A" "${esp_out[@]}")" -ge $size ]
+
+# --- both are told to be active, and one was all along --------------------------------
+
+epoch() { # NAME
+	ask "$1" status --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["epoch"])'
+}
+told() { ask "$1" takeover | grep -q "already active, $2"; } # NAME TEXT
+steps_down() { grep -c "stepping down" "$TMP/$1.log"; }       # NAME
+down=$(steps_down a) first=$(epoch a)
+check "with its standby in sight it has nothing to do" told a "epoch $first"
+check "the standby's snapshot is still the one it was" status b "s['ready']"
+ip -n "$A" link set xs0 down
+check "the link is cut again" busywait 20000 links_down
+check "the other node takes over, unheard" ask b takeover
+check "the first one is told to: it is" told a "now in epoch"
+check "above what the other one has" [ "$(epoch a)" -gt "$(epoch b)" ]
+ip -n "$A" link set xs0 up
+check "the link is back: it stays active, and fills the other one" wait_step a b
+check_equal "without a break" "$down" "$(steps_down a)"
+check "the other one heard of it" logged b "stepping down"
+
+ip -n "$A" link set xs0 down
+check "the link is cut once more" busywait 20000 links_down
+check "the first one is told to" told a "now in epoch"
+check "then the other one takes over" ask b takeover
+check "and is told to, once more" told b "now in epoch"
+ip -n "$A" link set xs0 up
+check "the link is back: who was told last stays" wait_step b a
+check "planned, back again" ask a takeover
+check "in step" wait_step a b
+
+# The connection outlives a short cut, and brings what was asked before it.
+sed -i 's/^dead_ms = .*/dead_ms = 60000/' "$TMP/a.conf" "$TMP/b.conf"
+reload a
+reload b
+check "connections that last" wait_step a b
+ip -n "$A" link set xs0 down
+check "a short cut: the other node takes over without an answer" ask b takeover
+check "the first one is told to" busywait 20000 told a "now in epoch"
+ip -n "$A" link set xs0 up
+check "it does not hand over to a wish of before" busywait 60000 logged a "asked for a handover before"
+check "it is active" wait_step a b
+check_equal "and was all along" "$((down + 1))" "$(steps_down a)"
+kill -STOP "${pid[b]}"
+check "it is told to while the other one hangs" busywait 20000 told a "now in epoch"
+ask b takeover >"$TMP/asked" 2>&1 &
+asked=$!
+kill -CONT "${pid[b]}"
+wait $asked
+check "that one's wish of after it counts" grep "handed over" "$TMP/asked"
+check "in step the other way" wait_step b a
+check "planned, back" ask a takeover
+sed -i 's/^dead_ms = .*/dead_ms = 3000/' "$TMP/a.conf" "$TMP/b.conf"
+reload a
+reload b
+check "as before" wait_step a b
 
 # --- what was touched on the standby goes when the active's goes ----------------------
 

@@ -389,6 +389,8 @@ static void dry_run(struct client *c, bool force)
 		return;
 	}
 	obj = json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:b}", "would",
+			role_is_active(d) && role_out_of_sight(d) ?
+			    "stay active, in a new epoch: a peer is out of sight" :
 			role_is_active(d) ? "change nothing: already active" :
 			p ? "ask the active to hand over" :
 			    "take over without an active",

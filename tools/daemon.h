@@ -209,6 +209,7 @@ size_t inbound_count_exposed(const struct daemon *d);
 int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */
 void peer_exit(struct daemon *d);
 void peer_announce(struct daemon *d);		/* HELLO to all: role or epoch changed */
+void peer_refill(struct daemon *d);		/* a snapshot to each that is filled */
 void peer_heartbeat(struct daemon *d);
 void peer_mark_entry(struct daemon *d, struct cache_entry *e, bool context);
 void peer_mark_policy(struct daemon *d, struct cache_policy *p);
@@ -293,6 +294,8 @@ void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */
 void role_takeover(struct daemon *d, bool force,
 		   void (*done)(struct daemon *d, int code, const char *text));
 int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
+/* A peer that may have taken over from this node, the active, unheard; or NULL. */
+const struct peer *role_out_of_sight(const struct daemon *d);
 bool role_is_active(const struct daemon *d);
 
 /* For handover.c. Fence, last records; 0 or -errno. */
@@ -305,7 +308,9 @@ void role_finish(struct daemon *d, const char *how, bool exact);
 /* ---- handover.c: a planned takeover ---- */
 void handover_ask(struct daemon *d, struct peer *p);	/* the active, to hand over */
 void handover_end(struct daemon *d);			/* waits no more */
-void handover_request(struct daemon *d, struct peer *p);	/* p wants to be active */
+/* p wants to be active; epoch: the newest that it knew of then, and whose */
+void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
+		      uint32_t node);
 void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
 		     uint64_t epoch);
 /* A FINAL frame; false: malformed. And what goes into ours. */

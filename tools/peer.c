@@ -473,6 +473,16 @@ void peer_announce(struct daemon *d)
 	}
 }
 
+void peer_refill(struct daemon *d)
+{
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		if (d->peer[i].sending)
+			start_sending(&d->peer[i]);
+	}
+}
+
 void peer_heartbeat(struct daemon *d)
 {
 	int i;
@@ -899,7 +909,7 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 			role_fill_request(d, p);
 		return true;
 	case WIRE_HANDOVER_REQUEST:
-		handover_request(d, p);
+		handover_request(d, p, h->epoch, h->node);
 		return true;
 	case WIRE_FINAL:
 		apply_flush(d);

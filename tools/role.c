@@ -257,6 +257,9 @@ void role_heard(struct daemon *d, struct peer *p)
 			d->handover_to = NULL;
 			peer_announce(d);
 		}
+		/* What it was asked before its epoch was known here, is void. */
+		if (d->handover_wait && p->role == XFRMSYNC_ROLE_ACTIVE)
+			peer_send_simple(p, WIRE_HANDOVER_REQUEST);
 	}
 }
 
@@ -420,23 +423,76 @@ void role_cancel(struct daemon *d, const char *why)
 	d->takeover_done(d, 1, why);
 }
 
-/* The operator knows better: what a takeover fenced is used after all. */
-static void release(struct daemon *d, bool force,
-		    void (*done)(struct daemon *d, int code, const char *text))
+const struct peer *role_out_of_sight(const struct daemon *d)
 {
-	char text[360] = "already active";
+	uint64_t silence = 2 * d->conf.heartbeat_ms * LOOP_MS;
+	const struct peer *p;
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		p = &d->peer[i];
+		if (!p->link || p->role != XFRMSYNC_ROLE_STANDBY ||
+		    loop_now_ns() - p->link->last_heard_ns > silence)
+			return p;
+	}
+	return NULL;
+}
+
+/*
+ * A peer may have taken over unheard, one epoch further. Who was told last shall
+ * stay: so its word counts for more than that, and not only for as much, where
+ * the node id would decide.
+ */
+static int renew(struct daemon *d)
+{
+	struct state next = d->st;
+	int ret;
+
+	next.epoch += 2;
+	ret = store(d, &next);
+	if (ret)
+		return ret;
+	ret = enforce(d, &next);
+	if (ret) {
+		store(d, &d->st);
+		return ret;
+	}
+	d->st = next;
+	peer_announce(d);
+	peer_refill(d);
+	return 0;
+}
+
+/* It stays so, in an epoch above all others that may be; and with force, what a
+ * takeover fenced is used after all: the operator knows better.
+ */
+static void stay(struct daemon *d, bool force,
+		 void (*done)(struct daemon *d, int code, const char *text))
+{
+	const struct peer *p = role_out_of_sight(d);
+	int ret = 0, refused = p ? renew(d) : 0;
+	char text[400], used[100] = "";
 	size_t n = 0;
-	int ret = 0;
 
 	if (force)
 		ret = ready_release(d, &n);
+	if (n && !ret)
+		snprintf(used, sizeof(used), "; %zu SAs that were fenced are used now", n);
 	if (ret)
 		snprintf(text, sizeof(text), "the SAs that are fenced cannot be let go: %s",
 			 d->req.error);
-	else if (n)
-		snprintf(text, sizeof(text), "already active; %zu SAs that were fenced are used now",
-			 n);
-	done(d, ret ? 1 : 0, text);
+	else if (refused)
+		snprintf(text, sizeof(text), "already active, but %s is out of sight, and no newer epoch is possible (see the log): if it took over, it stays active",
+			 p->name);
+	else if (p)
+		snprintf(text, sizeof(text), "already active, now in epoch %llu: %s is out of sight, and steps down for it if it took over meanwhile%s",
+			 (unsigned long long)d->st.epoch, p->name, used);
+	else
+		snprintf(text, sizeof(text), "already active, epoch %llu%s",
+			 (unsigned long long)d->st.epoch, used);
+	if (p && !refused)
+		log_info("%s", text);
+	done(d, ret || refused ? 1 : 0, text);
 	source_pull_soon(d);
 }
 
@@ -449,7 +505,7 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	if (d->handover_wait)
 		return;		/* who asks again waits for the same end */
 	if (role_is_active(d)) {
-		release(d, force, done);
+		stay(d, force, done);
 		return;
 	}
 	d->takeover_done = done;
