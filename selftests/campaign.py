@@ -339,12 +339,12 @@ class Campaign:
         self.totals["cuts"] += 1
 
     def disturb_burst(self, node=None):
-        """More than most leases have."""
-        size = self.rng.choice((20, 40, 80))
-        self.note(f"bursts of {size}")
+        """More than most leases have; more than a guard covers that knows an idle SA."""
+        size, way = self.rng.choice((20, 40, 80)), self.rng.choice((OUT, OUT, IN))
+        self.note(f"bursts of {size} {way}")
         for tunnel in self.some(3):
             for _ in range(size):
-                self.send(tunnel, OUT, node or self.active)
+                self.send(tunnel, way, node or self.active)
         self.totals["bursts"] += 1
 
     def disturb_switchover(self):
