@@ -116,6 +116,7 @@ struct daemon {
 	bool same_boot;			/* st was written in this boot */
 	bool again;			/* active, and nobody else was since it last was */
 	bool taken_exact;		/* active by a planned takeover */
+	bool taken_here;		/* active by a takeover in this daemon's time */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
 	char handed_name[64];		/* handed_to, beyond a reload */
 	bool final_lost;		/* our last records could not be read */

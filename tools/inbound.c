@@ -221,9 +221,22 @@ void inbound_init(struct daemon *d)
 	loop_timer_set(&d->loop, &d->guard_timer, TICK);
 }
 
+/*
+ * A peer that may take over from a record that is behind what this node, which
+ * took over, has: of two nodes, the other one's limit lay below this one's window.
+ */
+static bool is_behind(const struct daemon *d, const struct peer *p,
+		      const struct peer *before)
+{
+	return (d->conf.n_peers > 1 || d->taken_exact) && p != before;
+}
+
+/* This daemon took over before it was filled, or began as the active's. */
 void inbound_unknown(struct daemon *d, struct cache_entry *e,
 		     const struct record *rec)
 {
+	bool taken = d->taken_here && !d->again && !rec->guard_end;
+	bool shared = rec->flags & XFRMSYNC_RECORD_F_SHARED;
 	struct guard_mark *m;
 	size_t i;
 
@@ -231,8 +244,9 @@ void inbound_unknown(struct daemon *d, struct cache_entry *e,
 	/* Who was told what, this daemon does not know; only what the module let. */
 	for (i = 0; i < d->conf.n_peers; i++) {
 		m = &e->mark[i].guard;
-		m->told = rec->flags & XFRMSYNC_RECORD_F_SHARED;
-		m->limit = rec->guard_end;
+		m->told = shared && (!taken ||
+				     is_behind(d, &d->peer[i], d->before));
+		m->limit = taken ? rec->seq : rec->guard_end;
 	}
 	e->guard_end = rec->guard_end;
 }
@@ -321,11 +335,7 @@ void inbound_taken_over(struct daemon *d, const struct peer *before)
 		for (i = 0; i < d->conf.n_peers && !d->again; i++) {
 			m = &e->mark[i].guard;
 			memset(m, 0, sizeof(*m));
-			/* A third node may take over as well, from the same record, and
-			 * so may one that has handed over.
-			 */
-			m->told = (d->conf.n_peers > 1 || d->taken_exact) &&
-				  &d->peer[i] != before;
+			m->told = is_behind(d, &d->peer[i], before);
 			m->limit = e->rec.seq;
 		}
 		lead_drop(e);

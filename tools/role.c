@@ -345,6 +345,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	d->handover_from = NULL;
 	d->st = next;
 	d->same_boot = true;
+	d->taken_here = true;
 	d->outdated = false;
 	d->want_active = false;
 	d->source = NULL;
