@@ -181,8 +181,8 @@ static void not_filled(struct loop_timer *t)
 static void take_back(struct daemon *d, struct peer *p)
 {
 	if (p->epoch_node != p->node_id) {
-		log_err("no node is active now: `xfrmsync takeover` on node %u, which was active last",
-			p->epoch_node);
+		log_warn("node %u became active after this one, and is not connected: if it is not active any more, `xfrmsync takeover` there",
+			 p->epoch_node);
 		return;
 	}
 	log_info("peer %s: asking it to fill this node, which takes over again then",
@@ -253,10 +253,10 @@ void role_heard(struct daemon *d, struct peer *p)
 		if (!d->handover_wait)
 			d->handover_from = NULL;
 		/* It did not wait for what we were giving it. */
-		if (d->handover_to == p) {
+		if (d->handover_to == p)
 			d->handover_to = NULL;
-			peer_announce(d);
-		}
+		/* An active that does not reach it must not stay one. */
+		peer_announce(d);
 		/* What it was asked before its epoch was known here, is void. */
 		if (d->handover_wait && p->role == XFRMSYNC_ROLE_ACTIVE)
 			peer_send_simple(p, WIRE_HANDOVER_REQUEST);
