@@ -135,7 +135,7 @@ static uint64_t past(struct daemon *d, struct cache_entry *e,
 		lease_offer(d, e, &d->peer[i], &sa);
 	if (m->offered && m->offered_range > to)
 		to = m->offered_range;
-	if (d->conf.n_peers > 1 && e->given > to)
+	if ((d->conf.n_peers > 1 || e->orphan) && e->given > to)
 		to = e->given;
 	return to;
 }

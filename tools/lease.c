@@ -284,7 +284,8 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 	if (e->given_for != end) {
 		e->given_for = end;
 		e->given_from = end;
-		if (d->conf.n_peers > 1 && e->given > end)
+		/* A peer that was removed keeps what it was given. */
+		if ((d->conf.n_peers > 1 || e->orphan) && e->given > end)
 			e->given_from = e->given;
 		e->given = e->given_from + d->conf.n_peers * range;
 	}
@@ -353,7 +354,9 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 	size_t i;
 
 	e->lease_end = rec->lease_end;
-	e->given = given_at_most(d, e);
+	/* A new one was given to nobody. */
+	e->given = rec->flags & XFRMSYNC_RECORD_F_SHARED || e->lease_end ?
+		   given_at_most(d, e) : 0;
 	/* Who was offered it, this daemon does not know: so all have to say. */
 	for (i = 0; i < d->conf.n_peers; i++)
 		e->mark[i].lease.offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
