@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Split brain: both nodes are active, both see all traffic; each combination of settings.
+
+In: the folder with the nodes' configurations, the namespaces of wires.sh; the tables of
+    Documentation/safety.rst, section "Split brain".
+Out: results.
+
+A round begins in step, with new SAs. The sync link is cut, the standby takes over, and the old
+active is told to be active as well; so often that one of the two wins later, whichever the round
+wants. Hosts send through both; what the peer sends reaches both. Then the link is back.
+"""
+
+import os
+import sys
+
+from actives import GUARD, HEADROOM, KINDS, Actives
+from campaign_judge import IN, OUT
+from campaign_world import World
+from kt import equal, main
+
+DOCUMENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../Documentation/safety.rst")
+OUTBOUND = 80           # packets of each SA through each node: more than a lease has
+INBOUND = 30            # more than a guard has
+
+
+def table(first):
+    """The simple table of the document whose header begins with that word: first cell -> others."""
+    rows, marks = [], None
+    with open(DOCUMENT, encoding="utf-8") as file:
+        for line in file:
+            words = line.split()
+            if len(words) > 1 and set("".join(words)) == {"="}:
+                marks = [i for i, c in enumerate(line) if c == "=" and (i == 0 or line[i - 1] == " ")]
+            elif not words:
+                marks = None
+            elif marks:
+                cells = [line[a:b].strip() for a, b in zip(marks, marks[1:] + [None])]
+                if cells[0] == first or rows and cells[0]:
+                    rows.append(cells)
+                elif rows:
+                    rows[-1] = [f"{a} {b}".strip() for a, b in zip(rows[-1], cells)]
+            if rows and not marks:
+                break
+    return {cells[0]: cells[1:] for cells in rows[1:]}
+
+
+class Split(Actives):
+    """Rounds with two actives."""
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.guards, self.leases_end = table("guard"), table("lease_exhausted")
+        self.old, self.new = None, None
+        self.exhausted, self.limits, self.covered = "", {}, {}
+
+    def prepare(self, guard, exhausted):
+        """New SAs, in step."""
+        self.exhausted = exhausted
+        for node in self.nodes:
+            self.reload(node, f"guard = {guard}\nguard_min = {0 if guard == 'off' else GUARD}\n"
+                              f"lease_exhausted = {exhausted}\n")
+        if not self.renew():
+            return False
+        self.old, self.new = self.active, self.standby
+        self.limits = {spi: r.get("guard_limit") for spi, r in self.shown(self.old).items()}
+        return True
+
+    # ---- two actives ----------------------------------------------------------------------
+
+    def claims(self, winner):
+        """How often the old active has to be told for that one to win: the higher (epoch, id)."""
+        old, new = self.nodes.index(self.old), self.nodes.index(self.new)
+        if winner is self.old:
+            return 1 if old > new else 2
+        return 1 if new > old else 0
+
+    def both_active(self, winner, asks):
+        """The new one asks the old one to hand over, in vain; or it knows that the link is gone."""
+        self.link(self.old, False)
+        if not asks:
+            self.until(lambda: self.new.status()["peers"][0]["state"] == "disconnected", 20, 0.05)
+        code, text = self.told(self.new, "takeover")
+        self.ok("the other one takes over", code == 0 and "not safe" not in text and
+                ("did not answer" in text) == asks, text)
+        self.covered = self.new.kernel.sas()
+        self.told(self.old, "takeover")
+        for _ in range(self.claims(winner)):
+            self.told(self.old, "standby")
+            self.told(self.old, "takeover")
+        roles = [node.control.status()["role"] for node in self.nodes]
+        self.ok("both are active", roles == ["active", "active"], roles)
+
+    def ends(self, node):
+        """The last number that it may use, by SPI."""
+        return {spi: r["lease-end"] - HEADROOM for spi, r in self.records(node).items() if r.get("lease-end")}
+
+    def outbound(self, column):
+        """Through both, in turns; what they do at the end of lease and range is in that column."""
+        renewed = self.leases_end["stop"][column] == "is renewed"
+        ends = [self.ends(node) for node in (self.old, self.new)]
+        for _ in range(OUTBOUND // 10):
+            self.burst(10, self.old, self.new)
+            self.until(lambda: not renewed or self.has_room(self.new, 20), 3, 0.01)
+        self.until(lambda: self.drain() or not renewed or all(
+            len(self.ledger.numbers[self.new.name, sa.spi]) >= OUTBOUND for sa in self.sas(OUT)), 10, 0.02)
+        for node, end, want in zip((self.old, self.new), ends,
+                                   (self.leases_end[self.exhausted][c] for c in (0, column))):
+            records = self.records(node)
+            have = {self.end_of(node, records[sa.spi], end[sa.spi]) for sa in self.sas(OUT)}
+            self.ok(f"{node.name}, at the end of its {'lease' if node is self.old else 'range'}: {want}",
+                    have == {want}, have)
+        first = {sa.spi: min(self.ledger.numbers[self.new.name, sa.spi]) for sa in self.sas(OUT)}
+        self.ok("which begins behind that lease", all(
+            number == ends[0][spi] + HEADROOM + 1 for spi, number in first.items()), first)
+        return "overrun" in {flag for r in self.records(self.active).values() for flag in r["flags"]}
+
+    def end_of(self, node, record, end):
+        """What became of an SA at the end of what that node might use, in the document's words."""
+        numbers = self.ledger.numbers[node.name, record["spi"]]
+        flags = {"stopped", "overrun"} & set(record["flags"])
+        words = {("stopped",): "stops", ("overrun",): "goes on, and is marked", (): "is renewed"}
+        good = record["oseq"] == max(numbers) and (
+            max(numbers) == end if "stopped" in flags else max(numbers) > end and len(numbers) == OUTBOUND)
+        return words.get(tuple(flags), str(flags)) if good else f"{len(numbers)} to {max(numbers)}, {end}, {record}"
+
+    def covers_guard(self, guard, beyond):
+        """The new one's windows stand where the old one was told that they do."""
+        count = INBOUND if guard == "off" else INBOUND - GUARD
+        have = [(self.covered[sa.spi].seq, self.limits[sa.spi]) for sa in self.sas(IN)]
+        self.ok("the guard is what was announced", len(beyond) == count * len(KINDS) and
+                (guard == "off" or all(a == b for a, b in have)), (len(beyond), have))
+
+    def deliveries(self, guard):
+        """Who delivered what of it, in the document's words."""
+        captures = self.ledger.to_gateways[self.cut_at:]
+        everything = {c.ident for c in captures}
+        beyond = {c.ident for c in captures if not self.covered[c.spi].covers(c.number)}
+        self.covers_guard(guard, beyond)
+        words = {frozenset(everything - beyond): "all within the guard",
+                 frozenset(beyond): "all beyond the guard", frozenset(): "none",
+                 frozenset(everything): "all"}
+        sets = [self.delivered(node, captures) for node in (self.old, self.new)]
+        for name, have, want in zip((self.old.name, self.new.name, "both"), (*sets, sets[0] & sets[1]),
+                                    self.guards[guard]):
+            word = words.get(frozenset(have), f"{len(have)} of {len(everything)}")
+            self.ok(f"delivered by {name}: {want}", word == want, word)
+        exposed = self.until(lambda: self.old.status()["exposed"], 0 if guard == "off" else 5)
+        word = {0: "not counted", len(KINDS): "counted"}.get(exposed, exposed)
+        self.ok(f"exposed SAs: {self.guards[guard][3]}",
+                word == self.guards[guard][3] and not self.new.status()["exposed"], word)
+
+    # ---- one again -----------------------------------------------------------------------------
+
+    def heal(self, winner):
+        self.link(self.old, True)
+        self.active = winner
+        self.standby = self.new if winner is self.old else self.old
+        self.in_step()
+        self.world.move(winner)
+        self.ok("nothing is delivered again", self.again() == 0)
+        windows, records = winner.kernel.sas(), self.records(winner)
+        lacks = [c[1:] for c in self.ledger.to_gateways[self.cut_at:] if not windows[c.spi].covers(c.number)]
+        self.ok("the winner's windows have what either accepted", not lacks, lacks[:5])
+        used = self.used()
+        self.ok("and its counters are past what either drew", all(
+            records[spi]["oseq"] >= number for spi, number in used.items()), used)
+        self.carries("traffic goes on")
+
+    def hand_over(self, marked):
+        """The loser takes over, planned."""
+        to = self.standby
+        self.in_step()
+        code, text = self.told(to, "takeover")
+        unsafe = f"{len(KINDS)} are not safe" in text if marked else "not safe" not in text
+        self.ok(f"the other one may take over {'all but those marked' if marked else 'all'}",
+                code == 0 and "handed over" in text and unsafe, text)
+        self.active, self.standby = self.standby, self.active
+        self.world.move(to)
+        self.ok("nothing is delivered again by it, either", self.again() == 0)
+        self.carries("traffic through it", (IN,) if marked else (IN, OUT))
+        if marked:
+            records = self.records(to)
+            self.ok("those are fenced", all("fenced" in records[sa.spi]["flags"] for sa in self.sas(OUT)))
+
+    def once(self, guard, exhausted, old_wins, asks):
+        self.name = (f"{guard}, {exhausted}, {'asked in vain' if asks else 'not connected'}, "
+                     f"the {'old' if old_wins else 'new'} one wins")
+        self.story = []
+        if not self.prepare(guard, exhausted):
+            return
+        winner = self.old if old_wins else self.new
+        self.both_active(winner, asks)
+        self.active = winner
+        marked = self.outbound(2 if asks else 1)
+        order = (self.old, self.new) if self.rng.random() < 0.5 else (self.new, self.old)
+        self.inbound(INBOUND, *order)
+        self.deliveries(guard)
+        self.ok("each once by each", self.again() == 0)
+        # What only one of them sees, the other one has to hear of.
+        self.inbound(5, self.old)
+        self.inbound(5, self.new)
+        self.heal(winner)
+        self.hand_over(marked)
+        self.judged()
+
+    def beyond(self):
+        """What `continue` costs, where the headroom is used up: the judge has to see it, too."""
+        self.name, self.story = "continue, past the headroom", []
+        if not self.prepare("available", "continue"):
+            return
+        self.both_active(self.new, asks=False)
+        self.burst(5, self.new)
+        state, records = self.old.control.status(), self.records(self.old)
+        for sa in self.sas(OUT):
+            rec = records[sa.spi]
+            self.old.control.restore(
+                {k: rec[k] for k in ("family", "dst", "spi", "proto", "tag", "seq", "window", "bitmap")} |
+                {"flags": [f for f in rec["flags"] if f in ("esn", "bmp")], "oseq": rec["lease-end"] - 2,
+                 "restore-flags": ["merge"]}, epoch=state["epoch"], node=state["node"])
+        self.burst(5, self.old)
+        self.ok("numbers of the other one are drawn again", self.findings["repeat"] == 3 * len(KINDS),
+                self.findings)
+        self.findings.clear()
+        self.link(self.old, True)
+        self.active, self.standby = self.new, self.old
+        self.in_step()
+        self.judged()
+
+
+def test(folder, *namespaces):
+    split = Split(World(folder, *namespaces))
+    equal("the document has a row for each setting", ({"off", "available", "strict"}, {"stop", "continue"}),
+          (set(split.guards), set(split.leases_end)))
+    for node in split.nodes:
+        node.start()
+    split.until(lambda: all(map(split.connected, split.nodes)), 30, 0.1)
+    split.told(split.active, "takeover")
+    split.world.move(split.active)
+    asks = False
+    for guard in split.guards:
+        for exhausted in split.leases_end:
+            for old_wins in (False, True):
+                split.once(guard, exhausted, old_wins, asks=asks)
+                asks = not asks
+            asks = not asks
+        asks = not asks
+    split.beyond()
+    split.finish()
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)
+    main(test)
