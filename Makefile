@@ -58,10 +58,19 @@ vm: override export CMD := $(value CMD)
 demo: ## three VMs, tunnels, one power cut; SYNC=off shows what it is for
 	@SYNC='$(or $(SYNC),on)' K=$(K) selftests/demo/run.sh
 
+# HEADROOM=2: module and tool of their own, with leases that are no longer than what is used.
+SHARP = build/headroom-$(HEADROOM)
+.PHONY: sharp
+sharp:
+	+@$(MAKE) --no-print-directory module-$(K) KOUT=$(SHARP) KCFLAGS=-DXFRMSYNC_LEASE_HEADROOM=$(HEADROOM)
+	+@$(MAKE) --no-print-directory -C tools BUILD=../$(SHARP)/tools ../$(SHARP)/tools/xfrmsync \
+		EXTRA_CFLAGS=-DXFRMSYNC_LEASE_HEADROOM=$(HEADROOM)
+
 .PHONY: campaign
-campaign: module-$(K) tool ## random crash takeovers in VMs, judged: N=100 SEED= K=6.12 GUARD= JOBS=1
+campaign: $(if $(HEADROOM),sharp,module-$(K) tool) ## random crash takeovers in VMs, judged: N=100 SEED= K=6.12 GUARD= JOBS=1 HEADROOM=
 	@K='$(K)' N='$(or $(N),100)' SEED='$(SEED)' GUARD='$(GUARD)' JOBS='$(or $(JOBS),1)' \
-		CPUS='$(or $(CPUS),2)' CAMPAIGN='$(CAMPAIGN)' selftests/campaign-vms.sh
+		CPUS='$(or $(CPUS),2)' CAMPAIGN='$(CAMPAIGN)' SHARP='$(if $(HEADROOM),$(SHARP))' \
+		selftests/campaign-vms.sh
 
 .PHONY: bench
 bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= K=6.12

@@ -13,9 +13,13 @@
 #endif
 
 /* Numbers kept free below a limit: more than the segments of any GSO packet,
- * each of which draws one (net/ipv4/esp4_offload.c).
+ * each of which draws one (net/ipv4/esp4_offload.c). Smaller only in a campaign
+ * that shall notice one number too many (Documentation/campaign.rst); the same
+ * on all nodes.
  */
+#ifndef XFRMSYNC_LEASE_HEADROOM
 #define XFRMSYNC_LEASE_HEADROOM (1U << 16)
+#endif
 
 /**
  * xfrmsync_lease_first() - end of a lease of an SA

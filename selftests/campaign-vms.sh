@@ -3,7 +3,7 @@
 # `make campaign`: the rounds of a seed, shared by several VMs that run at once.
 #
 # usage: K=6.12 N=100 JOBS=1 SEED= GUARD= CAMPAIGN="from=0" CPUS=2 campaign-vms.sh
-#   N rounds, JOBS VMs; a seed is drawn if none is given. CAMPAIGN: more words of campaign.py
+#   N rounds, JOBS VMs; SHARP: the folder of another build (make campaign HEADROOM=); a seed is drawn if none is given. CAMPAIGN: more words of campaign.py
 #
 # Prints the VMs' TAP (each line with the number of its VM, if there are several) and ends with
 # a line of JSON: seed, command, kernel, and the totals of all. results/campaign/ has the same line
@@ -30,8 +30,11 @@ command="make campaign N=$N SEED=$SEED GUARD=$GUARD K=$K"
 [ "$from" -eq 0 ] || command+=" CAMPAIGN=from=$from"
 read -r _ kver _ < <("$here/vm/kernels.sh" get "$K") || exit 1
 
+build=()
+[ -z "${SHARP-}" ] || build=(-e MODULE="$PWD/$SHARP/$kver/xfrmsync.ko" -e XFRMSYNC="$PWD/$SHARP/tools/xfrmsync")
+
 share() { # NUMBER FROM ROUNDS: in a VM; what it prints gets its number
-	"$here/vm/kselftest.sh" -k "$K" -c "$CPUS" -o "$out/$1" -T $((300 + 30 * $3)) -e XFRMSYNC_SEED="$SEED" \
+	"$here/vm/kselftest.sh" -k "$K" -c "$CPUS" -o "$out/$1" -T $((300 + 30 * $3)) -e XFRMSYNC_SEED="$SEED" "${build[@]}" \
 		-e XFRMSYNC_CAMPAIGN="$CAMPAIGN n=$3 from=$2 guard=$GUARD out=/run/vm/rounds" campaign 2>&1 |
 		if [ "$JOBS" -eq 1 ]; then cat; else sed -u "s/^/$1: /"; fi
 }

@@ -8,6 +8,7 @@ In: the folder with the nodes' configurations; the namespaces of wires.sh; from 
       guard=S    written to the configurations; strict: then no replay at all may be delivered
       out=FILE   a JSON line of totals for each round, and findings with the daemons' words
       story=1    the daemons' words of all rounds
+      segments=1 bursts are packets of many segments (UDP GSO), each of which draws a number
 Out: results.
 
 What is lost by definition: what changed on the active (an SA made, a policy moved to it) after
@@ -94,6 +95,15 @@ class Campaign:
         payload = self.ledger.payload(tunnel.number, way, device)
         if not self.world.hosts.send(tunnel, way, device, payload):
             self.totals["not_sent"] += 1
+
+    def send_segments(self, tunnel, node, count):
+        """In packets of the stack's that have up to 60 of them."""
+        device = "h" + node.name
+        while count > 0:
+            payloads = [self.ledger.payload(tunnel.number, OUT, device) for _ in range(min(count, 60))]
+            if not self.world.hosts.send(tunnel, OUT, device, b"".join(payloads), len(payloads[0])):
+                self.totals["not_sent"] += len(payloads)
+            count -= len(payloads)
 
     def pump(self, rounds=1, through=None, share=1.0):
         """Traffic both ways in a share of the tunnels."""
@@ -342,7 +352,11 @@ class Campaign:
         """More than most leases have; more than a guard covers that knows an idle SA."""
         size, way = self.rng.choice((20, 40, 80)), self.rng.choice((OUT, OUT, IN))
         self.note(f"bursts of {size} {way}")
+        segments = way == OUT and self.options.get("segments")
         for tunnel in self.some(3):
+            if segments:
+                self.send_segments(tunnel, node or self.active, size)
+                continue
             for _ in range(size):
                 self.send(tunnel, way, node or self.active)
         self.totals["bursts"] += 1

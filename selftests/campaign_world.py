@@ -29,7 +29,7 @@ MAX_TUNNELS = 12
 PORT = 9
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
-ETH_P_ALL = 3
+ETH_P_ALL, UDP_SEGMENT = 3, 103
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 DELSA, GETSA, GETPOLICY, NLM_F_DUMP = 0x11, 0x12, 0x15, 0x300
 REPLAY_VAL, REPLAY_ESN_VAL, TMPL = 10, 23, 5
@@ -353,12 +353,14 @@ class Hosts:
             self.senders[who] = sock, (dst, PORT)
         return self.senders[who]
 
-    def send(self, tunnel, way, device, payload):
-        """Whether the kernel took it; an ICMP error of an earlier one is not its matter."""
+    def send(self, tunnel, way, device, payload, segment=0):
+        """Whether the kernel took it; an ICMP error of an earlier one is not its matter.
+        With a segment's size: as one packet that is cut behind the cipher."""
         sock, to = self.sender(tunnel, way, device)
+        extra = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("H", segment))] if segment else []
         for _ in range(3):
             try:
-                sock.sendto(payload, to)
+                sock.sendmsg([payload], extra, 0, to)
                 return True
             except OSError as error:
                 if error.errno in (errno.EPERM, errno.EAGAIN):
