@@ -385,7 +385,8 @@ static void stop(struct daemon *d)
 	sodium_memzero(d, sizeof(*d));
 }
 
-int cmd_run_main(int argc, char **argv)
+/* -1: go on, with what was asked for; else an exit code. */
+static int parse(int argc, char **argv, const char **file)
 {
 	static const struct option options[] = {
 		{ "conf", required_argument, NULL, 'c' },
@@ -394,17 +395,12 @@ int cmd_run_main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	static struct daemon d;
-
-	struct loop_fd signals = { .fd = -1 };
-	const char *file = CONF_DEFAULT_FILE;
-	int c, ret, code;
-	char err[512];
+	int c;
 
 	while ((c = getopt_long(argc, argv, "c:fjh", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			file = optarg;
+			*file = optarg;
 			break;
 		case 'f':
 			break;
@@ -423,6 +419,47 @@ int cmd_run_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	return -1;
+}
+
+/* From the configuration to the end. Returns the exit code. */
+static int run(struct daemon *d)
+{
+	struct loop_fd signals = { .fd = -1 };
+	int ret, code;
+
+	harden();
+	randombytes_buf(d->tag_key, sizeof(d->tag_key));
+	randombytes_buf(&d->instance, sizeof(d->instance));
+	d->listen_io.fd = -1;
+	d->spare_fd = -1;
+	d->lock_fd = -1;
+	d->reader_io.fd = -1;
+	d->owned.fd = -1;
+	ret = start(d, &signals);
+	if (!ret) {
+		notify_status(d, "READY=1\n");
+		ret = loop_run(&d->loop);
+		log_info("stopping");
+		notify("STOPPING=1\n");
+	}
+	code = ret ? 1 : d->exit_code;
+	if (!code)
+		watchdog_stop(d);
+	stop(d);
+	return code;
+}
+
+int cmd_run_main(int argc, char **argv)
+{
+	static struct daemon d;
+
+	const char *file = CONF_DEFAULT_FILE;
+	int code = parse(argc, argv, &file);
+	char err[512];
+
+	if (code >= 0)
+		return code;
 	if (sodium_init() < 0) {
 		log_err("no source of random numbers");
 		return 1;
@@ -431,24 +468,5 @@ int cmd_run_main(int argc, char **argv)
 		log_err("%s", err);
 		return 1;
 	}
-	harden();
-	randombytes_buf(d.tag_key, sizeof(d.tag_key));
-	randombytes_buf(&d.instance, sizeof(d.instance));
-	d.listen_io.fd = -1;
-	d.spare_fd = -1;
-	d.lock_fd = -1;
-	d.reader_io.fd = -1;
-	d.owned.fd = -1;
-	ret = start(&d, &signals);
-	if (!ret) {
-		notify_status(&d, "READY=1\n");
-		ret = loop_run(&d.loop);
-		log_info("stopping");
-		notify("STOPPING=1\n");
-	}
-	code = ret ? 1 : d.exit_code;
-	if (!code)
-		watchdog_stop(&d);
-	stop(&d);
-	return code;
+	return run(&d);
 }
