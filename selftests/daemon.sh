@@ -161,6 +161,8 @@ s = json.load(sys.stdin)
 sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
 }
 
+role_is() { status "$1" "s['role'] == '$2'"; } # NAME ROLE
+
 in_step() { # ACTIVE STANDBY: connected, nothing left to tell
 	status "$1" "s['role'] == 'active' and s['peers'][0]['state'] == 'synced' and
 		s['peers'][0]['lag_packets'] == 0" &&

@@ -4,13 +4,13 @@
 # middle; in the end one of the two is active and carries traffic.
 #
 #   P 192.0.3.2 ===== tunnels ===== 192.0.3.1 A or B, 192.0.2.1 --- TLS --- 192.0.2.2
-# timeout: 600
+# timeout: 900
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 86
+plan 129
 
 need_tool
 check "the module loads" load_module
@@ -146,6 +146,119 @@ check "B comes back in the old epoch: A is active again" busywait 20000 status a
 check "and fills it" wait_step a b
 check "A carries traffic, still" carries "$A" "$TMP/a"
 check "and nothing is left out" no_jump
+
+# --- a daemon dies in the middle, and another one starts ----------------------------------
+
+# The processes hang one after the other here: that shall not end a connection.
+set_dead() { # MS
+	sed -i "s/^dead_ms = .*/dead_ms = $1/" "$TMP/a.conf" "$TMP/b.conf"
+	reload a
+	reload b
+}
+b_has_asked() { # A has B's wish, and hangs; and so does B
+	waits=$(grep -c "to hand over" "$TMP/b.log")
+	kill -STOP "${pid[a]}"
+	ask b takeover --timeout 200 >"$TMP/asked" 2>&1 &
+	asked=$!
+	busywait 20000 asked_more b "$waits"
+	kill -STOP "${pid[b]}"
+}
+a_gives() { # its last word is on its way to B, which does not hear it yet
+	kill -CONT "${pid[a]}"
+	busywait 20000 role_is a standby && role_is a standby
+}
+traffic() { # NAME: through that one, both ways
+	carry "${node_ns[$1]}"
+	send_and_count "${node_ns[$1]}" 10.2.0.1 20 "$TMP/p" &&
+		send_and_count "$P" 10.1.0.1 20 "$TMP/$1" && numbers=$(sa_oseq "${node_ns[$1]}" "$B_OUT" "$A_SPI")
+}
+no_replay() { # the peer never refused a number as seen
+	[ "$(ip -n "$P" -s xfrm state get dst "$B_OUT" proto esp spi "$A_SPI" | grep -c 'replay [1-9]')" -eq 0 ]
+}
+
+set_dead 60000
+check "in step, connections that last" wait_step a b
+check "traffic through A" traffic a
+
+b_has_asked
+check "1: A gives" a_gives
+stop b KILL
+wait $asked
+stop a KILL
+start a
+check "1: dead as well, and started anew: silence proves nothing" busywait 20000 role_is a standby
+start b
+check "1: B never took it: A goes on" busywait 60000 role_is a active
+check "1: in step" wait_step a b
+check "1: past all that B could use" above "$A" "$numbers"
+check "1: traffic" traffic a
+
+b_has_asked
+check "2: A gives" a_gives
+stop a KILL
+start a
+check "2: a new daemon is standby" busywait 20000 role_is a standby
+kill -CONT "${pid[b]}"
+wait $asked
+check "2: B took it, unheard: A follows" wait_step b a
+check "2: B goes on at the exact number" out_is "$B" "$numbers"
+check "2: traffic" traffic b
+check "2: back" ask a takeover
+check "2: in step" wait_step a b
+check "2: traffic through A" traffic a
+
+b_has_asked
+check "3: A gives" a_gives
+stop a KILL
+start a
+check "3: a new daemon is standby" busywait 20000 role_is a standby
+check "3: told to go on without B" ask a takeover
+down=$(grep -c "stepping down" "$TMP/a.log")
+kill -CONT "${pid[b]}"
+wait $asked
+check "3: B, late, has the lower epoch: A stays" wait_step a b
+check_equal "3: and did not step down" "$down" "$(grep -c "stepping down" "$TMP/a.log")"
+check "3: A leaves out what was given" above "$A" $((numbers + 65536))
+check "3: traffic" traffic a
+
+b_has_asked
+check "4: A gives" a_gives
+kill -STOP "${pid[a]}"
+kill -CONT "${pid[b]}"
+check "4: B takes it" wait $asked
+stop b KILL
+start b
+check "4: dies, and a new daemon is active" busywait 20000 role_is b active
+kill -CONT "${pid[a]}"
+check "4: A follows" wait_step b a
+check "4: B is at the exact number" out_is "$B" "$numbers"
+check "4: traffic" traffic b
+check "4: back" ask a takeover
+check "4: in step" wait_step a b
+check "4: traffic through A" traffic a
+
+# Between the disk and the kernel: B's epoch is stored, and not in force.
+b_has_asked
+check "5: A gives" a_gives
+stop b KILL
+wait $asked
+sed -i "s/^epoch .*/epoch $(($(sed -n 's/^epoch //p' "$TMP/b.state/state") + 1))/; s/^node .*/node 2/
+	s/^role .*/role active/; s/^boot_id .*/boot_id $(cat /proc/sys/kernel/random/boot_id)/" "$TMP/b.state/state"
+start b
+check "5: B had stored it: its new daemon goes on" busywait 60000 role_is b active
+check "5: A follows" wait_step b a
+check "5: safely" status b "s['unsafe_total'] == 0"
+check "5: past all that A used" above "$B" "$numbers"
+# As after a crash: its window is led by a guard.
+carry "$B"
+check "5: traffic" send_and_count "$B" 10.2.0.1 20 "$TMP/p"
+check "5: back" ask a takeover
+check "5: in step" wait_step a b
+carry "$A"
+check "5: traffic through A" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
+check "no number was seen twice" no_replay
+set_dead 3000
+check "as before" wait_step a b
 
 # --- the link goes in the middle ------------------------------------------------------
 

@@ -35,7 +35,6 @@ size=$(((1 << 30) + 65536))
 links_down() {
 	status a "s['peers'][0]['state'] != 'synced'" && status b "s['peers'][0]['state'] != 'synced'"
 }
-role_is() { status "$1" "s['role'] == '$2'"; } # NAME ROLE
 
 # --- the sync link is cut, the address goes over and comes back ----------------------
 

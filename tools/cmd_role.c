@@ -180,7 +180,8 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 
 	state_boot_id(boot_id, sizeof(boot_id));
 	if (c->role != XFRMSYNC_ROLE_ACTIVE || c->force || !s->epoch ||
-	    (s->node == conf->node_id && !strcmp(boot_id, s->boot_id)))
+	    (s->node == conf->node_id && !strcmp(boot_id, s->boot_id) &&
+	     !s->handed[0]))
 		return CMD_OK;
 	c->filter = &conf->filter;
 	if (genl_dump(g, keep_unsafe, c) ||
@@ -201,6 +202,7 @@ static void newest_epoch(const struct genl_status *st, struct state *s)
 		return;
 	s->epoch = st->epoch;
 	s->node = st->node;
+	s->handed[0] = '\0';
 }
 
 /*
@@ -211,8 +213,10 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		       struct state *s)
 {
 	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
-		s->epoch++;
+		/* Whom it gave all to may have taken the next one. */
+		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;
+		s->handed[0] = '\0';
 	}
 	s->role = c->role;
 }

@@ -204,7 +204,6 @@ static void reload(struct daemon *d)
 {
 	struct conf next;
 	char err[512];
-	bool given;
 
 	notify_reloading();
 	if (conf_load(&next, d->conf.file, err, sizeof(err))) {
@@ -217,7 +216,6 @@ static void reload(struct daemon *d)
 		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
 		goto out;
 	}
-	given = d->handed_to;
 	role_cancel(d, "the configuration was read again meanwhile; try again");
 	peer_exit(d);
 	if (tls_load(d, &next)) {
@@ -239,7 +237,7 @@ static void reload(struct daemon *d)
 		d->exit_code = 1;
 		d->loop.stop = true;
 	}
-	handover_reloaded(d, given);
+	handover_peers_changed(d);
 out:
 	notify_status(d, "READY=1\n");
 }
@@ -358,6 +356,8 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		ret = peer_init(d);
 	if (ret)
 		return ret;
+	handover_peers_changed(d);
+	role_carry_on(d);
 	d->heartbeat.cb = heartbeat;
 	d->heartbeat.data = d;
 	loop_timer_set(&d->loop, &d->heartbeat, d->conf.heartbeat_ms * LOOP_MS);

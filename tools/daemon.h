@@ -118,12 +118,12 @@ struct daemon {
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
-	char handed_name[64];		/* handed_to, beyond a reload */
+	bool unfinished;		/* a takeover, by the daemon before this one */
 	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *handover_to;	/* it waits for us */
-	struct peer *handed_to;		/* it was given all, and has not said more */
+	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */
@@ -283,6 +283,7 @@ int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them
 
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */
+void role_carry_on(struct daemon *d);		/* with what the daemon before has begun */
 /* A peer's HELLO, or a frame of an active, told this epoch. */
 void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
@@ -301,7 +302,8 @@ bool role_is_active(const struct daemon *d);
 
 /* For handover.c. Fence, last records; 0 or -errno. */
 int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node);
-void role_given(struct daemon *d);	/* its own counters are not the newest any more */
+/* Its own counters are not the newest from here on. 0 or -errno: nothing is given. */
+int role_given(struct daemon *d, const struct peer *p);
 void role_resume(struct daemon *d);	/* active again, after a hand-over that failed */
 /* The flip, and the answer to whoever asked; exact: with what FINAL said. */
 void role_finish(struct daemon *d, const char *how, bool exact);
@@ -323,7 +325,7 @@ void handover_take_exact(struct daemon *d);
 void handover_heard(struct daemon *d, struct peer *p, int order);
 void handover_peer_down(struct daemon *d, struct peer *p);
 void handover_link_replaced(struct daemon *d, struct peer *p);
-void handover_reloaded(struct daemon *d, bool given);
+void handover_peers_changed(struct daemon *d);
 /* Took a role of the module's as ours: its watchdog fenced this node. */
 bool role_follow(struct daemon *d, const struct genl_status *st);
 

@@ -195,12 +195,12 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		return;
 	}
 	/* Without them the other node takes over as after a crash. */
+	if (!d->final_lost && role_given(d, p))
+		d->final_lost = true;
 	if (!d->final_lost) {
 		give(d, p);
-		role_given(d);
 		d->handed_to = p;
 		d->handed_lost = false;
-		memcpy(d->handed_name, p->name, sizeof(d->handed_name));
 	}
 	peer_announce(d);
 	peer_kick(d);
@@ -235,7 +235,6 @@ static void resume(struct daemon *d, const char *why)
 {
 	log_warn("peer %s: %s: this node is active again", d->handed_to->name,
 		 why);
-	d->handed_to = NULL;
 	role_resume(d);
 }
 
@@ -409,14 +408,17 @@ void handover_link_replaced(struct daemon *d, struct peer *p)
 		d->handed_lost = true;
 }
 
-/* The configuration was read again: peers may have other places. */
-void handover_reloaded(struct daemon *d, bool given)
+/*
+ * After a start, or the configuration was read again: peers may have other
+ * places. In another boot this node's counters are gone, so nothing comes back.
+ */
+void handover_peers_changed(struct daemon *d)
 {
 	size_t i;
 
 	d->handed_to = NULL;
-	for (i = 0; given && i < d->n_peers; i++) {
-		if (!strcmp(d->peer[i].name, d->handed_name))
+	for (i = 0; d->same_boot && d->st.handed[0] && i < d->n_peers; i++) {
+		if (!strcmp(d->peer[i].name, d->st.handed))
 			d->handed_to = &d->peer[i];
 	}
 	d->handed_lost = true;

@@ -50,6 +50,9 @@ static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
 	next.role = role;
 	next.epoch = epoch;
 	next.node = node;
+	/* Somebody has taken it, whoever. */
+	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node))
+		next.handed[0] = '\0';
 	ret = enforce(d, &next);
 	if (ret)
 		return ret;
@@ -74,11 +77,20 @@ static void load_state(struct daemon *d)
 		return;
 	state_boot_id(boot_id, sizeof(boot_id));
 	d->same_boot = !strcmp(boot_id, d->st.boot_id);
-	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
-	    strcmp(boot_id, d->st.boot_id)) {
+	if (d->st.role == XFRMSYNC_ROLE_ACTIVE && !d->same_boot) {
 		log_info("was active before the reboot, its counters are gone: starting as standby");
 		d->st.role = XFRMSYNC_ROLE_STANDBY;
 	}
+}
+
+/* Stored, and not in force: the daemon died in the middle of a takeover, where
+ * counters are lowered and SAs fenced. What it says of them is not so yet.
+ */
+static bool is_unfinished(const struct daemon *d, const struct genl_status *st)
+{
+	return d->st.role == XFRMSYNC_ROLE_ACTIVE &&
+	       st->role == XFRMSYNC_ROLE_STANDBY &&
+	       state_epoch_cmp(st->epoch, st->node, d->st.epoch, d->st.node) < 0;
 }
 
 int role_init(struct daemon *d)
@@ -98,6 +110,8 @@ int role_init(struct daemon *d)
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE)
 		role = XFRMSYNC_ROLE_ACTIVE;
+	else if (is_unfinished(d, &st))
+		d->unfinished = true;
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 		 st.role == XFRMSYNC_ROLE_STANDBY)
 		log_warn("was active, but the module is standby (its watchdog, or another tool): starting as standby; a takeover is up to keepalived or to you");
@@ -107,6 +121,11 @@ int role_init(struct daemon *d)
 	    state_epoch_cmp(st.epoch, st.node, d->st.epoch, d->st.node) > 0) {
 		d->st.epoch = st.epoch;
 		d->st.node = st.node;
+		d->st.handed[0] = '\0';
+	}
+	if (d->unfinished) {
+		d->same_boot = false;
+		d->st.boot_id[0] = '\0';
 	}
 	ret = set_role(d, role, d->st.epoch, d->st.node);
 	if (ret)
@@ -173,6 +192,41 @@ static void not_filled(struct loop_timer *t)
 	role_takeover(d, false, taken_back);
 }
 
+static void finish_takeover(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (!d->unfinished || role_is_active(d) || peer_active(d))
+		return;
+	d->unfinished = false;
+	role_takeover(d, false, taken_back);
+}
+
+/* Where nobody is active, and none can be that was not heard of. */
+static void finish_if_alone(struct daemon *d)
+{
+	const struct peer *p;
+	size_t i;
+
+	for (i = 0; d->unfinished && i < d->n_peers; i++) {
+		p = &d->peer[i];
+		if (!p->link || p->first_hello || p->role != XFRMSYNC_ROLE_STANDBY)
+			return;
+	}
+	finish_takeover(&d->fill_timer);
+}
+
+void role_carry_on(struct daemon *d)
+{
+	if (!d->unfinished)
+		return;
+	log_warn("was about to become active in epoch %llu: going on with it, unless a peer is active",
+		 (unsigned long long)d->st.epoch);
+	d->fill_timer.cb = finish_takeover;
+	d->fill_timer.data = d;
+	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
+}
+
 /*
  * The peer was active after this node (the sync link was cut), and is not any
  * more: nobody is. Its counters are the newest, so it becomes active once more,
@@ -227,6 +281,13 @@ void role_heard(struct daemon *d, struct peer *p)
 	handover_heard(d, p, order);
 	if (role_is_active(d))
 		return;
+	/* Somebody has decided later than the daemon before this one. */
+	if (order > 0)
+		d->unfinished = false;
+	else if (d->unfinished)
+		finish_if_alone(d);
+	if (role_is_active(d))
+		return;
 	/* The link that was asked on may be gone again. */
 	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
 		peer_send_simple(p, WIRE_RESYNC);
@@ -275,12 +336,17 @@ static struct peer *active_before(struct daemon *d)
 	return NULL;
 }
 
-/* The numbers that it gave away stand in none of its counters. */
-void role_given(struct daemon *d)
+/* Before it gives: a daemon after this one has to know as well. */
+int role_given(struct daemon *d, const struct peer *p)
 {
-	d->same_boot = false;
-	d->st.boot_id[0] = '\0';
-	store(d, &d->st);
+	struct state next = d->st;
+	int ret;
+
+	memcpy(next.handed, p->name, sizeof(next.handed));
+	ret = store(d, &next);
+	if (!ret)
+		d->st = next;
+	return ret;
 }
 
 /* What becomes of the SAs that are not safe. */
@@ -324,6 +390,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.role = XFRMSYNC_ROLE_ACTIVE;
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
+	next.handed[0] = '\0';
 	ret = store(d, &next);
 	if (ret)
 		return ret;
@@ -348,6 +415,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	d->taken_here = true;
 	d->outdated = false;
 	d->want_active = false;
+	d->unfinished = false;
 	d->source = NULL;
 	d->handover_to = NULL;
 	d->handed_to = NULL;
@@ -370,7 +438,8 @@ static void settle(struct daemon *d)
 
 bool role_is_owner(const struct daemon *d)
 {
-	return d->same_boot && d->st.node == d->conf.node_id;
+	return d->same_boot && d->st.node == d->conf.node_id &&
+	       !d->st.handed[0];
 }
 
 void role_finish(struct daemon *d, const char *how, bool exact)
@@ -378,8 +447,8 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	/* Whom it gave everything to may have taken the next epoch, and died; or
 	 * not, and stand where it was told before.
 	 */
-	uint64_t epoch = d->st.epoch + 1 + !!d->handed_to;
-	bool again = role_is_owner(d) || d->handed_to;
+	uint64_t epoch = d->st.epoch + 1 + !!d->st.handed[0];
+	bool again = role_is_owner(d) || d->st.handed[0];
 	char text[400];
 	size_t unsafe;
 	int ret;
@@ -550,6 +619,7 @@ int role_standby(struct daemon *d, const char *why)
 
 	role_cancel(d, "told to be standby meanwhile");
 	d->want_active = false;
+	d->unfinished = false;
 	if (!role_is_active(d))
 		return 0;
 	ret = role_step_down(d, d->st.epoch, d->st.node);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: the role and the epoch that this node last decided for.
+ * In: the role and the epoch that this node last decided for, and to whom it gave.
  * Out: the same, from disk, after any crash.
  * Runs at start and at each change of role; blocks on the disk.
  */
@@ -74,7 +74,7 @@ static int role_of_word(const char *word, uint32_t *role)
 
 int state_load(const char *dir, struct state *s)
 {
-	char path[320], role[16], end[8];
+	char path[320], role[16], word[8];
 	FILE *f;
 	int n;
 
@@ -86,10 +86,12 @@ int state_load(const char *dir, struct state *s)
 	n = fscanf(f,
 		   "xfrmsync-state 1\nepoch %" SCNu64 "\nnode %" SCNu32
 		   "\nrole %15s\nboot_id %39s\n%7s",
-		   &s->epoch, &s->node, role, s->boot_id, end);
+		   &s->epoch, &s->node, role, s->boot_id, word);
+	if (n == 5 && !strcmp(word, "handed"))
+		n += fscanf(f, "%63s\n%7s", s->handed, word) - 2;
 	fclose(f);
 	/* The last word tells a whole file from a cut one. */
-	if (n != 5 || strcmp(end, "end") || role_of_word(role, &s->role)) {
+	if (n != 5 || strcmp(word, "end") || role_of_word(role, &s->role)) {
 		memset(s, 0, sizeof(*s));
 		return -EINVAL;
 	}
@@ -181,7 +183,7 @@ int state_lock(const char *dir)
 
 int state_store(const char *dir, struct state *s)
 {
-	char text[256];
+	char text[400];
 	int ret;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
@@ -190,9 +192,10 @@ int state_store(const char *dir, struct state *s)
 		state_boot_id(s->boot_id, sizeof(s->boot_id));
 	snprintf(text, sizeof(text),
 		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
-		 "\nrole %s\nboot_id %s\nend\n",
+		 "\nrole %s\nboot_id %s\n%s%s%send\n",
 		 s->epoch, s->node, role_word(s->role),
-		 s->boot_id[0] ? s->boot_id : "-");
+		 s->boot_id[0] ? s->boot_id : "-", s->handed[0] ? "handed " : "",
+		 s->handed, s->handed[0] ? "\n" : "");
 	ret = write_durably(dir, STATE_FILE, text, 0600);
 	/* A node may always become active: the state itself is what counts. */
 	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR) && modprobe_store(s))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In: the role and the epoch that this node last decided for.
+ * In: the role and the epoch that this node last decided for, and to whom it gave.
  * Out: the same, from disk, after any crash.
  * Runs at start and at each change of role; blocks on the disk.
  */
@@ -14,6 +14,7 @@ struct state {
 	uint32_t node;		/* id of the node that made the epoch */
 	uint32_t role;		/* enum xfrmsync_role */
 	char boot_id[40];	/* in which this node was active last; "": never */
+	char handed[64];	/* the peer that it gave all, and that has not said more */
 };
 
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */

@@ -67,6 +67,40 @@ static void test_round_trip(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* Nobody, or a peer; a cut file is none of both. */
+static void test_handed(void **state)
+{
+	struct state s = {
+		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
+		.boot_id = "of-now", .handed = "end",
+	};
+	struct state got;
+	char path[100];
+	struct stat st;
+	off_t len;
+
+	(void)state;
+	memset(s.handed, 'n', sizeof(s.handed) - 1);
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_memory_equal(&s, &got, sizeof(s));
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(stat(path, &st), 0);
+	for (len = st.st_size - 2; len >= 0; len--) {
+		assert_int_equal(truncate(path, len), 0);
+		assert_int_equal(state_load(dir, &got), -EINVAL);
+		assert_int_equal(got.handed[0], 0);
+	}
+	snprintf(s.handed, sizeof(s.handed), "end");
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_string_equal(got.handed, "end");
+	s.handed[0] = '\0';
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_string_equal(got.handed, "");
+}
+
 /* Of a standby it stays the boot in which this node was active last. */
 static void test_boot(void **state)
 {
@@ -142,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_handed),
 		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_crash),
