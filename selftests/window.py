@@ -7,7 +7,8 @@ Out: results.
 States are written onto B's SAs by XFRM's netlink (the kernel alone), or by our restore:
 as they are, merged with what is there, or as a guard: merged with a window ahead in which
 all is marked. Then come packets at every border. What is delivered, the statistics and
-the window at the end must be the model's.
+the window at the end must be the model's. Of each packet that the kernel delivered, the
+judge of captures (judge/judge.py) must infer the number that the kernel did.
 """
 
 import hashlib
@@ -15,9 +16,13 @@ import hmac
 import os
 import socket
 import struct
+import sys
 
 import nl
 from kt import check, key, main, rng, run, sa_id
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "judge"))
+import judge
 
 A_END, B_END = "192.0.2.1", "192.0.2.2"
 BORDER, HALF = 1 << 32, 1 << 31
@@ -72,6 +77,9 @@ class Kind:
         self.ident = sa_id(B_END, spi)
         text = key(32, spi)
         self.mac = hmac.new(bytes.fromhex(text[2:]), None, hashlib.sha256)
+        self.judged = judge.Judged(judge.check_sa(
+            {"spi": spi, "src": A_END, "dst": B_END, "esn": self.esn, "auth": "hmac(sha256)",
+             "auth_key": text, "enc": "ecb(cipher_null)"}, mode), set())
         self.id = socket.inet_aton(B_END).ljust(16, b"\0") + struct.pack(">I", spi)
         self.id += struct.pack("HBx", socket.AF_INET, socket.IPPROTO_ESP)
         run("ip", "-n", ns, *f"xfrm state add src {A_END} dst {B_END} proto esp spi {spi:#x} reqid 1 "
@@ -166,6 +174,13 @@ class Kind:
             mac.update(struct.pack(">I", number // BORDER % BORDER))
         return text + bytes(b ^ forged for b in mac.digest()[:16])
 
+    def infer(self, top, data):
+        """What the judge says of a packet, after it saw that highest number."""
+        p = judge.ipsec_of(0, "", (socket.inet_aton(A_END), socket.inet_aton(B_END),
+                                   socket.IPPROTO_ESP, b"", data))
+        self.judged.top, self.judged.highs = top, set()
+        return self.judged.number(p, 0)[0]
+
 
 class Wire:
     """A sends, B says what was delivered."""
@@ -179,7 +194,7 @@ class Wire:
             self.sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sink.bind((B_END, PORT))
         self.sink.settimeout(20 * nl.SLOW)
-        self.label, self.xfrm, self.packets = 0, nl.Xfrm(b_ns), 0
+        self.label, self.xfrm, self.packets, self.misjudged = 0, nl.Xfrm(b_ns), 0, []
         # Its packets are never refused, and overtake none of the others.
         self.last = Kind(b_ns, 0xFFF, "legacy", 0)
 
@@ -246,11 +261,14 @@ def trial(wire, kind, r):
     for number, forged in numbers(kind, r):
         if own_ways(r, number):
             continue
-        fate, label = r.takes(number, forged), wire.next()
+        top, label = r.top, wire.next()
+        fate = r.takes(number, forged)
         counts[fate] += 1
         sent.append(f"{number:#x} {fate}{' forged' if forged else ''}")
         if fate == "delivered":
             want.append(label)
+            if top and kind.infer(top, kind.packet(number, label)) != number:
+                wire.misjudged.append(f"{kind}: {number:#x} after {top:#x}")
         wire.raw.sendto(kind.packet(number, label, forged), (B_END, 0))
     wire.packets += len(sent)
     have = wire.deliver()
@@ -348,6 +366,7 @@ def test(a_ns, b_ns):
         if kind.stays:
             forgets(wire, kind)
     check(f"{len(kinds)} kinds of windows, and hundreds of packets", wire.packets > 2000, wire.packets)
+    check("the judge infers what the kernel infers", not wire.misjudged, wire.misjudged[:5])
     print(f"{wire.packets} packets", flush=True)
 
 
