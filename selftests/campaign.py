@@ -227,8 +227,10 @@ class Campaign:
         if self.why_not():
             return
         self.ledger.settle(self.active.name)
+        # After a split both may have lost what only the one that lost it had.
+        there = self.active.kernel.sas().keys()
         for tunnel in self.tunnels.values():
-            tunnel.fresh = False
+            tunnel.fresh = any(sa.spi not in there for sa in tunnel.sas.values())
         self.note(f"in step: {what}")
 
     # ---- a round's parts ---------------------------------------------------------------
