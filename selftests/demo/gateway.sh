@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 # In a gateway's VM: addresses, keepalived and, with SYNC=on, xfrmsync.
 #
-# usage: gateway.sh DIR gw-a|gw-b on|off XFRMSYNC MODULE ADVERT
+# usage: gateway.sh DIR gw-a|gw-b on|off XFRMSYNC MODULE MOVES
 #   DIR   is shared with the host: what is to do, and what came out
 #   on    gw-a has the static SAs, gw-b none: it gets all from xfrmsync
 #   off   gw-b has the same SAs, installed beforehand, and nothing tells it their state
-#   ADVERT   keepalived's interval, s: it takes over after three and a bit
+#   MOVES  who moves the address: keepalived, which takes over after three and a bit of so many
+#          seconds; or this script when it is told to: "address", "role", by what it does first
 #
 #   eth0 outside 198.51.100.0/24   eth1 inside 10.1.0.0/24, fd00:1::/64   eth2 sync 10.3.0.0/24
 #   .1 is the address that moves; gw-a is .2 and gw-b .3
 set -euo pipefail
 
-dir=$1 name=$2 sync=$3 xfrmsync=$4 module=$5 advert=$6
+dir=$1 name=$2 sync=$3 xfrmsync=$4 module=$5 moves=$6
 here=$(dirname "$(readlink -f "$0")")
 # shellcheck source=selftests/demo/lib.sh
 . "$here/lib.sh"
@@ -63,7 +64,9 @@ if [ "$sync" = on ]; then
 		dead_ms = 2000
 	END
 	chmod 600 /etc/xfrmsync/xfrmsync.conf
+	[ ! -e "$dir/guard" ] || echo "guard = $(cat "$dir/guard")" >>/etc/xfrmsync/xfrmsync.conf
 	"$xfrmsync" run >"$dir/$name.daemon.log" 2>&1 &
+	daemon=$!
 	wait_for 60 "the daemon" test -S /run/xfrmsync/xfrmsync.sock
 fi
 if [ "$name" = gw-a ] || [ "$sync" = off ]; then
@@ -97,7 +100,7 @@ vrrp_instance outside {
 	# this one never ceased to be the master here, and so would not be told.
 	notify_master_rx_lower_pri "/run/notify.sh $dir $sync INSTANCE outside MASTER"
 	priority $priority
-	advert_int $advert
+	advert_int $moves
 	virtual_ipaddress {
 		198.51.100.1/24
 	}
@@ -108,7 +111,7 @@ vrrp_instance inside {
 	interface eth1
 	virtual_router_id 52
 	priority $priority
-	advert_int $advert
+	advert_int $moves
 	virtual_ipaddress {
 		10.1.0.1/24
 	}
@@ -144,11 +147,42 @@ report() { # WHEN: what the kernel here says, without keys
 	rmdir $out
 }
 
+take_role() { /run/notify.sh "$dir" "$sync" GROUP gateway MASTER; }
+take_address() {
+	ip -batch - <<-END
+		address add 198.51.100.1/24 dev eth0
+		address add 10.1.0.1/24 dev eth1
+		address add fd00:1::1/64 dev eth1
+	END
+	# The kernel tells everybody when an interface's MAC address is set, to what it was, too.
+	sysctl -qw net.ipv4.conf.all.arp_notify=1 net.ipv6.conf.all.ndisc_notify=1
+	for _ in 1 2 3 4 5; do
+		for nic in eth0 eth1; do
+			ip link set $nic address "$(cat /sys/class/net/$nic/address)"
+		done
+		sleep 0.3
+	done &
+}
+become_master() {
+	case $moves in
+	address) take_address; take_role ;;
+	role) take_role; take_address ;;
+	esac
+}
+
 # The first to start becomes the master, and stays it (nopreempt).
 [ "$name" = gw-a ] || wait_for 180 "gw-a" test -e "$dir/gw-a.active"
-keepalived --dont-fork --log-console --log-detail --vrrp --use-file /run/keepalived.conf \
-	>"$dir/$name.keepalived.log" 2>&1 &
-keepalived=$!
+keepalived=
+case $moves in
+address | role)
+	[ "$name" = gw-b ] || become_master
+	;;
+*)
+	keepalived --dont-fork --log-console --log-detail --vrrp --use-file /run/keepalived.conf \
+		>"$dir/$name.keepalived.log" 2>&1 &
+	keepalived=$!
+	;;
+esac
 if [ "$name" = gw-b ]; then
 	wait_for 90 "all SAs at gw-b" has_all_sas
 	touch "$dir/gw-b.ready"
@@ -157,8 +191,33 @@ fi
 wait_for 300 "traffic" test -e "$dir/warm"
 report before
 touch "$dir/$name.noted"
-wait_for 300 "the end" test -e "$dir/world.done"
+
+# What the host may say, once each: an IKE daemon's rekey, a daemon that crashes, the other's death.
+seen=
+told() { # WHAT
+	[ -e "$dir/$name.$1" ] && [[ " $seen" != *" $1 "* ]] && seen+="$1 " && touch "$dir/$name.$1.heard"
+}
+end=$((SECONDS + 300))
+until [ -e "$dir/world.done" ]; do
+	[ "$SECONDS" -lt $end ] || die "waited in vain for the end"
+	if told rekey; then
+		ip -batch "$dir/gateway.rekey"
+		touch "$dir/rekeyed"
+	fi
+	if told restart; then
+		kill -9 "$daemon"
+		wait "$daemon" || true
+		"$xfrmsync" run >>"$dir/$name.daemon.log" 2>&1 &
+		daemon=$!
+	fi
+	if told move; then
+		become_master
+	fi
+	sleep 0.05
+done
 report after
-kill $keepalived
-wait $keepalived || true
+if [ -n "$keepalived" ]; then
+	kill "$keepalived"
+	wait "$keepalived" || true
+fi
 touch "$dir/$name.done"

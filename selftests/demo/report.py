@@ -5,7 +5,9 @@ In: what the demo's machines left: the capture, the traffic log, counters, the k
 Out: a story with a table, demo.json, and the timeline (timeline.py draws it).
 Runs on the host, after the machines are gone. What xfrmsync says of itself is not asked.
 
-usage: report.py --sync on|off --kernel KVER --gateway MAC=NAME ... --attacker MAC DIR OUT
+usage: report.py --sync on|off --kernel KVER --gateway MAC=NAME ... --attacker MAC
+                 [--plan WORDS] DIR OUT
+  --plan  what happened to gw-a, of make campaign-vm: no story but its result, and stricter
   DIR  what the machines shared    OUT  a folder; OUT.json, OUT.svg and OUT.png go beside
 
 All times are those of the third VM, which sent, received and captured every packet.
@@ -32,6 +34,7 @@ import timeline  # noqa: E402  pylint: disable=wrong-import-position
 
 GATEWAY = bytes((198, 51, 100, 1))
 WAYS = ("in", "out")
+MAGIC = b"xfrs"  # a packet of traffic.c that nobody encrypted
 REPLAYS = 1000  # packets of before the crash that the attacker repeats
 END_NS = 2 * 10**9  # a tunnel carries on if it does so in the last two seconds
 
@@ -53,6 +56,7 @@ class Wire:
                 self.crash = time
         if self.crash is None:
             raise judge.InputError("the first gateway was never heard")
+        self.plaintext = sum(MAGIC in f for _, f in frames if not self.is_esp(f))
         for time, f in frames:
             if time <= self.crash:
                 continue
@@ -234,7 +238,8 @@ def analyse(args):
         "strange_packets": traffic.strange,
         "icv_failures_on_wire": judged["icv_failures"],
         "esp_packets_judged": judged["packets"],
-        "capture_drops": capture_drops(args.dir),
+        "capture_drops": capture_drops(args.dir), "plaintext": wire.plaintext,
+        "unknown_spi": judged["unknown_spi"],
         "peer_drops": peers, "gw_b_drops": gateway,
         "events_ms": {"crash": 0.0, "address_moved": since(wire.move, wire.crash),
                       "first_esp_to_gw_b": since(wire.first_in, wire.crash),
@@ -245,6 +250,7 @@ def analyse(args):
         "tunnels": tunnels,
     }
     picture = {"crash": wire.crash, "traffic": traffic, "packets": packets,
+               "used": {name for name, sa in sas.items() if sa["senders"]},
                "replays": late, "result": result,
                "waves": [{"sent": w["sent"], "from": since(w["start_ns"], wire.crash),
                           "to": since(w["end_ns"], wire.crash)} for w in attack["waves"]]}
@@ -277,6 +283,43 @@ def required(r):
             ("no takeover command succeeded", r["takeover_command_ms"] is not None)):
         if not good:
             yield what
+
+
+# ---- a round of campaign-vm ---------------------------------------------------------
+
+def killed(args, r, used):
+    """What make campaign-vm tells of a round: the counts of campaign.rst. Lost is what a rekey made
+    that had not reached gw-b: a peer that uses it does so all the same."""
+    keys = load_json(args.dir, "keys.json")
+    have = spis(os.path.join(args.dir, "gw-b.state.after"))
+    new = {sa["tunnel"]: sa["spi"] for sa in keys["sas"]
+           if sa["name"].endswith("in new") and sa["name"] in used}
+    lost = {t for t, spi in new.items() if spi not in have}
+    flows = [(t["tunnel"], w, t[w]["after"]) for t in r["tunnels"] for w in WAYS
+             if w == "out" or t["tunnel"] not in lost]
+    return {"plan": args.plan, "judged": r["esp_packets_judged"],
+            "repeats": r["duplicate_sequence_numbers"], "bad_icv": r["icv_failures_on_wire"],
+            "unknown_spi": r["unknown_spi"], "plaintext": r["plaintext"],
+            "replays": r["replays_sent"], "replays_delivered": r["replays_delivered_twice"],
+            "late": r["replays_accepted"] - r["replays_delivered_twice"],
+            "expected": len(flows), "carried": sum(on for _, _, on in flows),
+            "rekeyed": len(new), "lost": len(lost),
+            "peer_replay_drops": r["peer_replay_drops"], "capture_drops": r["capture_drops"],
+            "outage_ms": max(filter(None, (r["outage_ms_in"], r["outage_ms_out"])), default=None),
+            "silent": [f"{t} {w}" for t, w, on in flows if not on]}
+
+
+def required_of(k):
+    """Yields what a round owes and this one did not give."""
+    for what in ("repeats", "bad_icv", "unknown_spi", "plaintext", "peer_replay_drops", "capture_drops"):
+        if k[what] != 0:
+            yield f"{what} is {k[what]}"
+    if "guard=strict" in k["plan"] and k["replays_delivered"]:
+        yield f"{k['replays_delivered']} replays were delivered, the guard is strict"
+    if k["replays"] != REPLAYS:
+        yield f"the attacker sent {k['replays']} packets, not {REPLAYS}"
+    if k["carried"] != k["expected"]:
+        yield f"no traffic again: {k['silent']}"
 
 
 # ---- the story ---------------------------------------------------------------------
@@ -368,17 +411,26 @@ def main():
     ap.add_argument("--kernel", required=True)
     ap.add_argument("--gateway", action="append", required=True)
     ap.add_argument("--attacker", required=True)
+    ap.add_argument("--plan")
     ap.add_argument("dir")
     ap.add_argument("out")
     args = ap.parse_args()
 
     result, picture = analyse(args)
+    if args.plan:
+        result["killed"] = killed(args, result, picture["used"])
     with open(args.out + ".json", "w", encoding="utf-8") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
+    if args.plan:
+        return tell(required_of(result["killed"]))
     timeline.draw(picture, args.out)
     print("\n".join(story(result)))
-    failures = list(required(result)) if args.sync == "on" else []
+    return tell(required(result) if args.sync == "on" else ())
+
+
+def tell(failures):
+    failures = list(failures)
     for why in failures:
         print(f"FAILED: {why}")
     return 1 if failures else 0

@@ -7,6 +7,11 @@
 #   SYNC=on    with xfrmsync (default)
 #   SYNC=off   the same crash without it: gw-b has the same SAs, but not their state
 #
+#   DEMO_PLAN  for campaign-vm: "seed=N guard=WORD first=address|role [rekey=S] [restart=S] kill=S
+#              move=S": no keepalived; when what happens to gw-a, and when gw-b takes the address
+#              and the role, and which of them first, in seconds after all tunnels carry.
+#   DEMO_RESULT  in place of demo, then
+#
 # Prints a story with a table. Writes results/demo.json, demo.svg, demo.png and demo/
 # (captures and logs, no keys); with SYNC=off results/demo-off.*.
 # Exit: 0 all that is required was seen; 1 something failed.
@@ -40,7 +45,10 @@ export XFRMSYNC_ACCEL
 
 suffix='' && [ "$sync" = on ] || suffix=-off
 results=$tree/results
-failed=$results/demo$suffix-failed
+result=$results/${DEMO_RESULT:-demo$suffix}
+failed=$result-failed
+plan=${DEMO_PLAN-}
+planned() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" <<<"$plan"; } # WHAT
 module=$tree/build/$kver/xfrmsync.ko
 xfrmsync=$tree/tools/xfrmsync
 
@@ -77,11 +85,15 @@ trap 'exit 130' INT
 say() { printf '%4d s  %s\n' $((EPOCHSECONDS - DEMO_START)) "$*"; }
 
 # ---- what the machines need ----
-mkdir -p "$share/bin" "$share/tls" "$results/demo$suffix"
+mkdir -p "$share/bin" "$share/tls" "$result"
 for p in traffic attack natt; do
 	gcc -std=gnu11 -O2 -Wall -Wextra -o "$share/bin/$p" "$here/$p.c"
 done
-/usr/bin/python3 "$here/tunnels.py" "$share"
+seed=$(planned seed)
+/usr/bin/python3 "$here/tunnels.py" "$share" ${seed:+"$seed"}
+planned guard >"$share/guard"
+[ -s "$share/guard" ] || rm "$share/guard"
+[ -z "$(planned rekey)" ] || touch "$share/plan.rekey"
 if [ "$sync" = on ]; then
 	if [ ! -e "$module" ] || [ ! -x "$xfrmsync" ]; then die "no module or tool: make first"; fi
 	"$here/certificates.sh" "$share/tls" gw-a gw-b
@@ -107,11 +119,13 @@ start_vm() { # NAME MEMORY "NET..." CMD...
 }
 
 mac=52:54:00:00:0
-advert=0.5 && [ -z "${DEMO_AGAIN:-}" ] || advert=1.5
+# keepalived's interval; without keepalived, what comes first.
+moves=0.5 && [ -z "${DEMO_AGAIN:-}" ] || moves=1.5
+[ -z "$plan" ] || moves=$(planned first)
 say "three machines boot ($kver, $XFRMSYNC_ACCEL): gw-a, gw-b, world"
 for g in a b; do
 	start_vm gw-$g 512 "$outside,mac=${mac}0:0$g $inside,mac=${mac}2:0$g $lan,mac=${mac}3:0$g" \
-		"$here/gateway.sh" /run/demo gw-$g "$sync" "$xfrmsync" "$module" $advert
+		"$here/gateway.sh" /run/demo gw-$g "$sync" "$xfrmsync" "$module" "$moves"
 done
 start_vm world 1024 "$outside,mac=${mac}0:01 $inside,mac=${mac}2:01" \
 	"$here/world.sh" /run/demo
@@ -152,8 +166,29 @@ if [ -e "$share/gw-b.active" ]; then
 fi
 
 # ---- the crash ----
+start=${EPOCHREALTIME/./}
+wait_until() { # SECONDS after the start
+	local at
+
+	at=$(printf '%.0f' "$1e6")
+	while [ $((${EPOCHREALTIME/./} - start)) -lt "$at" ]; do sleep 0.01; done
+}
+while read -r at what; do
+	wait_until "$at"
+	touch "$share/gw-a.$what"
+	heard=${EPOCHREALTIME/./}
+	wait_for 30 "gw-a to hear of it" seen "gw-a.$what.heard" gw-a
+	# How long that takes is no part of the plan.
+	start=$((start + ${EPOCHREALTIME/./} - heard))
+	say "gw-a: $what"
+done < <(tr ' ' '\n' <<<"$plan" | sed -n 's/^\(rekey\|restart\)=\(.*\)/\2 \1/p' | sort -n)
+[ -z "$plan" ] || wait_until "$(planned kill)"
 kill -9 "$(cat "$tmp/gw-a.pid")"
 say "gw-a loses its power"
+if [ -n "$plan" ]; then
+	wait_until "$(planned move)"
+	touch "$share/gw-b.move"
+fi
 wait "${vms[gw-a]}" || true
 unset 'vms[gw-a]'
 wait_for 60 "gw-b to take over" seen gw-b.active gw-b
@@ -167,10 +202,10 @@ done
 
 # ---- what was seen ----
 say "the judge opens every captured packet"
-rm -rf "${results:?}/demo$suffix" "$failed"
-mkdir "$results/demo$suffix"
+rm -rf "$result" "$failed"
+mkdir "$result"
 cp "$share"/{outside.pcap,traffic.csv,attack.json} "$share"/*.{log,events,before,after} \
-	"$results/demo$suffix/"
+	"$result/"
 /usr/bin/python3 "$here/report.py" --sync "$sync" --kernel "$kver" \
 	--gateway ${mac}0:0a=gw-a --gateway ${mac}0:0b=gw-b --attacker ${mac}0:ee \
-	"$share" "$results/demo$suffix"
+	${DEMO_PLAN:+--plan "$DEMO_PLAN"} "$share" "$result"

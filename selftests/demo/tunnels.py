@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
 """
-In: nothing but randomness.
+In: nothing but randomness, or a seed.
 Out: twenty tunnels, new keys each time: batches for ip(8), a list for traffic, and the
-     keys for the judge.
+     keys for the judge. With a seed also SAs to which some of the tunnels can be rekeyed.
 Runs on the host before the machines boot, into a folder that is removed at the end.
 
-usage: tunnels.py DIR
+usage: tunnels.py DIR [SEED]
 
 The tunnels differ as those of a real gateway do: by what is inside (IPv4; every third
 IPv6), outside (ESP; every fourth in UDP), and by age, which is where their counters are.
@@ -15,17 +15,19 @@ IPv6), outside (ESP; every fourth in UDP), and by age, which is where their coun
 import ipaddress
 import json
 import os
-import secrets
+import random
 import sys
 
 COUNT = 20
 GATEWAY = "198.51.100.1"
 INSIDE4, INSIDE6 = "10.1.0.0/24", "fd00:1::/64"
+REKEYED = 6
 SERVER4, SERVER6 = "10.1.0.10", "fd00:1::10"
 # Packets before the crash are some two hundred: the second kind wraps on the way.
+rng = random.SystemRandom() if len(sys.argv) < 3 else random.Random(sys.argv[2])
 AGES = ((8, "new", lambda: 0),
-        (6, "about to wrap", lambda: (1 << 32) - 60 - secrets.randbelow(60)),
-        (6, "old", lambda: ((1 + secrets.randbelow(6)) << 32) + secrets.randbits(31)))
+        (6, "about to wrap", lambda: (1 << 32) - 60 - rng.randrange(60)),
+        (6, "old", lambda: ((1 + rng.randrange(6)) << 32) + rng.getrandbits(31)))
 
 
 class Tunnel:
@@ -43,14 +45,15 @@ class Tunnel:
         self.server = SERVER6 if self.ipv6 else SERVER4
         # What the gateway receives, and what it sends.
         self.sa_in, self.sa_out = self.sa("in"), self.sa("out")
+        self.new_in, self.new_out = self.sa("in", " new"), self.sa("out", " new")
 
-    def sa(self, way):
+    def sa(self, way, more=""):
         ends = (self.peer, GATEWAY) if way == "in" else (GATEWAY, self.peer)
-        return {"name": f"t{self.i:02d} {way}", "tunnel": self.i, "dir": way,
-                "spi": f"0x{0x1000 + secrets.randbelow(0xefffffff):08x}",
+        return {"name": f"t{self.i:02d} {way}{more}", "tunnel": self.i, "dir": way,
+                "spi": f"0x{0x1000 + rng.randrange(0xefffffff):08x}",
                 "src": ends[0], "dst": ends[1], "proto": "esp", "esn": True,
                 "encap": "udp" if self.udp else None, "aead": "rfc4106(gcm(aes))",
-                "key": secrets.token_hex(20), "icv_bits": 128}
+                "key": rng.randbytes(20).hex(), "icv_bits": 128}
 
     def state(self, sa, sender, start):
         """A line for ip(8) that makes an SA whose number was start, at one of its ends."""
@@ -83,6 +86,14 @@ class Tunnel:
                 + self.policies(self.sa_in, self.remote, self.inside, ("out",))
                 + self.policies(self.sa_out, self.inside, self.remote, ("in",)))
 
+    # The new SAs; the policies, which name no SPI, take the newest.
+    def rekey(self):
+        return [self.state(self.new_in, False, 0), self.state(self.new_out, True, 0)]
+
+    def peer_rekey(self):
+        """Two steps: it can receive, and sends."""
+        return [self.state(self.new_out, False, 0)], [self.state(self.new_in, True, 0)]
+
     def world(self):
         name = f"out{self.i:02d}"
         return [f"netns add {self.netns}",
@@ -104,10 +115,17 @@ def main(folder):
     write(folder, "world.batch", [line for t in tunnels for line in t.world()])
     for t in tunnels:
         write(folder, f"{t.netns}.batch", t.peer_batch())
+    rekeyed = rng.sample(tunnels, REKEYED) if len(sys.argv) > 2 else []
+    for t in rekeyed:
+        for step, lines in zip(("rekey", "rekeyed"), t.peer_rekey()):
+            write(folder, f"{t.netns}.{step}", lines)
+    write(folder, "gateway.rekey", [line for t in rekeyed for line in t.rekey()])
     write(folder, "tunnels", [f"{t.netns} {t.client} {t.server}" for t in tunnels])
     write(folder, "peers", [f"{t.netns} {'udp' if t.udp else 'esp'}" for t in tunnels])
     with open(os.path.join(folder, "keys.json"), "w", encoding="utf-8") as f:
-        json.dump({"sas": [sa for t in tunnels for sa in (t.sa_in, t.sa_out)],
+        json.dump({"sas": [sa for t in tunnels for sa in (t.sa_in, t.sa_out)] +
+                          [sa for t in rekeyed for sa in (t.new_in, t.new_out)],
+                   "rekeyed": [t.i for t in rekeyed],
                    "tunnels": [{"tunnel": t.i, "age": t.age, "start": t.start, "mac": t.mac,
                                 "inside": "IPv6" if t.ipv6 else "IPv4",
                                 "outside": "UDP" if t.udp else "ESP"} for t in tunnels]},
@@ -115,7 +133,7 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        print("usage: tunnels.py DIR", file=sys.stderr)
+    if not 2 <= len(sys.argv) <= 3:
+        print("usage: tunnels.py DIR [SEED]", file=sys.stderr)
         sys.exit(2)
     main(sys.argv[1])

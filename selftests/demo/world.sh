@@ -65,11 +65,32 @@ traffic=$!
 wait_for 60 "traffic in every tunnel, both ways" test -e /tmp/warm
 touch "$dir/warm"
 peer_stats >"$dir/peers.before"
+
+# The peers' side of a rekey, as IKE's is: they receive with the new SAs before the gateway has
+# them, and send with them after it has; if it died before it could say so, never.
+peers_rekey() { # STEP
+	local netns kind
+
+	while read -r netns kind; do
+		[ ! -e "$dir/$netns.$1" ] || ip -n "$netns" -batch "$dir/$netns.$1"
+	done <"$dir/peers"
+}
+rekeyed_or_dead() { [ -e "$dir/rekeyed" ] || [ -e "$dir/gw-b.active" ]; }
+rekey=
+if [ -e "$dir/plan.rekey" ]; then
+	peers_rekey rekey
+	{
+		wait_for 120 "a rekey, or a takeover" rekeyed_or_dead
+		[ ! -e "$dir/rekeyed" ] || peers_rekey rekeyed
+	} &
+	rekey=$!
+fi
 touch "$dir/world.noted"
 
 attacked=0
 wait $attack || attacked=$?
 wait_time $AFTER
+[ -z "$rekey" ] || wait $rekey
 kill $traffic
 wait $traffic
 peer_stats >"$dir/peers.after"
