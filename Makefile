@@ -72,6 +72,11 @@ campaign: $(if $(HEADROOM),sharp,module-$(K) tool) ## random crash takeovers in 
 		CPUS='$(or $(CPUS),2)' CAMPAIGN='$(CAMPAIGN)' SHARP='$(if $(HEADROOM),$(SHARP))' \
 		selftests/campaign-vms.sh
 
+.PHONY: campaign-vm
+campaign-vm: module-$(K) tool ## the demo, again and again, the active VM killed at a random moment: N=5 SEED= GUARD=
+	@K='$(K)' N='$(or $(N),5)' SEED='$(SEED)' GUARD='$(or $(GUARD),strict)' FROM='$(or $(FROM),0)' \
+		selftests/campaign-kill.sh
+
 .PHONY: bench
 bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= K=6.12
 	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" \
