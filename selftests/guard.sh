@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 213
+plan 220
 
 here=$(dirname "$0")
 
@@ -209,6 +209,26 @@ check "unfilled: a new daemon takes over from a dead active" ask b takeover
 carry "$B"
 check "unfilled: a sender loses the guard" [ "$(lost)" -eq 32 ]
 check "unfilled: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
+
+check "restarted: a pair" fresh guard=strict
+check "restarted: guards of 32" idle 32
+send_packets "$P" 10.1.0.1 200 &
+sending=$!
+check "restarted: the other one takes over, under traffic" ask b takeover
+wait $sending
+carry "$B"
+check "restarted: the first one follows" wait_step b a
+stop a TERM
+stop b KILL
+running=a
+ip -n "$B" link set xs0 down
+ip -n "$B" link set out down
+start a
+check "restarted: with a new daemon it takes over again" ask a takeover
+carry "$A"
+check "restarted: a sender loses no more than the guard" [ "$(lost a "$A")" -lt 100 ]
+check "restarted: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-a"
+ip -n "$B" link set xs0 up
 
 # --- before anybody looks -----------------------------------------------------------------
 

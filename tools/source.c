@@ -181,7 +181,8 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 		rec[i].restore_flags = lease_goes_on(d, entry[i]) ?
 				       XFRMSYNC_RESTORE_F_GO_ON : 0;
 		rec[i].guard_end = entry[i]->guard_end;
-		rec[i].set_guard = true;
+		/* Behind the fence only what inbound_hold() means for the next time. */
+		rec[i].set_guard = role_is_active(d);
 		rec[i].flags &= XFRMSYNC_RECORD_F_FENCED;
 		rec[i].flags |= entry[i]->shared ? XFRMSYNC_RECORD_F_SHARED : 0;
 	}
@@ -199,7 +200,7 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 			inbound_follow(d, entry[i]);
 			continue;
 		}
-		if (!res[i].reason)
+		if (!res[i].reason && rec[i].set_guard)
 			inbound_bound(d, entry[i]);
 		if (res[i].reason && res[i].reason != XFRMSYNC_REASON_NO_SA &&
 		    res[i].reason != XFRMSYNC_REASON_COOKIE)
