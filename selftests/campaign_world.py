@@ -206,6 +206,7 @@ class Node:
         self.kernel, self.control, self.proc = Kernel(ns), nl.Client(ns), None
         # Of the current round: the campaign empties it.
         self.log = open(f"{folder}/{name}.log", "a+", encoding="utf-8")
+        self.said = 0           # bytes in there when it began
 
     def configure(self, leases, more=""):
         with open(self.conf, "w", encoding="utf-8") as file:
@@ -213,6 +214,7 @@ class Node:
 
     def start(self):
         with nl.netns(self.ns):
+            self.said = os.fstat(self.log.fileno()).st_size
             self.proc = subprocess.Popen([os.environ["XFRMSYNC"], "run", "-c", self.conf],
                                          stderr=self.log, stdin=subprocess.DEVNULL)
 
@@ -231,6 +233,9 @@ class Node:
             proc.kill()
             proc.wait()
             return f"{self.name}'s daemon did not end"
+        # A process that has not come to its first line yet dies of it, and nothing is lost.
+        if code == -sig and os.fstat(self.log.fileno()).st_size <= self.said:
+            return None
         if sig == signal.SIGTERM and code:
             return f"{self.name}'s daemon ended with {code}"
         return None

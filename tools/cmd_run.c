@@ -256,16 +256,22 @@ static void signal_event(struct loop_fd *f, uint32_t events)
 	}
 }
 
+/* From the first moment on: what comes while it starts is heard when it runs. */
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
 static int watch_signals(struct daemon *d, struct loop_fd *f)
 {
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	block_signals(&set);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -457,9 +463,11 @@ int cmd_run_main(int argc, char **argv)
 	const char *file = CONF_DEFAULT_FILE;
 	int code = parse(argc, argv, &file);
 	char err[512];
+	sigset_t set;
 
 	if (code >= 0)
 		return code;
+	block_signals(&set);
 	if (sodium_init() < 0) {
 		log_err("no source of random numbers");
 		return 1;
