@@ -22,7 +22,7 @@ import time
 import nl
 from campaign_judge import IN, OUT
 from campaign_world import FAMILY, Kernel, Node, PORT
-from kt import check, ip, run, say, skip, until
+from kt import check, ip, key, run, say, skip, until
 from matrix_cases import address, cases
 
 GATEWAY, PEER = {4: "192.0.3.1", 6: "2001:db8:3::1"}, {4: "192.0.3.2", 6: "2001:db8:3::2"}
@@ -34,6 +34,7 @@ SIZES = (40, 700)           # the second is worth compressing
 HEAD = struct.Struct("!IIHBB")
 MAGIC = 0x6d617478
 SO_MARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 100, 2
+IP_XFRM_POLICY, IPV6_XFRM_POLICY = 17, 35
 NEWSA, GETSA, DUMP, CREATE = 0x10, 0x12, 0x300, 0x600
 REPLAY_VAL, LASTUSED, MARK, REPLAY_ESN_VAL = 10, 15, 21, 23
 
@@ -59,12 +60,15 @@ class State:
 
     def __init__(self, ns):
         self.ns, self.kernel = ns, Kernel(ns)
-        self.sas, self.policies, self.raw = [], [], {}
+        self.sas, self.policies, self.raw = {}, {}, {}
 
     def look(self):
-        self.sas = self.blocks("-s -d xfrm state")
-        self.policies = self.blocks("-s -d xfrm policy")
-        self.raw = {}
+        self.sas, self.policies, self.raw = {}, {}, {}
+        for block in self.blocks("-s -d xfrm state"):
+            dst, spi = re.match(r"src \S+ dst (\S+)\s+proto \S+ spi 0x(\w+)", block).groups()
+            self.sas.setdefault((dst, int(spi, 16)), []).append(block)
+        for block in self.blocks("-s -d xfrm policy"):
+            self.policies.setdefault(block.split()[1].partition("/")[0], []).append(block)
         for data in self.dump():
             self.raw.setdefault(self.who(data), []).append(data)
         return self
@@ -86,43 +90,32 @@ class State:
         return socket.inet_ntop(family, data[56:56 + size]), struct.unpack_from(">I", data, 72)[0]
 
     def sas_of(self, case):
-        out = []
-        for block in self.sas:
-            dst, spi = re.search(r" dst (\S+)", block)[1], re.search(r" spi 0x(\w+)", block)
-            if " proto 4 " not in block and " proto 41 " not in block and spi and \
-                    case.owns_sa(dst, int(spi[1], 16)):
-                out.append(block)
-        return sorted(out)
+        return sorted(block for who in case.names() for block in self.sas.get(who, ()))
 
     def policies_of(self, case):
-        return [b for b in self.policies if case.owns_policy(b)]
+        return [block for end in case.inner_addresses() for block in self.policies.get(end, ())]
 
     def raw_of(self, case):
-        for sa in case.sas:
-            for data in self.raw.get((sa.dst, sa.spi), ()):
-                yield data
+        """(SA, its attributes)."""
+        for who in case.names():
+            for data in self.raw.get(who, ()):
+                found = {kind: value for kind, value, _ in nl.nlas(data[224:])}
+                yield who + (found.get(MARK),), found
 
     def attributes(self, case):
         """(SA, attribute) -> bytes: also what this ip does not know."""
-        out = {}
-        for data in self.raw_of(case):
-            found = {kind: value for kind, value, _ in nl.nlas(data[224:])}
-            for kind, value in found.items():
-                if kind not in LIVE:
-                    out[self.who(data) + (found.get(MARK), kind)] = value
-        return out
+        return {who + (kind,): value for who, found in self.raw_of(case)
+                for kind, value in found.items() if kind not in LIVE}
 
     def oseqs(self, case):
         out = {}
-        for data in self.raw_of(case):
-            found = {kind: value for kind, value, _ in nl.nlas(data[224:])}
-            number = 0
+        for who, found in self.raw_of(case):
+            out[who] = 0
             if REPLAY_ESN_VAL in found:
                 _, low, _, high = struct.unpack_from("4I", found[REPLAY_ESN_VAL])
-                number = high << 32 | low
+                out[who] = high << 32 | low
             elif REPLAY_VAL in found:
-                number, = struct.unpack_from("I", found[REPLAY_VAL])
-            out[self.who(data) + (found.get(MARK),)] = number
+                out[who], = struct.unpack_from("I", found[REPLAY_VAL])
         return out
 
 
@@ -407,8 +400,10 @@ def bypass(sock, family):
     """As an IKE daemon's: what comes in UDP is looked at when it is out of it."""
     policy = bytearray(168)     # struct xfrm_userpolicy_info
     struct.pack_into("H", policy, 40, family)
-    level, option = {socket.AF_INET: (socket.IPPROTO_IP, 17), socket.AF_INET6: (socket.IPPROTO_IPV6, 35)}[family]
-    sock.setsockopt(level, option, bytes(policy))
+    if family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, IP_XFRM_POLICY, bytes(policy))
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_XFRM_POLICY, bytes(policy))
 
 
 def one_way(data, way):
@@ -468,27 +463,29 @@ class ByDaemon:
 
 # ---- the cases -----------------------------------------------------------------------------
 
-def security_context():
-    """This process's own, where the kernel has them: (context, None) or (None, why not)."""
-    try:
-        with open("/sys/kernel/security/lsm", encoding="ascii") as file:
-            modules = file.read()
-    except OSError:
-        run("mount", "-t", "securityfs", "none", "/sys/kernel/security", ok=False)
-        try:
-            with open("/sys/kernel/security/lsm", encoding="ascii") as file:
-                modules = file.read()
-        except OSError as error:
-            return None, f"which security modules run: {error}"
+def security_context(ns):
+    """A label that packets have here: (label, None), or (None, why there is none)."""
+    path = "/sys/kernel/security"
+    if not os.path.exists(f"{path}/lsm"):
+        run("mount", "-t", "securityfs", "none", path, ok=False)
+    with open(f"{path}/lsm", encoding="ascii") as file:
+        modules = file.read()
     if "selinux" not in modules:
-        return None, f"no SELinux here, but {modules}"
+        return None, f"no SELinux here, but {modules} (boot with security=selinux)"
     with open("/proc/self/attr/current", encoding="ascii") as file:
-        return file.read().strip("\0\n"), None
+        label = file.read().strip("\0\n")
+    # Without a policy, newer kernels have "init" and say "kernel".
+    sa = "src 192.0.2.8 dst 192.0.2.9 proto esp spi 0x8000"
+    more = f"mode tunnel aead rfc4106(gcm(aes)) {key(20, 'label')} 128"
+    if label == "kernel" and not ip(ns, f"xfrm state add {sa} {more} ctx init", ok=False):
+        label = "init"
+        ip(ns, f"xfrm state delete {sa}")
+    return label, None
 
 
 def install(world, all_cases):
     """Those that stand."""
-    context, without = security_context()
+    context, without = security_context(world.ns["a"])
     standing = []
     for case in all_cases:
         case.faults = []
@@ -522,8 +519,10 @@ def judge(world, carrier, some, before):
     fenced = carrier.fenced()
     now = {name: world.state[name].look() for name in ("b", "p")}
     for case in some:
-        case.faults += [f"{sa.id()}: {'not ' if case.fenced and sa.way == OUT else ''}fenced" for sa in case.sas
-                        if ((sa.dst, sa.spi) in fenced) != (case.fenced and sa.way == OUT)]
+        for sa in case.sas:
+            want, have = case.fenced and sa.way == OUT, (sa.dst, sa.spi) in fenced
+            if want != have:
+                case.faults.append(f"{sa.id()} is {'fenced' if have else 'not fenced'}")
         for name in ("b", "p"):
             have, had = replay_errors(now[name], case), before[name][case]
             if have != had:

@@ -15,7 +15,6 @@ from campaign_judge import IN, OUT
 from kt import key
 
 ESP, AH, COMP = "esp", "ah", "comp"
-NUMBER = {ESP: 50, AH: 51, COMP: 108}
 SA_DIR, NAT_KEEPALIVE = 33, 34          # XFRMA_*, newer than iproute2 6.1
 
 
@@ -88,7 +87,8 @@ class Sa:
             words += f" sel src {src} dst {dst}"
         if case.encap:
             ports = (case.encap[0], port or case.encap[1])[::1 if self.way == OUT else -1]
-            words += f" encap {case.encap_kind} {ports[0]} {ports[1]} {'::' if case.outer == 6 else '0.0.0.0'}"
+            any_address = "::" if case.outer == 6 else "0.0.0.0"
+            words += f" encap {case.encap_kind} {ports[0]} {ports[1]} {any_address}"
         return words + (" " + case.gateway_sa(self.lane) if gateway else "")
 
 
@@ -200,11 +200,8 @@ class Case:
 
     # ---- whose is what stands in a kernel ----
 
-    def owns_sa(self, dst, spi):
-        return any(sa.spi == spi and sa.dst == dst for sa in self.sas)
-
-    def owns_policy(self, block):
-        return any(word.partition("/")[0] in self.inner_addresses() for word in block.split()[:4])
+    def names(self):
+        return sorted({(sa.dst, sa.spi) for sa in self.sas})
 
     def inner_addresses(self):
         return {end for lane in self.lanes for end in self.inside(lane, OUT)}
