@@ -445,7 +445,7 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	struct context_sa info;
 	int ret;
 
-	ret = context_sa_info(sa->context, sa->context_len, &info);
+	ret = context_sa_info(sa->context, sa->context_len, &info, NULL);
 	if (ret) {
 		d->context_refused++;
 		log_warn("an SA's context is refused (%s): it is not protected on this node",
@@ -641,7 +641,7 @@ void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 	struct context_policy info;
 	struct cache_policy *p;
 
-	if (context_policy_info(ctx, len, &info)) {
+	if (context_policy_info(ctx, len, &info, NULL)) {
 		d->context_refused++;
 		log_warn("a policy's context is refused: this version does not understand it");
 		return;
@@ -683,7 +683,7 @@ void apply_policy_delete(struct daemon *d, const uint8_t *ctx, size_t len)
 	struct context_policy info;
 	struct cache_policy *p;
 
-	if (context_policy_info(ctx, len, &info))
+	if (context_policy_info(ctx, len, &info, NULL))
 		return;
 	p = cache_policy_find(&d->cache, &info);
 	if (p)
@@ -765,7 +765,7 @@ static int find_stray_policy(const uint8_t *ctx, size_t len, void *data)
 	struct stray_policies *s = data;
 	struct context_policy info;
 
-	if (context_policy_info(ctx, len, &info) ||
+	if (context_policy_info(ctx, len, &info, NULL) ||
 	    !owned_has(&s->d->owned, info.key, info.key_len) ||
 	    cache_policy_find(&s->d->cache, &info))
 		return 0;
@@ -788,7 +788,7 @@ static void delete_stray_policies(struct daemon *d)
 	while (r.left) {
 		len = rd_u32(&r);
 		ctx = rd_bytes(&r, len);
-		if (ctx && !context_policy_info(ctx, len, &info))
+		if (ctx && !context_policy_info(ctx, len, &info, NULL))
 			delete_policy(d, &info, ctx, len);
 	}
 	buf_free(&s.list);

@@ -4,10 +4,10 @@
  * Out: contexts, their canonical form (Documentation/wire.rst), and back.
  * Pure but for interface names; the bytes hold keys: wipe them, log none.
  *
- * A context is a list of fields in strictly ascending order of type:
- * {u16 type, u8 class, u8 0, u32 length, value}, all in network order. What
- * moves with each packet (counters, window, lifetime used) is not in it, so
- * that two contexts are equal when their parameters are.
+ * A context is a list of fields (field.h). What moves with each packet
+ * (counters, window, lifetime used) is not in it, so that two contexts are
+ * equal when their parameters are. context_sa.c has what is of SAs,
+ * context_policy.c what is of policies, context_same.c compares.
  */
 #ifndef XFRMSYNC_TOOLS_CONTEXT_H
 #define XFRMSYNC_TOOLS_CONTEXT_H
@@ -17,16 +17,11 @@
 #include <linux/netlink.h>
 
 #include "buf.h"
+#include "field.h"
 #include "record.h"
 
 #define CONTEXT_MAX 65536	/* bytes of one context */
 #define CONTEXT_KEY_MAX 128	/* bytes of a policy's key */
-
-enum context_class {
-	CONTEXT_MANDATORY = 'M',	/* unknown: the context is refused */
-	CONTEXT_OPTIONAL = 'O',		/* unknown: kept, passed on, not applied */
-	CONTEXT_VENDOR = 'V',		/* an XFRM attribute we do not know */
-};
 
 enum context_field {
 	CONTEXT_SA_ID = 0x0001,
@@ -84,6 +79,12 @@ struct context_policy {
 	char name[160];		/* for people */
 };
 
+/* What is wrong with a context, in words that name the field. Returns to. */
+const char *context_error_str(const struct field_error *e, char *to, size_t size);
+
+/* True if it says that it is an SA's; it may be malformed. */
+bool context_is_sa(const uint8_t *p, size_t len);
+
 /*
  * context_from_sa - a context from XFRM_MSG_NEWSA or _UPDSA
  * @nlh: the message, of the kernel
@@ -95,10 +96,13 @@ int context_from_sa(const struct nlmsghdr *nlh, struct buf *out);
 
 /*
  * context_sa_info - check a whole SA context, and read its outline
+ * @info: its id is there on failure, too, if the field could be read
+ * @why: NULL, or gets what is wrong with which field
  * Return: 0; -EBADMSG (malformed, not canonical, or fields missing);
  * -EOPNOTSUPP (an unknown mandatory field).
  */
-int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info);
+int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info,
+		    struct field_error *why);
 
 /*
  * context_to_sa - the body and attributes of XFRM_MSG_NEWSA or _UPDSA
@@ -110,7 +114,7 @@ int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info);
  * interface that is not here); -EMSGSIZE.
  */
 int context_to_sa(const uint8_t *p, size_t len, const struct record *live,
-		  struct nlmsghdr *nlh, size_t buflen);
+		  struct nlmsghdr *nlh, size_t buflen, struct field_error *why);
 
 /* Incarnation: BLAKE2b-64 with a key of 32 bytes over identity and keys; not 0. */
 uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32]);
@@ -126,11 +130,11 @@ bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
 /* The same for policies: XFRM_MSG_NEWPOLICY or _UPDPOLICY. */
 int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
 int context_policy_info(const uint8_t *p, size_t len,
-			struct context_policy *info);
+			struct context_policy *info, struct field_error *why);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
-		      size_t buflen);
+		      size_t buflen, struct field_error *why);
 /* XFRM_MSG_DELPOLICY's body, from the policy's own context. */
 int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
-			 size_t buflen);
+			 size_t buflen, struct field_error *why);
 
 #endif

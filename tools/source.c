@@ -76,7 +76,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 
 	ret = xfrm_get_sa(&d->xfrm, &rec->id, &ctx);
 	if (!ret)
-		ret = context_sa_info(ctx.data, ctx.len, &info);
+		ret = context_sa_info(ctx.data, ctx.len, &info, NULL);
 	if (ret) {
 		char name[128];
 
@@ -360,7 +360,7 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 	struct cache_policy *p;
 
 	watchdog_alive(d);
-	if (context_policy_info(ctx, len, &info) || !source_manages_policy(d, &info))
+	if (context_policy_info(ctx, len, &info, NULL) || !source_manages_policy(d, &info))
 		return 0;
 	p = cache_policy_find(&d->cache, &info);
 	if (p && p->context_len == len && !memcmp(p->context, ctx, len)) {

@@ -167,6 +167,16 @@ static void put_sa_id(struct nlmsghdr *nlh, const struct sa_id *id)
 		mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
 }
 
+/* Why a context did not become a message. */
+static int refused(struct xfrm *x, int ret, const struct field_error *why)
+{
+	if (why->what)
+		context_error_str(why, x->error, sizeof(x->error));
+	else
+		snprintf(x->error, sizeof(x->error), "%s", strerror(-ret));
+	return ret;
+}
+
 static int got_sa(const struct nlmsghdr *nlh, void *data)
 {
 	if (nlh->nlmsg_type != XFRM_MSG_NEWSA)
@@ -215,26 +225,24 @@ int xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data)
 int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		const struct record *live)
 {
+	struct field_error why = {};
 	struct nlmsghdr *nlh;
 	int ret;
 
 	nlh = request(x, XFRM_MSG_NEWSA, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-	ret = context_to_sa(p, len, live, nlh, XFRM_BUF);
-	if (ret) {
-		snprintf(x->error, sizeof(x->error), "%s", strerror(-ret));
-		return ret;
-	}
-	return talk(x, nlh, NULL, NULL);
+	ret = context_to_sa(p, len, live, nlh, XFRM_BUF, &why);
+	return ret ? refused(x, ret, &why) : talk(x, nlh, NULL, NULL);
 }
 
 int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len)
 {
+	struct field_error why = {};
 	struct nlmsghdr *nlh;
 	int ret;
 
 	nlh = request(x, XFRM_MSG_UPDSA, NLM_F_ACK | NLM_F_REPLACE);
-	ret = context_to_sa(p, len, NULL, nlh, XFRM_BUF);
-	return ret ? ret : talk(x, nlh, NULL, NULL);
+	ret = context_to_sa(p, len, NULL, nlh, XFRM_BUF, &why);
+	return ret ? refused(x, ret, &why) : talk(x, nlh, NULL, NULL);
 }
 
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
@@ -247,14 +255,15 @@ int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace)
 {
+	struct field_error why = {};
 	struct nlmsghdr *nlh;
 	int ret;
 
 	nlh = request(x, replace ? XFRM_MSG_UPDPOLICY : XFRM_MSG_NEWPOLICY,
 		      NLM_F_ACK | (replace ? NLM_F_REPLACE :
 					     NLM_F_CREATE | NLM_F_EXCL));
-	ret = context_to_policy(p, len, nlh, XFRM_BUF);
-	return ret ? ret : talk(x, nlh, NULL, NULL);
+	ret = context_to_policy(p, len, nlh, XFRM_BUF, &why);
+	return ret ? refused(x, ret, &why) : talk(x, nlh, NULL, NULL);
 }
 
 int xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
@@ -262,19 +271,21 @@ int xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
 {
 	struct nlmsghdr *nlh = request(x, XFRM_MSG_GETPOLICY, 0);
 	struct dump d = { .cb = cb, .data = data };
+	struct field_error why = {};
 	int ret;
 
-	ret = context_to_policy_id(p, len, nlh, XFRM_BUF);
-	return ret ? ret : talk(x, nlh, got_policy, &d);
+	ret = context_to_policy_id(p, len, nlh, XFRM_BUF, &why);
+	return ret ? refused(x, ret, &why) : talk(x, nlh, got_policy, &d);
 }
 
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len)
 {
 	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELPOLICY, NLM_F_ACK);
+	struct field_error why = {};
 	int ret;
 
-	ret = context_to_policy_id(p, len, nlh, XFRM_BUF);
-	return ret ? ret : talk(x, nlh, NULL, NULL);
+	ret = context_to_policy_id(p, len, nlh, XFRM_BUF, &why);
+	return ret ? refused(x, ret, &why) : talk(x, nlh, NULL, NULL);
 }
 
 /* The SA that an event names; false where it names none. */

@@ -162,11 +162,11 @@ static void round_trip(make_fn make)
 
 	make(&m);
 	assert_int_equal(context_from_sa(&m.nlh, &one), 0);
-	assert_int_equal(context_sa_info(one.data, one.len, &info), 0);
+	assert_int_equal(context_sa_info(one.data, one.len, &info, NULL), 0);
 	live.bmp_words = info.bmp_words;
 	memset(&out, 0, sizeof(out));
 	mnl_nlmsg_put_header(out.bytes)->nlmsg_type = XFRM_MSG_NEWSA;
-	assert_int_equal(context_to_sa(one.data, one.len, &live, &out.nlh, SIZE),
+	assert_int_equal(context_to_sa(one.data, one.len, &live, &out.nlh, SIZE, NULL),
 			 0);
 	assert_int_equal(context_from_sa(&out.nlh, &two), 0);
 	assert_int_equal(one.len, two.len);
@@ -192,7 +192,7 @@ static void test_outline(void **state)
 	(void)state;
 	make_everything(&m);
 	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
-	assert_int_equal(context_sa_info(b.data, b.len, &info), 0);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), 0);
 	assert_int_equal(info.id.family, AF_INET);
 	assert_int_equal(info.id.spi, htonl(0x12345678));
 	assert_int_equal(info.id.mark, 5);
@@ -223,7 +223,7 @@ static void test_live(void **state)
 	make_gcm(&m);
 	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
 	mnl_nlmsg_put_header(out.bytes);
-	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, SIZE), 0);
+	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, SIZE, NULL), 0);
 	mnl_attr_for_each(attr, &out.nlh, sizeof(struct xfrm_usersa_info)) {
 		if (mnl_attr_get_type(attr) == XFRMA_REPLAY_ESN_VAL)
 			esn = mnl_attr_get_payload(attr);
@@ -239,7 +239,7 @@ static void test_live(void **state)
 	assert_memory_equal(esn->bmp, live.bmp, 16);
 	assert_int_equal(cur->bytes, 11);
 	assert_int_equal(cur->add_time, 13);
-	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, 200),
+	assert_int_equal(context_to_sa(b.data, b.len, &live, &out.nlh, 200, NULL),
 			 -EMSGSIZE);
 	buf_free(&b);
 }
@@ -259,7 +259,7 @@ static void cut(make_fn make)
 		copy = malloc(len ? len : 1);
 		memcpy(copy, b.data, len);
 		/* At a field's border an optional tail may be missing. */
-		if (!context_sa_info(copy, len, &info))
+		if (!context_sa_info(copy, len, &info, NULL))
 			assert_true(len > 200);
 		free(copy);
 	}
@@ -289,10 +289,10 @@ static void test_mutated(void **state)
 	for (i = 0; i < b.len; i++) {
 		for (bit = 0; bit < 8; bit++) {
 			b.data[i] ^= 1 << bit;
-			context_sa_info(b.data, b.len, &info);
+			context_sa_info(b.data, b.len, &info, NULL);
 			memset(&out, 0, sizeof(out));
 			mnl_nlmsg_put_header(out.bytes);
-			context_to_sa(b.data, b.len, &live, &out.nlh, SIZE);
+			context_to_sa(b.data, b.len, &live, &out.nlh, SIZE, NULL);
 			b.data[i] ^= 1 << bit;
 		}
 	}
@@ -308,6 +308,107 @@ static void append_field(struct buf *b, uint16_t type, uint8_t class)
 	buf_u16(b, 0xbeef);
 }
 
+/* The field's place in a list; its header at p[0], its length at p[4]. */
+static uint8_t *find_field(struct buf *b, uint16_t type)
+{
+	struct rd r = { .p = b->data, .left = b->len };
+	struct field_error why;
+	uint16_t last = 0;
+	struct field f;
+
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (f.type == type)
+			return (uint8_t *)f.value.p - FIELD_HEADER;
+	}
+	fail();
+	return NULL;
+}
+
+static void cut_out(struct buf *b, uint16_t type)
+{
+	uint8_t *p = find_field(b, type);
+	size_t len = FIELD_HEADER + p[6] * 256 + p[7];
+
+	memmove(p, p + len, b->data + b->len - p - len);
+	b->len -= len;
+}
+
+static void expect(const struct buf *b, int ret, const char *want)
+{
+	struct field_error why;
+	struct context_sa info;
+	char text[160];
+
+	assert_int_equal(context_sa_info(b->data, b->len, &info, &why), ret);
+	assert_string_equal(context_error_str(&why, text, sizeof(text)), want);
+}
+
+static void fill(struct buf *b, make_fn make)
+{
+	struct msg m;
+
+	make(&m);
+	buf_clear(b);
+	assert_int_equal(context_from_sa(&m.nlh, b), 0);
+}
+
+/* Who reads why a context was refused, reads which field it was. */
+static void test_named(void **state)
+{
+	struct context_policy policy;
+	struct field_error why;
+	struct context_sa info;
+	struct buf b = {};
+	char text[160];
+
+	(void)state;
+	fill(&b, make_everything);
+	expect(&b, 0, "nothing is wrong with it");
+	cut_out(&b, CONTEXT_REPLAY);
+	expect(&b, -EBADMSG, "field 0x0006 (REPLAY) is missing");
+	assert_int_equal(context_sa_info(b.data, b.len, &info, &why), -EBADMSG);
+	assert_int_equal(info.id.spi, htonl(0x12345678));
+
+	fill(&b, make_everything);
+	cut_out(&b, CONTEXT_SA_ID);
+	expect(&b, -EBADMSG, "field 0x0001 (SA_ID) is missing");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_IF_ID)[1] = CONTEXT_SET_MARK;
+	expect(&b, -EBADMSG, "field 0x000e (SET_MARK) stands twice");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_IF_ID)[1] = CONTEXT_SA_FLAGS;
+	expect(&b, -EBADMSG, "field 0x0005 (SA_FLAGS) is out of order");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_SET_MARK)[7] = 255;
+	expect(&b, -EBADMSG, "field 0x000e (SET_MARK) is longer than the context");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_AEAD)[FIELD_HEADER + 3] += 8;
+	expect(&b, -EBADMSG, "field 0x0007 (AEAD) has a wrong length");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_MARK)[2] = 'Q';
+	expect(&b, -EBADMSG, "field 0x000d (MARK) has an unknown class");
+
+	fill(&b, make_gcm);
+	append_field(&b, CONTEXT_POLICY, FIELD_MANDATORY);
+	expect(&b, -EBADMSG, "field 0x0040 (POLICY) does not belong to an SA");
+	fill(&b, make_gcm);
+	append_field(&b, CONTEXT_PCPU, FIELD_OPTIONAL);
+	expect(&b, -EBADMSG, "field 0x0016 (PCPU) has a wrong length");
+	fill(&b, make_gcm);
+	append_field(&b, 0x0100, FIELD_MANDATORY);
+	expect(&b, -EOPNOTSUPP,
+	       "field 0x0100 is mandatory, and this version does not know it");
+	b.len -= 5;
+	expect(&b, -EBADMSG, "it ends within the header of a field");
+
+	fill(&b, make_gcm);
+	assert_int_equal(context_policy_info(b.data, b.len, &policy, &why),
+			 -EBADMSG);
+	assert_string_equal(context_error_str(&why, text, sizeof(text)),
+			    "field 0x0001 (SA_ID) does not belong to a policy");
+	buf_free(&b);
+}
+
 static void test_unknown(void **state)
 {
 	struct context_sa info;
@@ -319,19 +420,19 @@ static void test_unknown(void **state)
 	make_gcm(&m);
 	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
 	len = b.len;
-	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
-	append_field(&b, 0x8099, CONTEXT_VENDOR);
-	assert_int_equal(context_sa_info(b.data, b.len, &info), 0);
+	append_field(&b, 0x0100, FIELD_OPTIONAL);
+	append_field(&b, 0x8099, FIELD_VENDOR);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), 0);
 	b.len = len;
-	append_field(&b, 0x0100, CONTEXT_MANDATORY);
-	assert_int_equal(context_sa_info(b.data, b.len, &info), -EOPNOTSUPP);
+	append_field(&b, 0x0100, FIELD_MANDATORY);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), -EOPNOTSUPP);
 	b.len = len;
 	append_field(&b, 0x0100, 'X');
-	assert_int_equal(context_sa_info(b.data, b.len, &info), -EBADMSG);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), -EBADMSG);
 	b.len = len;
-	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
-	append_field(&b, 0x0100, CONTEXT_OPTIONAL);
-	assert_int_equal(context_sa_info(b.data, b.len, &info), -EBADMSG);
+	append_field(&b, 0x0100, FIELD_OPTIONAL);
+	append_field(&b, 0x0100, FIELD_OPTIONAL);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), -EBADMSG);
 	buf_free(&b);
 }
 
@@ -348,7 +449,7 @@ static void test_vendor(void **state)
 	mnl_attr_put(&m.nlh, UNKNOWN_ATTR, 5, "abcd");
 	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
 	mnl_nlmsg_put_header(out.bytes);
-	assert_int_equal(context_to_sa(b.data, b.len, NULL, &out.nlh, SIZE), 0);
+	assert_int_equal(context_to_sa(b.data, b.len, NULL, &out.nlh, SIZE, NULL), 0);
 	mnl_attr_for_each(attr, &out.nlh, sizeof(struct xfrm_usersa_info)) {
 		if (mnl_attr_get_type(attr) != UNKNOWN_ATTR)
 			continue;
@@ -456,21 +557,21 @@ static void test_policy(void **state)
 	(void)state;
 	make_policy(&m);
 	assert_int_equal(context_from_policy(&m.nlh, &one), 0);
-	assert_int_equal(context_policy_info(one.data, one.len, &info), 0);
+	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL), 0);
 	assert_int_equal(info.templates, 1);
 	assert_int_equal(info.reqid, 42);
 	assert_int_equal(info.if_id, 9);
 	assert_true(info.key_len < CONTEXT_KEY_MAX);
 	mnl_nlmsg_put_header(out.bytes);
-	assert_int_equal(context_to_policy(one.data, one.len, &out.nlh, SIZE), 0);
+	assert_int_equal(context_to_policy(one.data, one.len, &out.nlh, SIZE, NULL), 0);
 	assert_int_equal(context_from_policy(&out.nlh, &two), 0);
 	assert_int_equal(one.len, two.len);
 	assert_memory_equal(one.data, two.data, one.len);
 	for (len = 0; len < one.len; len++)
-		context_policy_info(one.data, len, &info);
+		context_policy_info(one.data, len, &info, NULL);
 	/* One is never taken for the other. */
 	assert_int_equal(context_sa_info(one.data, one.len,
-					 &(struct context_sa){}), -EBADMSG);
+					 &(struct context_sa){}, NULL), -EBADMSG);
 	buf_free(&one);
 	buf_free(&two);
 }
@@ -502,6 +603,7 @@ int main(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_vendor),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_tag),

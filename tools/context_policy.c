@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: policies as XFRM netlink tells them, or their contexts.
+ * Out: their contexts; messages that make, update or name them.
+ * Pure but for interface names.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sodium.h>
+
+#include "context.h"
+#include "context_fields.h"
+
+static int put_templates(struct buf *b, const struct xfrm_attrs *a)
+{
+	const struct xfrm_user_tmpl *t;
+	size_t at, n, i;
+
+	t = xfrm_attr_data(a, XFRMA_TMPL, sizeof(*t));
+	if (!t)
+		return 0;
+	n = xfrm_attr_len(a, XFRMA_TMPL) / sizeof(*t);
+	if (n > TEMPLATES_MAX)
+		return -EBADMSG;
+	at = field_begin(b, CONTEXT_TEMPLATES, FIELD_MANDATORY);
+	for (i = 0; i < n; i++, t++) {
+		buf_u16(b, t->family);
+		buf_u8(b, t->id.proto);
+		buf_u8(b, t->mode);
+		buf_u8(b, t->share);
+		buf_u8(b, t->optional);
+		buf_u16(b, 0);
+		buf_put(b, &t->id.spi, 4);
+		buf_u32(b, t->reqid);
+		fields_put_addr(b, t->family, &t->id.daddr);
+		fields_put_addr(b, t->family, &t->saddr);
+		buf_u32(b, t->aalgos);
+		buf_u32(b, t->ealgos);
+		buf_u32(b, t->calgos);
+	}
+	field_end(b, at);
+	return 0;
+}
+
+static void read_template(struct rd *r, struct xfrm_user_tmpl *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->family = rd_u16(r);
+	t->id.proto = rd_u8(r);
+	t->mode = rd_u8(r);
+	t->share = rd_u8(r);
+	t->optional = rd_u8(r);
+	rd_u16(r);
+	rd_copy(r, &t->id.spi, 4);
+	t->reqid = rd_u32(r);
+	rd_copy(r, &t->id.daddr, 16);
+	rd_copy(r, &t->saddr, 16);
+	t->aalgos = rd_u32(r);
+	t->ealgos = rd_u32(r);
+	t->calgos = rd_u32(r);
+}
+
+int context_from_policy(const struct nlmsghdr *nlh, struct buf *out)
+{
+	const struct xfrm_userpolicy_info *pol = mnl_nlmsg_get_payload(nlh);
+	const uint8_t *type;
+	struct xfrm_attrs a;
+	size_t at;
+	int ret;
+
+	ret = xfrm_attrs_parse(nlh, sizeof(*pol), &a);
+	if (ret)
+		return ret;
+	/* Per-socket policies belong to a process of this node. */
+	if (pol->dir > XFRM_POLICY_FWD)
+		return -EOPNOTSUPP;
+	type = xfrm_attr_data(&a, XFRMA_POLICY_TYPE, 1);
+	fields_put_selector(out, &pol->sel);
+	fields_put_lifetime(out, &pol->lft);
+	fields_put_mark(out, &a);
+	fields_put_attr_u32(out, &a, XFRMA_IF_ID, CONTEXT_IF_ID, FIELD_MANDATORY);
+	fields_put_sec_ctx(out, &a);
+	fields_put_offload(out, &a);
+	at = field_begin(out, CONTEXT_POLICY, FIELD_MANDATORY);
+	buf_u32(out, pol->priority);
+	buf_u8(out, pol->dir);
+	buf_u8(out, pol->action);
+	buf_u8(out, pol->flags);
+	buf_u8(out, pol->share);
+	buf_u32(out, type ? *type : XFRM_POLICY_TYPE_MAIN);
+	field_end(out, at);
+	ret = put_templates(out, &a);
+	if (ret)
+		return ret;
+	fields_put_vendor(out, &a);
+	if (out->bad)
+		return -ENOMEM;
+	return out->len > CONTEXT_MAX ? -EBADMSG : 0;
+}
+
+static int get_policy(const struct fields *fs, struct xfrm_userpolicy_info *pol,
+		      uint32_t *type)
+{
+	struct rd r = fs->known[CONTEXT_POLICY].value;
+
+	pol->priority = rd_u32(&r);
+	pol->dir = rd_u8(&r);
+	pol->action = rd_u8(&r);
+	pol->flags = rd_u8(&r);
+	pol->share = rd_u8(&r);
+	*type = rd_u32(&r);
+	if (pol->dir > XFRM_POLICY_FWD)
+		return fields_bad(fs, CONTEXT_POLICY, "has an unknown direction");
+	if (*type > 255)
+		return fields_bad(fs, CONTEXT_POLICY, "has an unknown type");
+	return 0;
+}
+
+static bool addr_is_zero(const void *addr)
+{
+	return sodium_is_zero(addr, 16);
+}
+
+static void policy_end_points(const struct fields *fs,
+			      const struct xfrm_selector *sel,
+			      struct context_policy *info)
+{
+	struct xfrm_user_tmpl t, first;
+	unsigned int i;
+	struct rd r;
+
+	info->family = sel->family;
+	memcpy(info->src, &sel->saddr, 16);
+	memcpy(info->dst, &sel->daddr, 16);
+	if (!info->templates)
+		return;
+	r = fs->known[CONTEXT_TEMPLATES].value;
+	read_template(&r, &t);
+	first = t;
+	info->reqid = t.reqid;
+	for (i = 0; i < info->templates; i++) {
+		/* IPComp that does not compress is left out: no harm. */
+		info->optional |= t.optional && t.id.proto != IPPROTO_COMP;
+		if (i + 1 < info->templates)
+			read_template(&r, &t);
+	}
+	t = first;
+	/* Transport mode templates stand for the packet's own addresses. */
+	if (addr_is_zero(&t.id.daddr) && addr_is_zero(&t.saddr))
+		return;
+	info->family = t.family;
+	memcpy(info->src, &t.saddr, 16);
+	memcpy(info->dst, &t.id.daddr, 16);
+}
+
+static void policy_name(const struct xfrm_selector *sel,
+			struct context_policy *info)
+{
+	static const char *const dirs[] = { "in", "out", "fwd" };
+	char src[INET6_ADDRSTRLEN] = "any", dst[INET6_ADDRSTRLEN] = "any";
+
+	inet_ntop(sel->family, &sel->saddr, src, sizeof(src));
+	inet_ntop(sel->family, &sel->daddr, dst, sizeof(dst));
+	snprintf(info->name, sizeof(info->name), "policy %s %s/%u -> %s/%u",
+		 dirs[info->dir], src, sel->prefixlen_s, dst,
+		 sel->prefixlen_d);
+}
+
+static void policy_key(const struct fields *fs, uint32_t type,
+		       struct context_policy *info)
+{
+	struct buf b = {};
+	const struct rd *sel = &fs->known[CONTEXT_SELECTOR].value;
+	const struct rd *dev = &fs->known[CONTEXT_SEL_DEVICE].value;
+
+	buf_u8(&b, info->dir);
+	buf_u8(&b, type);
+	buf_u32(&b, info->mark);
+	buf_u32(&b, info->mark_mask);
+	buf_u32(&b, info->if_id);
+	buf_put(&b, sel->p, sel->left);
+	if (fs->has[CONTEXT_SEL_DEVICE])
+		buf_put(&b, dev->p, dev->left);
+	info->key_len = b.len < CONTEXT_KEY_MAX ? b.len : CONTEXT_KEY_MAX;
+	if (b.data)
+		memcpy(info->key, b.data, info->key_len);
+	buf_free(&b);
+}
+
+static int outline(const uint8_t *p, size_t len, struct fields *fs,
+		   struct context_policy *info, struct field_error *why)
+{
+	struct xfrm_userpolicy_info pol;
+	uint32_t type = 0;
+	size_t templates;
+	int ret;
+
+	memset(info, 0, sizeof(*info));
+	ret = fields_read(p, len, CONTEXT_IS_POLICY, fs, why);
+	if (!ret)
+		ret = fields_get_selector(fs, &pol.sel);
+	if (!ret)
+		ret = get_policy(fs, &pol, &type);
+	if (ret)
+		return ret;
+	templates = fs->has[CONTEXT_TEMPLATES] ?
+		    fs->known[CONTEXT_TEMPLATES].value.left : 0;
+	if (templates % TEMPLATE_LEN)
+		return fields_bad(fs, CONTEXT_TEMPLATES, "has a wrong length");
+	fields_get_mark(fs, CONTEXT_MARK, &info->mark, &info->mark_mask);
+	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
+	info->templates = templates / TEMPLATE_LEN;
+	info->dir = pol.dir;
+	policy_end_points(fs, &pol.sel, info);
+	policy_key(fs, type, info);
+	policy_name(&pol.sel, info);
+	return 0;
+}
+
+int context_policy_info(const uint8_t *p, size_t len,
+			struct context_policy *info, struct field_error *why)
+{
+	struct field_error unheard;
+	struct fields fs;
+
+	return outline(p, len, &fs, info, why ? why : &unheard);
+}
+
+static void put_common(struct xfrm_msg *m, const struct fields *fs,
+		       uint32_t type)
+{
+	struct xfrm_userpolicy_type t = { .type = type };
+
+	fields_to_mark(m, fs);
+	fields_to_u32(m, fs, CONTEXT_IF_ID, XFRMA_IF_ID);
+	if (type != XFRM_POLICY_TYPE_MAIN)
+		xfrm_msg_put(m, XFRMA_POLICY_TYPE, &t, sizeof(t));
+	fields_to_sec_ctx(m, fs);
+}
+
+int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
+		      size_t buflen, struct field_error *why)
+{
+	struct xfrm_msg m = { .nlh = nlh, .room = buflen };
+	struct xfrm_userpolicy_info *pol;
+	struct context_policy info;
+	struct field_error unheard;
+	struct xfrm_user_tmpl *t;
+	struct fields fs;
+	uint32_t type;
+	struct rd r;
+	size_t i;
+	int ret;
+
+	ret = outline(p, len, &fs, &info, why ? why : &unheard);
+	if (ret)
+		return ret;
+	pol = xfrm_msg_body(&m, sizeof(*pol));
+	if (!pol)
+		return -EMSGSIZE;
+	ret = fields_selector_here(&fs, &pol->sel);
+	if (ret)
+		return ret;
+	get_policy(&fs, pol, &type);
+	fields_get_lifetime(&fs, &pol->lft);
+	put_common(&m, &fs, type);
+	if (info.templates) {
+		t = xfrm_msg_attr(&m, XFRMA_TMPL, info.templates * sizeof(*t));
+		r = fs.known[CONTEXT_TEMPLATES].value;
+		for (i = 0; t && i < info.templates; i++)
+			read_template(&r, t + i);
+	}
+	fields_to_vendor(&m, &fs);
+	return m.full ? -EMSGSIZE : 0;
+}
+
+int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
+			 size_t buflen, struct field_error *why)
+{
+	struct xfrm_msg m = { .nlh = nlh, .room = buflen };
+	struct xfrm_userpolicy_info pol;
+	struct xfrm_userpolicy_id *id;
+	struct context_policy info;
+	struct field_error unheard;
+	struct fields fs;
+	uint32_t type;
+	int ret;
+
+	ret = outline(p, len, &fs, &info, why ? why : &unheard);
+	if (ret)
+		return ret;
+	id = xfrm_msg_body(&m, sizeof(*id));
+	if (!id)
+		return -EMSGSIZE;
+	ret = fields_selector_here(&fs, &id->sel);
+	if (ret)
+		return ret;
+	get_policy(&fs, &pol, &type);
+	id->dir = pol.dir;
+	put_common(&m, &fs, type);
+	return m.full ? -EMSGSIZE : 0;
+}

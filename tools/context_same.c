@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: contexts.
+ * Out: whether two are the same SA, with the same keys or parameters; its tag.
+ * Pure; keys are compared in constant time.
+ */
+#include <endian.h>
+#include <string.h>
+#include <sodium.h>
+
+#include "context.h"
+#include "context_fields.h"
+
+static const uint16_t key_fields[] = {
+	CONTEXT_AEAD, CONTEXT_AUTH, CONTEXT_CRYPT, CONTEXT_COMP,
+};
+
+#define N_KEY_FIELDS (sizeof(key_fields) / sizeof(key_fields[0]))
+
+/* Reads a whole, valid SA. */
+static bool read_sa(const uint8_t *p, size_t len, struct context_sa *info,
+		    struct fields *fs, struct field_error *why)
+{
+	return !context_sa_info(p, len, info, why) &&
+	       !fields_read(p, len, CONTEXT_IS_SA, fs, why);
+}
+
+uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32])
+{
+	crypto_generichash_state h;
+	struct field_error why;
+	struct context_sa info;
+	struct fields fs;
+	uint64_t tag = 0;
+	uint32_t word;
+	uint8_t out[16];
+	size_t i;
+
+	if (!read_sa(p, len, &info, &fs, &why))
+		return 0;
+	crypto_generichash_init(&h, key, 32, sizeof(out));
+	word = htobe32((uint32_t)info.id.family << 16 | info.id.proto);
+	crypto_generichash_update(&h, (void *)&word, 4);
+	crypto_generichash_update(&h, (void *)&info.id.spi, 4);
+	crypto_generichash_update(&h, info.id.dst, 16);
+	word = htobe32(info.id.mark);
+	crypto_generichash_update(&h, (void *)&word, 4);
+	word = htobe32(info.id.mark_mask);
+	crypto_generichash_update(&h, (void *)&word, 4);
+	for (i = 0; i < N_KEY_FIELDS; i++) {
+		const struct field *f = &fs.known[key_fields[i]];
+
+		if (!fs.has[key_fields[i]])
+			continue;
+		/* With the field's header, so that no two lists run together. */
+		crypto_generichash_update(&h, f->value.p - FIELD_HEADER,
+					  f->value.left + FIELD_HEADER);
+	}
+	crypto_generichash_final(&h, out, sizeof(out));
+	memcpy(&tag, out, sizeof(tag));
+	sodium_memzero(&h, sizeof(h));
+	tag = be64toh(tag);
+	return tag ? tag : 1;
+}
+
+bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
+		       size_t blen)
+{
+	struct context_sa ia, ib;
+	struct field_error why;
+	struct fields fa, fb;
+	size_t i;
+
+	if (!read_sa(a, alen, &ia, &fa, &why) ||
+	    !read_sa(b, blen, &ib, &fb, &why) || !sa_id_equal(&ia.id, &ib.id))
+		return false;
+	for (i = 0; i < N_KEY_FIELDS; i++) {
+		uint16_t type = key_fields[i];
+		const struct rd *ra = &fa.known[type].value;
+		const struct rd *rb = &fb.known[type].value;
+
+		if (fa.has[type] != fb.has[type] || ra->left != rb->left)
+			return false;
+		if (fa.has[type] && sodium_memcmp(ra->p, rb->p, ra->left))
+			return false;
+	}
+	return true;
+}
+
+/* The next mandatory field; false at the end. */
+static bool next_mandatory(struct rd *r, uint16_t *last, struct field *f)
+{
+	struct field_error why;
+
+	while (field_next(r, last, f, &why) > 0) {
+		if (f->class == FIELD_MANDATORY)
+			return true;
+	}
+	return false;
+}
+
+bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
+			     size_t blen)
+{
+	struct rd ra = { .p = a, .left = alen }, rb = { .p = b, .left = blen };
+	uint16_t last_a = 0, last_b = 0;
+	struct field fa, fb;
+
+	for (;;) {
+		bool more = next_mandatory(&ra, &last_a, &fa);
+
+		if (more != next_mandatory(&rb, &last_b, &fb))
+			return false;
+		if (!more)
+			return true;
+		if (fa.type != fb.type || fa.value.left != fb.value.left ||
+		    sodium_memcmp(fa.value.p, fb.value.p, fa.value.left))
+			return false;
+	}
+}
