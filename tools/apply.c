@@ -32,7 +32,7 @@ static const char *name_of(const struct cache_entry *e)
 
 size_t apply_count(const struct daemon *d, enum cache_applied what)
 {
-	return what <= CACHE_FAILED ? d->applied[what] : 0;
+	return what < CACHE_STATES ? d->applied[what] : 0;
 }
 
 /* Keeps the sums that status tells. */
@@ -152,6 +152,8 @@ static void unqueue(struct daemon *d, struct cache_entry *e)
 
 static void repair_later(struct daemon *d, struct cache_entry *e)
 {
+	if (e->applied == CACHE_REFUSED)
+		return;		/* there is nothing to repair it with */
 	cache_set_repair(&d->cache, e, true);
 	repair_soon(d);
 }
@@ -439,29 +441,67 @@ static void forget_numbers(struct cache_entry *e)
 	e->lease_told = 0;
 }
 
+/* The active's name for it from here on, and of nothing else. */
+static void name_it(struct daemon *d, struct cache_entry *e, uint32_t handle)
+{
+	struct cache_entry *other = cache_find_handle(&d->cache, handle);
+
+	if (other && other != e)
+		cache_set_handle(&d->cache, other, 0);
+	cache_set_handle(&d->cache, e, handle);
+}
+
+/*
+ * The active has that SA, so what stands here is not removed; but nothing goes
+ * into it, and a takeover fences it.
+ */
+static void refuse(struct daemon *d, const struct wire_sa *sa,
+		   const struct context_sa *info, const struct field_error *why)
+{
+	char text[160], name[128];
+	struct cache_entry *e;
+
+	d->context_refused++;
+	context_error_str(why, text, sizeof(text));
+	if (!info->id.family) {
+		log_warn("an SA's context is refused: %s", text);
+		return;
+	}
+	log_warn("%s: its context is refused: %s: it is not protected on this node",
+		 sa_id_str(&info->id, name, sizeof(name)), text);
+	e = cache_find(&d->cache, &info->id);
+	if (!e) {
+		e = cache_add(&d->cache, info, sa->context, sa->context_len,
+			      sa->handle);
+		if (!e) {
+			no_memory(d);
+			return;
+		}
+		d->applied[CACHE_NOT_APPLIED]++;
+	}
+	name_it(d, e, sa->handle);
+	e->tag = sa->tag;
+	e->seen = true;
+	unqueue(d, e);
+	cache_set_repair(&d->cache, e, false);
+	set_applied(d, e, CACHE_REFUSED);
+}
+
 void apply_sa(struct daemon *d, const struct wire_sa *sa)
 {
-	struct cache_entry *e, *other;
+	struct field_error why;
+	struct cache_entry *e;
 	struct context_sa info;
-	int ret;
 
-	ret = context_sa_info(sa->context, sa->context_len, &info, NULL);
-	if (ret) {
-		d->context_refused++;
-		log_warn("an SA's context is refused (%s): it is not protected on this node",
-			 ret == -EOPNOTSUPP ?
-			 "it has a mandatory field that this version does not know: upgrade" :
-			 "malformed");
+	if (context_sa_info(sa->context, sa->context_len, &info, &why)) {
+		refuse(d, sa, &info, &why);
 		return;
 	}
 	if (!source_manages(d, &info)) {
 		d->context_refused++;
 		return;		/* the filters of the nodes differ */
 	}
-	other = cache_find_handle(&d->cache, sa->handle);
 	e = cache_find(&d->cache, &info.id);
-	if (other && other != e)
-		cache_set_handle(&d->cache, other, 0);
 	if (e && e->tag != sa->tag) {
 		forget_numbers(e);
 		e->drawn = 0;
@@ -484,7 +524,7 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 		no_memory(d);
 		return;
 	}
-	cache_set_handle(&d->cache, e, sa->handle);
+	name_it(d, e, sa->handle);
 	e->tag = sa->tag;
 	e->lease_end = sa->lease_end;
 	if (e->range_end < sa->range_end)
@@ -639,11 +679,14 @@ size_t apply_policies_unready(struct daemon *d)
 void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 {
 	struct context_policy info;
+	struct field_error why;
 	struct cache_policy *p;
+	char text[160];
 
-	if (context_policy_info(ctx, len, &info, NULL)) {
+	if (context_policy_info(ctx, len, &info, &why)) {
 		d->context_refused++;
-		log_warn("a policy's context is refused: this version does not understand it");
+		log_warn("a policy's context is refused: %s",
+			 context_error_str(&why, text, sizeof(text)));
 		return;
 	}
 	if (!source_manages_policy(d, &info))

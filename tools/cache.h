@@ -80,6 +80,8 @@ enum cache_applied {
 	CACHE_APPLIED,
 	CACHE_CONFLICT,		/* another SA with this identity; left alone */
 	CACHE_FAILED,
+	CACHE_REFUSED,		/* its context is not understood; left alone */
+	CACHE_STATES,
 };
 
 struct cache_entry {

@@ -197,6 +197,9 @@ static json_t *reasons(struct daemon *d, const struct unsafe *u)
 	if (d->applied[CACHE_FAILED] && !role_is_active(d))
 		reason(list, d->applied[CACHE_FAILED],
 		       "SAs could not be created or restored");
+	if (d->applied[CACHE_REFUSED] && !role_is_active(d))
+		reason(list, d->applied[CACHE_REFUSED],
+		       "SAs have contexts that this version does not understand");
 	if (!role_is_active(d) && apply_policies_unready(d))
 		reason(list, apply_policies_unready(d),
 		       "policies could not be created, or differ from this node's own");

@@ -107,7 +107,7 @@ struct daemon {
 	bool alive_failed;		/* and that was said */
 	bool want_active;		/* take over again, once filled */
 	struct owned owned;		/* policies that we created */
-	size_t applied[CACHE_FAILED + 1];	/* entries of the cache, each kind */
+	size_t applied[CACHE_STATES];	/* entries of the cache, each kind */
 
 	/* planned takeover */
 	struct loop_timer handover_timer;

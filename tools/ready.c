@@ -49,6 +49,8 @@ const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 		return "its policy's template is optional (level use): while it is stopped, its traffic leaves in clear";
 	if (e->applied == CACHE_FAILED && !role_is_active(d))
 		return "it could not be created or restored here";
+	if (e->applied == CACHE_REFUSED && !role_is_active(d))
+		return "its context is not understood here: see the log";
 	return NULL;
 }
 
@@ -132,7 +134,7 @@ static bool all_safe(const struct daemon *d)
 {
 	return role_is_owner(d) || !d->st.epoch ||
 	       (d->synced && !d->cache.n_unsafe && !d->cache.n_optional &&
-		!d->applied[CACHE_FAILED]);
+		!d->applied[CACHE_FAILED] && !d->applied[CACHE_REFUSED]);
 }
 
 int ready_fence(struct daemon *d, size_t *n)
