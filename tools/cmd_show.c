@@ -4,7 +4,6 @@
  * Out: those that were asked for: a table, a block each, or JSON.
  * Asks the kernel; the daemon need not run.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "control.h"
 #include "genl.h"
 #include "print.h"
+#include "sa_select.h"
 
 #define TIMEOUT_MS 5000
 
@@ -21,31 +21,14 @@ static const char help[] =
 	"Usage: xfrmsync show [OPTIONS]\n\n"
 	"The SAs that the module follows in this network namespace.\n\n"
 	"  -d, --details      a block each: window, lifetimes, errors\n"
-	"      --family F     only inet, or only inet6\n"
-	"      --proto P      only esp, ah or comp\n"
-	"      --src ADDRESS  only from there\n"
-	"      --dst ADDRESS  only to there\n"
-	"      --spi SPI      only this SPI (0x... or decimal)\n"
-	"      --reqid N      only this reqid\n"
+	SA_SELECT_HELP
 	CMD_COMMON_HELP;
-
-enum { OPT_FAMILY = CMD_OWN, OPT_PROTO, OPT_SRC, OPT_DST, OPT_SPI, OPT_REQID };
 
 static const struct option options[] = {
 	CMD_LONG,
 	{ "details", no_argument, NULL, 'd' },
-	{ "family", required_argument, NULL, OPT_FAMILY },
-	{ "proto", required_argument, NULL, OPT_PROTO },
-	{ "src", required_argument, NULL, OPT_SRC },
-	{ "dst", required_argument, NULL, OPT_DST },
-	{ "spi", required_argument, NULL, OPT_SPI },
-	{ "reqid", required_argument, NULL, OPT_REQID },
+	SA_SELECT_LONG,
 	{ NULL, 0, NULL, 0 },
-};
-
-struct address {
-	uint16_t family;	/* 0: not asked for */
-	uint8_t addr[16];
 };
 
 /* Of the daemon's words on an SA, those that stand in the JSON. */
@@ -56,91 +39,18 @@ struct told {
 struct show {
 	struct cmd_common common;
 	bool details;
-	uint16_t family;	/* 0: any */
-	uint8_t proto;		/* 0: any */
-	struct address src, dst;
-	bool has_spi, has_reqid;
-	uint32_t spi;		/* network order */
-	uint32_t reqid;
+	struct sa_select select;
 	struct record *list;
 	struct told *told;	/* beside the list, or NULL */
 	size_t n, size;
 };
-
-static bool parse_address(const char *text, struct address *a)
-{
-	a->family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	return inet_pton(a->family, text, a->addr) == 1;
-}
-
-static bool parse_family(const char *text, uint16_t *family)
-{
-	*family = !strcmp(text, "inet6") ? AF_INET6 : AF_INET;
-	return *family == AF_INET6 || !strcmp(text, "inet");
-}
-
-static bool parse_proto(const char *text, uint8_t *proto)
-{
-	*proto = !strcmp(text, "ah") ? IPPROTO_AH :
-		 !strcmp(text, "comp") ? IPPROTO_COMP : IPPROTO_ESP;
-	return *proto != IPPROTO_ESP || !strcmp(text, "esp");
-}
-
-/* False where the option's value makes no sense. */
-static bool take_option(struct show *s, int c)
-{
-	uint64_t v = 0;
-	bool ok = true;
-
-	switch (c) {
-	case 'd':
-		s->details = true;
-		break;
-	case OPT_FAMILY:
-		return parse_family(optarg, &s->family);
-	case OPT_PROTO:
-		return parse_proto(optarg, &s->proto);
-	case OPT_SRC:
-		return parse_address(optarg, &s->src);
-	case OPT_DST:
-		return parse_address(optarg, &s->dst);
-	case OPT_SPI:
-		ok = cmd_number(optarg, UINT32_MAX, &v);
-		s->spi = htonl(v);
-		s->has_spi = true;
-		break;
-	case OPT_REQID:
-		ok = cmd_number(optarg, UINT32_MAX, &v);
-		s->reqid = v;
-		s->has_reqid = true;
-		break;
-	}
-	return ok;
-}
-
-static bool is_address(const struct address *a, uint16_t family,
-		       const uint8_t *addr)
-{
-	return !a->family || (a->family == family &&
-			      !memcmp(a->addr, addr, sizeof(a->addr)));
-}
-
-static bool is_wanted(const struct show *s, const struct record *r)
-{
-	return (!s->family || s->family == r->id.family) &&
-	       (!s->proto || s->proto == r->id.proto) &&
-	       (!s->has_spi || s->spi == r->id.spi) &&
-	       (!s->has_reqid || s->reqid == r->reqid) &&
-	       is_address(&s->src, r->id.family, r->src) &&
-	       is_address(&s->dst, r->id.family, r->id.dst);
-}
 
 static int keep(const struct record *r, void *data)
 {
 	struct show *s = data;
 	struct record *list;
 
-	if (!is_wanted(s, r))
+	if (!sa_select_match(&s->select, r))
 		return 0;
 	if (s->n == s->size) {
 		s->size = s->size ? 2 * s->size : 64;
@@ -281,7 +191,9 @@ int cmd_show_main(int argc, char **argv)
 	int c, ret;
 
 	while ((c = cmd_option(&s.common, argc, argv, CMD_SHORT "d", options)) != -1)
-		if (!take_option(&s, c))
+		if (c == 'd')
+			s.details = true;
+		else if (!sa_select_option(&s.select, c, optarg))
 			return cmd_usage(&s.common, "%s is no value for %s",
 					 optarg, argv[optind - 2]);
 	if (s.common.exit_code >= 0)
