@@ -12,11 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -28,6 +24,7 @@
 #include "cmd.h"
 #include "daemon.h"
 #include "log.h"
+#include "secret.h"
 
 static void usage(FILE *f)
 {
@@ -87,17 +84,14 @@ static void notify_reloading(void)
 	notify(text);
 }
 
-/* Keys pass through this memory: no core, no ptrace, no swap. */
+/* Keys pass through this memory. */
 static void harden(void)
 {
-	struct rlimit none = {};
+	int err = secret_protect();
 
-	prctl(PR_SET_DUMPABLE, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+	if (err)
 		log_warn("cannot lock the memory (%s): keys may reach the swap",
-			 strerror(errno));
-	umask(0077);
+			 strerror(-err));
 	signal(SIGPIPE, SIG_IGN);
 }
 

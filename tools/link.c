@@ -4,9 +4,7 @@
  * Out: mutually authenticated TLS 1.3 channels that carry frames.
  * Non-blocking, in the daemon's loop; knows nothing of what frames mean.
  */
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +38,7 @@ static SSL_SESSION *psk_session(SSL *ssl, const struct link_tls *t)
 	SSL_SESSION *s = SSL_SESSION_new();
 
 	if (!s || !cipher ||
-	    !SSL_SESSION_set1_master_key(s, t->psk_key, t->psk_len) ||
+	    !SSL_SESSION_set1_master_key(s, t->psk_key.key, t->psk_key.len) ||
 	    !SSL_SESSION_set_cipher(s, cipher) ||
 	    !SSL_SESSION_set_protocol_version(s, TLS1_3_VERSION)) {
 		SSL_SESSION_free(s);
@@ -76,62 +74,11 @@ static int psk_find(SSL *ssl, const unsigned char *id, size_t idlen,
 	return 1;
 }
 
-static int hex_value(int c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = tolower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Hex, where all of it is hex; else the bytes as they stand. */
-static int psk_decode(struct link_tls *t, uint8_t *raw, size_t len)
-{
-	size_t i, n = len;
-
-	while (n && isspace(raw[n - 1]))
-		n--;
-	for (i = 0; i < n && hex_value(raw[i]) >= 0; i++)
-		;
-	if (n >= 64 && i == n && n % 2 == 0) {
-		if (n / 2 > sizeof(t->psk_key))
-			return -1;
-		for (i = 0; i < n / 2; i++)
-			t->psk_key[i] = hex_value(raw[2 * i]) << 4 |
-					hex_value(raw[2 * i + 1]);
-		t->psk_len = n / 2;
-		return 0;
-	}
-	if (len < 32 || len > sizeof(t->psk_key))
-		return -1;
-	memcpy(t->psk_key, raw, len);
-	t->psk_len = len;
-	return 0;
-}
-
 static int psk_load(struct link_tls *t, const struct conf *conf, char *err,
 		    size_t errlen)
 {
-	uint8_t raw[256];
-	ssize_t len;
-	int fd, ret;
-
-	fd = open(conf->tls_psk_file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0) {
-		snprintf(err, errlen, "%s: %s", conf->tls_psk_file,
-			 strerror(errno));
+	if (secret_read(conf->tls_psk_file, &t->psk_key, err, errlen))
 		return -1;
-	}
-	len = read(fd, raw, sizeof(raw));
-	close(fd);
-	ret = len < 0 ? -1 : psk_decode(t, raw, len);
-	sodium_memzero(raw, sizeof(raw));
-	if (ret) {
-		snprintf(err, errlen,
-			 "%s: not a key of 32 to 64 bytes, raw or in hex",
-			 conf->tls_psk_file);
-		return -1;
-	}
 	t->psk = true;
 	snprintf(t->psk_identity, sizeof(t->psk_identity), "%s",
 		 conf->tls_psk_identity[0] ? conf->tls_psk_identity :

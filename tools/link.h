@@ -14,14 +14,14 @@
 #include "buf.h"
 #include "conf.h"
 #include "loop.h"
+#include "secret.h"
 #include "wire.h"
 
 /* Credentials, loaded; survives those who use it (reload makes another). */
 struct link_tls {
 	SSL_CTX *ctx;
 	bool psk;
-	uint8_t psk_key[64];
-	size_t psk_len;
+	struct secret psk_key;
 	char psk_identity[64];
 };
 

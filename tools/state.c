@@ -17,6 +17,7 @@
 #include <linux/xfrmsync.h>
 
 #include "conf.h"
+#include "durable.h"
 #include "log.h"
 #include "state.h"
 
@@ -98,51 +99,6 @@ int state_load(const char *dir, struct state *s)
 	return 0;
 }
 
-static int write_all(int fd, const char *buf, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, buf, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		buf += n;
-		len -= n;
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
-static int write_durably(const char *dir, const char *name, const char *text,
-			 mode_t mode)
-{
-	char tmp[80];
-	int dirfd, fd, ret;
-
-	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return -errno;
-	snprintf(tmp, sizeof(tmp), ".%s.tmp", name);
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    mode);
-	if (fd < 0) {
-		ret = -errno;
-		goto close_dir;
-	}
-	ret = write_all(fd, text, strlen(text));
-	if (close(fd) && !ret)
-		ret = -errno;
-	if (!ret && renameat(dirfd, tmp, dirfd, name))
-		ret = -errno;
-	if (!ret && fsync(dirfd))
-		ret = -errno;
-	if (ret)
-		unlinkat(dirfd, tmp, 0);
-close_dir:
-	close(dirfd);
-	return ret;
-}
-
 static int modprobe_store(const struct state *s)
 {
 	char text[256];
@@ -159,7 +115,8 @@ static int modprobe_store(const struct state *s)
 		 "options xfrmsync role=standby epoch=%" PRIu64 " node=%" PRIu32
 		 "\n",
 		 s->epoch, s->node);
-	return write_durably(MODPROBE_DIR, MODPROBE_FILE, text, 0644);
+	return durable_write(MODPROBE_DIR "/" MODPROBE_FILE, text, strlen(text),
+			     0644);
 }
 
 int state_lock(const char *dir)
@@ -183,7 +140,7 @@ int state_lock(const char *dir)
 
 int state_store(const char *dir, struct state *s)
 {
-	char text[400];
+	char text[400], path[320];
 	int ret;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
@@ -196,7 +153,8 @@ int state_store(const char *dir, struct state *s)
 		 s->epoch, s->node, role_word(s->role),
 		 s->boot_id[0] ? s->boot_id : "-", s->handed[0] ? "handed " : "",
 		 s->handed, s->handed[0] ? "\n" : "");
-	ret = write_durably(dir, STATE_FILE, text, 0600);
+	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
+	ret = durable_write(path, text, strlen(text), 0600);
 	/* A node may always become active: the state itself is what counts. */
 	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR) && modprobe_store(s))
 		log_warn("cannot write modprobe's configuration: the role is not in force from load of the module on");

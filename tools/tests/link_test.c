@@ -62,7 +62,7 @@ static int setup(void **state)
 	make_cert("ca", "b", "gw-b");
 	make_cert("ca", "stranger", "gw-x");
 	make_cert("other-ca", "forged", "gw-b");
-	run("cd %s && printf %%064d 1 >psk1 && printf %%064d 2 >psk2", dir);
+	run("cd %s && printf %%064d 1 >psk1 && printf %%064d 2 >psk2 && chmod 600 psk1 psk2", dir);
 	return 0;
 }
 
