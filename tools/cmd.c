@@ -87,6 +87,10 @@ int cmd_option(struct cmd_common *o, int argc, char **argv, const char *shorts,
 			return c;
 		}
 	}
+	if (o->wants && optind < argc)
+		o->operand = argv[optind++];
+	if (o->wants && !o->operand)
+		return stop(o, cmd_usage(o, "%s is missing", o->wants));
 	if (optind < argc)
 		return stop(o, cmd_usage(o, "%s is too much", argv[optind]));
 	return -1;
@@ -146,6 +150,23 @@ bool cmd_need_conf(const struct cmd_common *o, struct conf *c)
 		return true;
 	cmd_fail(o, "%s", err);
 	return false;
+}
+
+int cmd_key(const struct cmd_common *o, const char *file, struct secret *key)
+{
+	const struct conf *c = file ? NULL : cmd_conf(o);
+	char err[512];
+
+	if (!file && cmd_conf_refused()) {
+		cmd_fail(o, "%s", cmd_conf_refused());
+		return -1;
+	}
+	if (!file && (!c || !c->key_file[0]))
+		return 0;
+	if (!secret_read(file ? file : c->key_file, key, err, sizeof(err)))
+		return 1;
+	cmd_fail(o, "%s", err);
+	return -1;
 }
 
 int cmd_daemon(const struct cmd_common *o)

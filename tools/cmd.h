@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "conf.h"
+#include "secret.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -26,6 +27,8 @@ int cmd_show_main(int argc, char **argv);
 int cmd_monitor_main(int argc, char **argv);
 int cmd_status_main(int argc, char **argv);
 int cmd_run_main(int argc, char **argv);
+int cmd_save_main(int argc, char **argv);
+int cmd_load_main(int argc, char **argv);
 int cmd_takeover_main(int argc, char **argv);
 int cmd_standby_main(int argc, char **argv);
 int cmd_check_main(int argc, char **argv);
@@ -36,6 +39,8 @@ struct cmd_common {
 	const char *help;	/* printed for -h and --help */
 	const char *conf_file;	/* NULL: the default one, where it exists */
 	const char *socket;	/* NULL: the configuration's */
+	const char *wants;	/* what stands behind the options, once: "FILE" */
+	const char *operand;	/* that */
 	bool json;
 	int exit_code;		/* where cmd_option() ended the options */
 };
@@ -93,6 +98,13 @@ bool cmd_need_conf(const struct cmd_common *o, struct conf *c);
  * though the configuration is refused, that is warned of.
  */
 int cmd_daemon(const struct cmd_common *o);
+/*
+ * cmd_key - the cluster's key
+ * @file: of --key; NULL: key_file of the configuration
+ * Return: 1; 0 where there is none; -1, said on stderr, where it is refused.
+ */
+int cmd_key(const struct cmd_common *o, const char *file, struct secret *key);
+
 /* True when that errno says that no daemon runs. */
 bool cmd_no_daemon(int err);
 

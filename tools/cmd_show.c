@@ -14,6 +14,7 @@
 #include "genl.h"
 #include "print.h"
 #include "sa_select.h"
+#include "show_context.h"
 
 #define TIMEOUT_MS 5000
 
@@ -21,11 +22,20 @@ static const char help[] =
 	"Usage: xfrmsync show [OPTIONS]\n\n"
 	"The SAs that the module follows in this network namespace.\n\n"
 	"  -d, --details      a block each: window, lifetimes, errors\n"
+	"      --context      what a takeover takes along: all parameters, and the\n"
+	"                     policies; keys are told by their length\n"
+	"      --file FILE    of a file that save wrote, not of the kernel\n"
+	"      --key FILE     ... and the cluster's key (key_file of the configuration)\n"
 	SA_SELECT_HELP
 	CMD_COMMON_HELP;
 
+enum { OPT_CONTEXT = SA_OPT_OWN, OPT_FILE, OPT_KEY };
+
 static const struct option options[] = {
 	CMD_LONG,
+	{ "context", no_argument, NULL, OPT_CONTEXT },
+	{ "file", required_argument, NULL, OPT_FILE },
+	{ "key", required_argument, NULL, OPT_KEY },
 	{ "details", no_argument, NULL, 'd' },
 	SA_SELECT_LONG,
 	{ NULL, 0, NULL, 0 },
@@ -38,7 +48,8 @@ struct told {
 
 struct show {
 	struct cmd_common common;
-	bool details;
+	bool details, context;
+	const char *file, *key_file;
 	struct sa_select select;
 	struct record *list;
 	struct told *told;	/* beside the list, or NULL */
@@ -193,11 +204,21 @@ int cmd_show_main(int argc, char **argv)
 	while ((c = cmd_option(&s.common, argc, argv, CMD_SHORT "d", options)) != -1)
 		if (c == 'd')
 			s.details = true;
+		else if (c == OPT_CONTEXT)
+			s.context = true;
+		else if (c == OPT_FILE)
+			s.file = optarg;
+		else if (c == OPT_KEY)
+			s.key_file = optarg;
 		else if (!sa_select_option(&s.select, c, optarg))
 			return cmd_usage(&s.common, "%s is no value for %s",
 					 optarg, argv[optind - 2]);
 	if (s.common.exit_code >= 0)
 		return s.common.exit_code;
+	if ((s.file || s.key_file) && !s.context)
+		return cmd_usage(&s.common, "--file and --key go with --context");
+	if (s.context)
+		return cmd_show_context(&s.common, &s.select, s.file, s.key_file);
 	ret = show(&s);
 	free(s.list);
 	free(s.told);

@@ -24,10 +24,11 @@
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
-enum section { NONE, NODE, LISTEN, TLS, PEER, FILTER, SYNC, LEASE, N_SECTIONS };
+enum section { NONE, NODE, LISTEN, TLS, CLUSTER, PEER, FILTER, SYNC, LEASE, N_SECTIONS };
 
 static const char *const section_names[N_SECTIONS] = {
-	[NODE] = "node", [LISTEN] = "listen", [TLS] = "tls", [PEER] = "peer",
+	[NODE] = "node", [LISTEN] = "listen", [TLS] = "tls",
+	[CLUSTER] = "cluster", [PEER] = "peer",
 	[FILTER] = "filter", [SYNC] = "sync", [LEASE] = "lease",
 };
 
@@ -389,6 +390,7 @@ static const struct key keys[] = {
 	{ TLS, "key", set_path, STR(tls_key) },
 	{ TLS, "psk_file", set_path, STR(tls_psk_file) },
 	{ TLS, "psk_identity", set_word, STR(tls_psk_identity) },
+	{ CLUSTER, "key_file", set_path, STR(key_file) },
 	{ PEER, "address", set_word, offsetof(struct conf_peer, address),
 	  sizeof(((struct conf_peer *)0)->address), 0, 0, false },
 	{ PEER, "port", set_u16, offsetof(struct conf_peer, port), 0, 1, 65535, false },
@@ -642,10 +644,10 @@ static void set_defaults(struct conf *c)
 }
 
 /* A file whose content decides whom we trust, or which is a secret. */
-static int check_file(struct parser *p, const char *key, const char *path,
-		      bool secret)
+static int check_file(struct parser *p, enum section s, const char *key,
+		      const char *path, bool secret)
 {
-	unsigned int line = line_of(p, TLS, key);
+	unsigned int line = line_of(p, s, key);
 	struct stat st;
 	int fd;
 
@@ -689,11 +691,12 @@ static int check_tls(struct parser *p)
 	if (c->n_peers && !certs && !c->tls_psk_file[0])
 		return refuse(p, line ? line : p->peer_line[0],
 			      "peers need [tls]: ca, cert and key, or psk_file");
-	if (check_file(p, "ca", c->tls_ca, false) ||
-	    check_file(p, "cert", c->tls_cert, false) ||
-	    check_file(p, "key", c->tls_key, true))
+	if (check_file(p, TLS, "ca", c->tls_ca, false) ||
+	    check_file(p, TLS, "cert", c->tls_cert, false) ||
+	    check_file(p, TLS, "key", c->tls_key, true) ||
+	    check_file(p, CLUSTER, "key_file", c->key_file, true))
 		return -1;
-	return check_file(p, "psk_file", c->tls_psk_file, true);
+	return check_file(p, TLS, "psk_file", c->tls_psk_file, true);
 }
 
 /* [sync] may stand behind them. */

@@ -87,6 +87,8 @@ struct conf {
 	char tls_ca[256], tls_cert[256], tls_key[256];
 	char tls_psk_file[256];
 	char tls_psk_identity[64];	/* default: "xfrmsync" */
+	/* [cluster] */
+	char key_file[256];	/* seals contexts outside of this node; empty: none */
 	/* [peer NAME], several */
 	struct conf_peer peer[CONF_MAX_PEERS];
 	size_t n_peers;

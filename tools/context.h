@@ -116,6 +116,9 @@ int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info,
 int context_to_sa(const uint8_t *p, size_t len, const struct record *live,
 		  struct nlmsghdr *nlh, size_t buflen, struct field_error *why);
 
+/* True when there is a key in one of its algorithms. */
+bool context_has_keys(const uint8_t *p, size_t len);
+
 /* Incarnation: BLAKE2b-64 with a key of 32 bytes over identity and keys; not 0. */
 uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32]);
 
@@ -133,6 +136,12 @@ int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 		      size_t buflen, struct field_error *why);
+/*
+ * True when one of the policy's templates asks for an SA like that, as
+ * xfrm_state_find() would match it; false for a malformed one.
+ */
+bool context_policy_uses(const uint8_t *p, size_t len,
+			 const struct context_sa *sa);
 /* XFRM_MSG_DELPOLICY's body, from the policy's own context. */
 int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 			 size_t buflen, struct field_error *why);

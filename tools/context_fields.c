@@ -67,6 +67,13 @@ static const struct rule *rule_of(uint16_t type)
 	return &rules[type];
 }
 
+const char *fields_name(uint16_t type)
+{
+	const struct rule *rule = rule_of(type);
+
+	return rule ? rule->name : NULL;
+}
+
 static int say(struct field_error *why, int ret, uint16_t type, const char *what)
 {
 	why->type = type;
@@ -243,6 +250,26 @@ void fields_get_lifetime(const struct fields *fs, struct xfrm_lifetime_cfg *lft)
 	lft->hard_use_expires_seconds = rd_u64(&r);
 }
 
+int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg)
+{
+	struct rd r = fs->known[type].value;
+	uint8_t name_len;
+
+	memset(alg, 0, sizeof(*alg));
+	alg->key_bits = rd_u32(&r);
+	alg->param = rd_u32(&r);
+	name_len = rd_u8(&r);
+	if (!name_len || name_len > ALG_NAME_MAX || name_len > r.left ||
+	    memchr(r.p, 0, name_len))
+		return fields_bad(fs, type, "names no algorithm");
+	rd_copy(&r, alg->name, name_len);
+	if (alg->key_bits > ALG_KEY_MAX * 8)
+		return fields_bad(fs, type, "has too long a key");
+	alg->key_len = (alg->key_bits + 7) / 8;
+	alg->key = rd_bytes(&r, alg->key_len);
+	return rd_done(&r) ? 0 : fields_bad(fs, type, "has a wrong length");
+}
+
 /* ---- from the kernel ---- */
 
 void fields_put_addr(struct buf *b, uint16_t family, const xfrm_address_t *addr)
@@ -316,15 +343,19 @@ void fields_put_mark(struct buf *b, const struct xfrm_attrs *a)
 void fields_put_sec_ctx(struct buf *b, const struct xfrm_attrs *a)
 {
 	const struct xfrm_user_sec_ctx *sec;
-	size_t at;
+	size_t at, len;
 
 	sec = xfrm_attr_data(a, XFRMA_SEC_CTX, sizeof(*sec));
 	if (!sec || sec->ctx_len > xfrm_attr_len(a, XFRMA_SEC_CTX) - sizeof(*sec))
 		return;
+	len = sec->ctx_len;
+	/* SELinux appends a NUL to what it is given, and tells it with it. */
+	if (len && !((const char *)(sec + 1))[len - 1])
+		len--;
 	at = field_begin(b, CONTEXT_SEC_CTX, FIELD_MANDATORY);
 	buf_u8(b, sec->ctx_doi);
 	buf_u8(b, sec->ctx_alg);
-	buf_put(b, sec + 1, sec->ctx_len);
+	buf_put(b, sec + 1, len);
 	field_end(b, at);
 }
 

@@ -52,6 +52,18 @@ int fields_get_selector(const struct fields *fs, struct xfrm_selector *sel);
 int fields_selector_here(const struct fields *fs, struct xfrm_selector *sel);
 void fields_get_lifetime(const struct fields *fs, struct xfrm_lifetime_cfg *lft);
 
+struct alg {
+	char name[ALG_NAME_MAX + 1];
+	uint32_t key_bits, param;
+	const uint8_t *key;	/* in place */
+	size_t key_len;
+};
+
+/* Of AEAD, AUTH, CRYPT or COMP, which is there. 0 or -EBADMSG. */
+int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg);
+/* Its name in the documents; NULL: not known. */
+const char *fields_name(uint16_t type);
+
 /* From the kernel's message; what it does not have is left out. */
 void fields_put_addr(struct buf *b, uint16_t family, const xfrm_address_t *addr);
 void fields_put_selector(struct buf *b, const struct xfrm_selector *sel);

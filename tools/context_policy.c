@@ -228,6 +228,58 @@ int context_policy_info(const uint8_t *p, size_t len,
 	return outline(p, len, &fs, info, why ? why : &unheard);
 }
 
+static bool has_prefix(const uint8_t *addr, const xfrm_address_t *prefix,
+		       uint8_t bits)
+{
+	const uint8_t *p = (const uint8_t *)prefix;
+	uint8_t mask = 0xff << (8 - bits % 8);
+
+	if (bits > 128 || memcmp(addr, p, bits / 8))
+		return false;
+	return !(bits % 8) || !((addr[bits / 8] ^ p[bits / 8]) & mask);
+}
+
+static bool template_asks(const struct xfrm_user_tmpl *t,
+			  const struct xfrm_selector *sel,
+			  const struct context_sa *sa)
+{
+	if (t->id.proto != sa->id.proto || t->mode != sa->mode ||
+	    (t->reqid && t->reqid != sa->reqid) ||
+	    (t->id.spi && t->id.spi != sa->id.spi))
+		return false;
+	/* Of transport mode: the packet's own addresses. */
+	if (addr_is_zero(&t->id.daddr) && addr_is_zero(&t->saddr))
+		return sel->family == sa->id.family &&
+		       has_prefix(sa->id.dst, &sel->daddr, sel->prefixlen_d) &&
+		       has_prefix(sa->src, &sel->saddr, sel->prefixlen_s);
+	return t->family == sa->id.family &&
+	       !memcmp(&t->id.daddr, sa->id.dst, 16) &&
+	       !memcmp(&t->saddr, sa->src, 16);
+}
+
+bool context_policy_uses(const uint8_t *p, size_t len,
+			 const struct context_sa *sa)
+{
+	struct context_policy info;
+	struct xfrm_selector sel;
+	struct field_error why;
+	struct xfrm_user_tmpl t;
+	struct fields fs;
+	unsigned int i;
+	struct rd r;
+
+	if (outline(p, len, &fs, &info, &why) || info.if_id != sa->if_id)
+		return false;
+	fields_get_selector(&fs, &sel);
+	r = fs.known[CONTEXT_TEMPLATES].value;
+	for (i = 0; i < info.templates; i++) {
+		read_template(&r, &t);
+		if (template_asks(&t, &sel, sa))
+			return true;
+	}
+	return false;
+}
+
 static void put_common(struct xfrm_msg *m, const struct fields *fs,
 		       uint32_t type)
 {

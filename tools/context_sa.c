@@ -190,33 +190,6 @@ int context_from_sa(const struct nlmsghdr *nlh, struct buf *out)
 
 /* ---- the outline ---- */
 
-struct alg {
-	char name[ALG_NAME_MAX + 1];
-	uint32_t key_bits, param;
-	const uint8_t *key;	/* in place */
-	size_t key_len;
-};
-
-static int get_alg(const struct fields *fs, uint16_t type, struct alg *alg)
-{
-	struct rd r = fs->known[type].value;
-	uint8_t name_len;
-
-	memset(alg, 0, sizeof(*alg));
-	alg->key_bits = rd_u32(&r);
-	alg->param = rd_u32(&r);
-	name_len = rd_u8(&r);
-	if (!name_len || name_len > ALG_NAME_MAX || name_len > r.left ||
-	    memchr(r.p, 0, name_len))
-		return fields_bad(fs, type, "names no algorithm");
-	rd_copy(&r, alg->name, name_len);
-	if (alg->key_bits > ALG_KEY_MAX * 8)
-		return fields_bad(fs, type, "has too long a key");
-	alg->key_len = (alg->key_bits + 7) / 8;
-	alg->key = rd_bytes(&r, alg->key_len);
-	return rd_done(&r) ? 0 : fields_bad(fs, type, "has a wrong length");
-}
-
 static int get_encap(const struct fields *fs, struct xfrm_encap_tmpl *encap)
 {
 	struct rd r = fs->known[CONTEXT_ENCAP].value;
@@ -283,7 +256,7 @@ static int check_algs(const struct fields *fs)
 
 	for (type = CONTEXT_AEAD; type <= CONTEXT_COMP && !ret; type++) {
 		if (fs->has[type])
-			ret = get_alg(fs, type, &alg);
+			ret = fields_get_alg(fs, type, &alg);
 	}
 	return ret;
 }
@@ -352,6 +325,23 @@ bool context_is_sa(const uint8_t *p, size_t len)
 	return rd_u16(&r) == CONTEXT_SA_ID && !r.bad;
 }
 
+bool context_has_keys(const uint8_t *p, size_t len)
+{
+	struct context_sa info;
+	struct field_error why;
+	struct fields fs;
+	struct alg alg;
+	uint16_t type;
+
+	if (outline(p, len, &fs, &info, &why))
+		return false;
+	for (type = CONTEXT_AEAD; type <= CONTEXT_COMP; type++) {
+		if (fs.has[type] && !fields_get_alg(&fs, type, &alg) && alg.key_len)
+			return true;
+	}
+	return false;
+}
+
 /* ---- to the kernel ---- */
 
 static void to_alg(struct xfrm_msg *m, const struct fields *fs, uint16_t field)
@@ -363,7 +353,7 @@ static void to_alg(struct xfrm_msg *m, const struct fields *fs, uint16_t field)
 
 	_Static_assert(sizeof(struct xfrm_algo_auth) ==
 		       sizeof(struct xfrm_algo_aead), "one form for both");
-	if (!fs->has[field] || get_alg(fs, field, &alg))
+	if (!fs->has[field] || fields_get_alg(fs, field, &alg))
 		return;
 	if (field == CONTEXT_AEAD || field == CONTEXT_AUTH) {
 		attr = field == CONTEXT_AEAD ? XFRMA_ALG_AEAD :

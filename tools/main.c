@@ -19,6 +19,8 @@ static const struct {
 	{ "monitor", cmd_monitor_main, "the live stream of records, a line each" },
 	{ "status", cmd_status_main, "role, epoch, readiness, peers, lag and losses" },
 	{ "run", cmd_run_main, "the daemon: relay between nodes" },
+	{ "save", cmd_save_main, "contexts of SAs, with keys and policies, into a sealed file" },
+	{ "load", cmd_load_main, "contexts from such a file into the kernel" },
 	{ "takeover", cmd_takeover_main, "become active" },
 	{ "standby", cmd_standby_main, "step down" },
 	{ "check", cmd_check_main, "what would keep a takeover from working here" },

@@ -461,6 +461,66 @@ static void test_vendor(void **state)
 	buf_free(&b);
 }
 
+/* As SELinux does: what it is given, and a NUL of its own that counts. */
+static void put_sec_ctx(struct msg *m, const void *label, size_t len)
+{
+	struct {
+		struct xfrm_user_sec_ctx s;
+		char label[64];
+	} sec = {};
+
+	sec.s.len = sizeof(sec.s) + len + 1;
+	sec.s.exttype = XFRMA_SEC_CTX;
+	sec.s.ctx_alg = XFRM_SC_ALG_SELINUX;
+	sec.s.ctx_doi = XFRM_SC_DOI_LSM;
+	sec.s.ctx_len = len + 1;
+	memcpy(sec.label, label, len);
+	mnl_attr_put(&m->nlh, XFRMA_SEC_CTX, sec.s.len, &sec);
+}
+
+/* Told and given any number of times, it stays as long as it is. */
+static void test_sec_ctx(void **state)
+{
+	static const struct {
+		const char *label;
+		size_t len;
+	} given[] = {
+		{ "system_u:object_r:ipsec_spd_t:s0", 32 },
+		{ "kernel", 7 },	/* ip's own NUL counts, too */
+		{ "", 0 },
+	};
+	const struct xfrm_user_sec_ctx *sec;
+	const struct nlattr *attr;
+	struct msg in, out;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+		size_t len = given[i].len;
+		struct buf b = {};
+		int found = 0;
+
+		make_gcm(&in);
+		put_sec_ctx(&in, given[i].label, len);
+		assert_int_equal(context_from_sa(&in.nlh, &b), 0);
+		memset(&out, 0, sizeof(out));
+		mnl_nlmsg_put_header(out.bytes);
+		assert_int_equal(context_to_sa(b.data, b.len, NULL, &out.nlh,
+					       SIZE, NULL), 0);
+		mnl_attr_for_each(attr, &out.nlh, sizeof(struct xfrm_usersa_info)) {
+			if (mnl_attr_get_type(attr) != XFRMA_SEC_CTX)
+				continue;
+			sec = mnl_attr_get_payload(attr);
+			assert_int_equal(sec->ctx_len, len);
+			assert_int_equal(sec->len, sizeof(*sec) + len);
+			assert_memory_equal(sec + 1, given[i].label, len);
+			found++;
+		}
+		assert_int_equal(found, 1);
+		buf_free(&b);
+	}
+}
+
 /* The bytes of a whole AH context, the same on every architecture. */
 static void test_golden(void **state)
 {
@@ -605,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_vendor),
+		cmocka_unit_test(test_sec_ctx),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_policy),

@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Contexts to a file and back, without a daemon: saved and held on A, loaded on B, used there;
+# what a file may not be; each SA with its policies or not at all.
+#
+#   P 192.0.3.2 ===== bridge ===== 192.0.3.1 A or B
+# timeout: 240
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 63
+
+here=$(dirname "$0")
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+setup_ns A B P
+tmpdir
+modprobe -aq esp4 esp6 ah6 xfrm_user bridge
+
+tool() { # NS VERB...
+	local ns=$1
+
+	shift
+	in_ns "$ns" "$XFRMSYNC" "$@" 2>"$TMP/err"
+}
+says() { grep -q -- "$1" "$TMP/err" || { cat "$TMP/err"; return 1; }; } # TEXT
+number() { [ "$(sa_field "$1" "$2" "$3" "$4")" -eq "$5" ]; }            # NS DST SPI seq|oseq N
+no_sas() { sas_are "$1" 0 && policies_are "$1" 0; }                    # NS
+
+head -c 32 /dev/urandom >"$TMP/key"
+head -c 32 /dev/urandom >"$TMP/foreign"
+chmod 600 "$TMP/key" "$TMP/foreign"
+K=(--key "$TMP/key")
+
+# --- moved --------------------------------------------------------------------------
+
+setup_outside "$A" "$B" "$P"
+carry "$A"
+tunnel "$A" "$P" link=1 window=128
+out=("$B_OUT" "$A_SPI") in=("$A_OUT" "$B_SPI")
+start_sink "$P" "$TMP/p"
+start_sink "$A" "$TMP/a"
+check "traffic through A" send_and_count "$A" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 30 "$TMP/a"
+
+check_fails "without a key nothing is saved" tool "$A" save --stop "$TMP/file"
+check "which is said" says "no key to seal the file with"
+check_fails "no file was made" [ -e "$TMP/file" ]
+check_fails "nothing is held either" is_fenced "$A" "${out[@]}"
+check "saved and held" tool "$A" save --stop "${K[@]}" "$TMP/file"
+check_equal "the file is root's alone" 600 "$(stat -c %a "$TMP/file")"
+secret=$(key 20 "$A_SPI")
+has_key() { xxd -p "$1" | tr -d '\n' | grep -q "${secret#0x}"; } # FILE
+check_fails "the key does not stand in it" has_key "$TMP/file"
+check "A holds the SA" is_fenced "$A" "${out[@]}"
+before=$(sa_oseq "$A" "${out[@]}")
+send_packets "$A" "$B_IN" 5 2>/dev/null
+check "and draws no number" number "$A" "${out[@]}" oseq "$before"
+
+check_fails "with another key it does not open" tool "$B" load --key "$TMP/foreign" "$TMP/file"
+check "which is said" says "sealed with another key"
+check "nothing was loaded" no_sas "$B"
+check "loaded on B" tool "$B" load "${K[@]}" "$TMP/file"
+check "both SAs" sas_are "$B" 2
+check "and their policies" policies_are "$B" 3
+# When it was last used is the one time that XFRM takes from nobody.
+part() { static_part "$@" | grep -v lastused; }
+check_equal "the SA out is the same" "$(part "$A" "$B_OUT" esp "$A_SPI")" \
+	"$(part "$B" "$B_OUT" esp "$A_SPI")"
+check_equal "the SA in is the same" "$(part "$A" "$A_OUT" esp "$B_SPI")" \
+	"$(part "$B" "$A_OUT" esp "$B_SPI")"
+check "at the number that A drew last" number "$B" "${out[@]}" oseq "$before"
+check "with the window of A" number "$B" "${in[@]}" seq 30
+carry "$B"
+start_sink "$B" "$TMP/b"
+check "traffic through B" send_and_count "$B" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 20 "$TMP/b"
+replays() { ip -n "$1" -s xfrm state | awk '/replay-window/ && !/anti/ { n += $4 + 0 } END { print n + 0 }'; }
+check_equal "nothing refused as a replay" 0 "$(($(replays "$B") + $(replays "$P")))"
+check "once more: they are here already" tool "$B" load "${K[@]}" "$TMP/file"
+check "and still carry" send_and_count "$P" "$A_IN" 5 "$TMP/b"
+present() { tool "$B" load --json "${K[@]}" "$TMP/file" | grep -q '"present": 2'; }
+check "with --json" present
+
+# --- shown ----------------------------------------------------------------------------
+
+shown() { tool "$B" show --context "$@" >"$TMP/shown" && [ -s "$TMP/shown" ]; }
+check "show --context" shown
+check "names the algorithm and the key's length" grep -q 'name rfc4106(gcm(aes)) key_bits 160' "$TMP/shown"
+check "and the policies" grep -q '^policy out 10.1.0.1/32 -> 10.2.0.1/32' "$TMP/shown"
+check_fails "not the key" grep -qi "${secret#0x}" "$TMP/shown"
+check "the file's" shown --file "$TMP/file" "${K[@]}"
+check_equal "all that is in it" 5 "$(grep -c '^[a-z]' "$TMP/shown")"
+five() { /usr/bin/python3 -c 'import json, sys; sys.exit(len(json.load(open(sys.argv[1]))) != 5)' "$TMP/shown"; }
+check "the file's as JSON" shown --json --file "$TMP/file" "${K[@]}"
+check "is a list of them" five
+
+# --- what went on is not used twice ------------------------------------------------------
+
+check "saved, but not held" tool "$B" save "${K[@]}" "$TMP/live"
+check "which is warned of" says "2 SAs go on"
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+check_fails "load refuses it" tool "$A" load "${K[@]}" "$TMP/live"
+check "by name, and why" says "esp 192.0.3.2 spi $A_SPI.*it went on when it was saved"
+check "nothing was loaded" no_sas "$A"
+check "unless it is forced" tool "$A" load --force-unsafe "${K[@]}" "$TMP/live"
+check "both SAs" sas_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+# --- what a file may not be ---------------------------------------------------------------
+
+head -c -1 "$TMP/file" >"$TMP/cut"
+check_fails "one that is cut" tool "$A" load "${K[@]}" "$TMP/cut"
+check "is refused whole" no_sas "$A"
+edit() { /usr/bin/python3 "$here/context_file.py" "$@"; } # FILE WHAT
+cp "$TMP/file" "$TMP/changed"
+check "a byte is changed" edit "$TMP/changed" flip
+check_fails "one that was changed" tool "$A" load "${K[@]}" "$TMP/changed"
+check "is refused whole" no_sas "$A"
+
+check_fails "in clear, keys are refused" tool "$B" save --stop --plain "$TMP/plain"
+check "by name, and what to do" says "esp 192.0.3.2 spi $A_SPI: not saved: it has keys"
+check_fails "B goes on" is_fenced "$B" "${out[@]}"
+check "unless that is forced" tool "$B" save --stop --plain --force "$TMP/plain"
+check "one context is bad" edit "$TMP/plain" "unknown-field $A_SPI"
+check_fails "the file is not loaded whole" tool "$A" load "$TMP/plain"
+check "the bad one and its field are named" \
+	says "esp 192.0.3.2 spi $A_SPI: not loaded: field 0x0100 is mandatory, and this version does not know it"
+check "the other one is there" number "$A" "${in[@]}" seq 55
+check "with the policies that use it" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+# --- all or nothing ----------------------------------------------------------------------
+
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.2 proto esp spi "$A_SPI" reqid 9 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 other)" 128
+check_fails "another SA has the SPI" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
+check "which is said" says "another SA has this SPI here"
+check "its policies were not loaded" policies_are "$A" 0
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy add src 10.1.0.1 dst 10.2.0.1 dir out action block
+check_fails "another policy has the name" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
+check "then the SA was not loaded either" sas_are "$A" 0
+"$here/nl.py" -n "$A" role-set standby 5 1 >/dev/null
+check_fails "a standby refuses" tool "$A" load "${K[@]}" "$TMP/file"

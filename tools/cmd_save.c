@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: the SAs of this namespace that were asked for, and their policies.
+ * Out: a file of their contexts and records, sealed with the cluster's key.
+ * Asks the kernel; the daemon need not run.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "bindings.h"
+#include "cmd.h"
+#include "context.h"
+#include "context_file.h"
+#include "genl.h"
+#include "sa_select.h"
+#include "xfrm.h"
+
+static const char help[] =
+	"Usage: xfrmsync save [OPTIONS] FILE\n\n"
+	"The contexts of SAs, with keys, counters, windows and the policies that use\n"
+	"them, into a file that is sealed with the cluster's key. An SA that goes on\n"
+	"is used beyond what the file says: load refuses it, unless --stop held it.\n\n"
+	"      --stop         hold the SAs first, both ways, and leave them held\n"
+	"      --key FILE     the cluster's key (key_file of the configuration)\n"
+	"      --plain        do not seal; SAs with keys are refused\n"
+	"      --force        with --plain: write keys in clear\n"
+	SA_SELECT_HELP
+	CMD_COMMON_HELP;
+
+enum { OPT_STOP = SA_OPT_OWN, OPT_KEY, OPT_PLAIN, OPT_FORCE };
+
+static const struct option options[] = {
+	CMD_LONG,
+	SA_SELECT_LONG,
+	{ "stop", no_argument, NULL, OPT_STOP },
+	{ "key", required_argument, NULL, OPT_KEY },
+	{ "plain", no_argument, NULL, OPT_PLAIN },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct save {
+	struct cmd_common common;
+	struct sa_select select;
+	bool stop, plain, force;
+	const char *key_file;
+	struct secret key;
+	struct genl g;
+	struct xfrm x;
+	struct bindings held;		/* that this verb stopped */
+	struct bindings list;		/* that are saved */
+	struct context_sa *info;	/* beside the list; by reqid */
+	size_t n_info, stopped, failed;
+	struct context_file file;
+	json_t *errors;
+};
+
+/* One SA or policy that is not in the file. */
+static void failed(struct save *s, const char *name, const char *why)
+{
+	s->failed++;
+	cmd_warn(&s->common, "%s: not saved: %s", name, why);
+	json_array_append_new(s->errors, json_pack("{s:s, s:s}", "name", name,
+						   "error", why));
+}
+
+/* ---- which, and held ---- */
+
+static int keep_unheld(const struct record *r, void *data)
+{
+	struct save *s = data;
+	struct record other = *r;
+
+	if (!sa_select_match(&s->select, r) ||
+	    r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_FENCED))
+		return 0;
+	other.flags |= XFRMSYNC_RECORD_F_FENCED;
+	return bindings_add(&s->held, &other);
+}
+
+static int keep(const struct record *r, void *data)
+{
+	struct save *s = data;
+
+	if (!sa_select_match(&s->select, r) || r->flags & XFRMSYNC_RECORD_F_LARVAL)
+		return 0;
+	return bindings_add(&s->list, r);
+}
+
+static int order(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	return x->reqid < y->reqid ? -1 : x->reqid > y->reqid;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
+}
+
+static int hold(struct save *s)
+{
+	if (genl_dump(&s->g, keep_unheld, s))
+		return cmd_fail(&s->common, "the module's list of SAs: %s", s->g.error);
+	if (bindings_put(&s->g, &s->held, "cannot be held"))
+		return cmd_fail(&s->common, "the SAs cannot be held: %s",
+				s->g.error[0] ? s->g.error : "see above");
+	if (s->held.n)
+		qsort(s->held.rec, s->held.n, sizeof(*s->held.rec), by_cookie);
+	return CMD_OK;
+}
+
+static void let_go(struct save *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->held.n; i++)
+		s->held.rec[i].flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	if (bindings_put(&s->g, &s->held, "cannot be let go"))
+		cmd_warn(&s->common, "SAs stay held: takeover --force-unsafe lets them go");
+}
+
+/* Held by us, not before: what was fenced as unsafe says nothing of its numbers. */
+static bool is_held(const struct save *s, const struct record *r)
+{
+	return r->flags & XFRMSYNC_RECORD_F_FENCED && s->held.n &&
+	       bsearch(r, s->held.rec, s->held.n, sizeof(*r), by_cookie);
+}
+
+/* ---- into the file ---- */
+
+static void save_sa(struct save *s, const struct record *r)
+{
+	struct context_sa *info = &s->info[s->n_info];
+	struct field_error why;
+	struct buf ctx = {};
+	uint8_t flags = 0;
+	char name[160];
+	int ret;
+
+	sa_id_str(&r->id, name, sizeof(name));
+	ret = xfrm_get_sa(&s->x, &r->id, &ctx);
+	if (ret == -ESRCH)
+		goto out;		/* gone meanwhile */
+	if (ret || context_sa_info(ctx.data, ctx.len, info, &why)) {
+		failed(s, name, ret == -EOPNOTSUPP ?
+		       "the kernel withholds its keys" : s->x.error);
+		goto out;
+	}
+	if (s->plain && !s->force && context_has_keys(ctx.data, ctx.len)) {
+		failed(s, name, "it has keys, and the file is not sealed: leave --plain out, or --force");
+		goto out;
+	}
+	if (is_held(s, r)) {
+		flags |= CONTEXT_ENTRY_STOPPED;
+		s->stopped++;
+	}
+	context_file_put_sa(&s->file, r, r->has_sent ? r->sent : r->oseq, flags,
+			    ctx.data, ctx.len);
+	s->n_info++;
+out:
+	buf_free(&ctx);
+}
+
+/* The first SA of that reqid, or behind where it would be; 0: of all. */
+static size_t first_of(const struct save *s, uint32_t reqid)
+{
+	size_t low = 0, high = s->n_info, mid;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (s->info[mid].reqid < reqid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int save_policy(const uint8_t *p, size_t len, void *data)
+{
+	struct save *s = data;
+	struct context_policy pol;
+	size_t i;
+
+	if (context_policy_info(p, len, &pol, NULL) || !pol.templates)
+		return 0;
+	for (i = first_of(s, pol.reqid); i < s->n_info; i++) {
+		/* Without one it takes an SA of any. */
+		if (pol.reqid && pol.reqid != s->info[i].reqid)
+			break;
+		if (context_policy_uses(p, len, &s->info[i])) {
+			context_file_put_policy(&s->file, p, len);
+			break;
+		}
+	}
+	return 0;
+}
+
+static int save_policies(struct save *s)
+{
+	size_t before = s->file.body.len;
+	int ret;
+
+	do {
+		s->file.body.len = before;
+		s->file.policies = 0;
+		ret = xfrm_dump_policies(&s->x, save_policy, s);
+	} while (ret == -EINTR);
+	return ret;
+}
+
+static int save_all(struct save *s)
+{
+	size_t i;
+	int ret;
+
+	if (genl_dump(&s->g, keep, s))
+		return cmd_fail(&s->common, "the module's list of SAs: %s", s->g.error);
+	if (s->list.n)
+		qsort(s->list.rec, s->list.n, sizeof(*s->list.rec), order);
+	s->info = calloc(s->list.n + 1, sizeof(*s->info));
+	if (!s->info)
+		return cmd_fail(&s->common, "out of memory");
+	s->file.saved_at = time(NULL);
+	gethostname(s->file.node, sizeof(s->file.node) - 1);
+	if (cmd_conf(&s->common))
+		memcpy(s->file.node, cmd_conf(&s->common)->node_name,
+		       sizeof(s->file.node));
+	context_file_begin(&s->file);
+	for (i = 0; i < s->list.n; i++)
+		save_sa(s, &s->list.rec[i]);
+	ret = save_policies(s);
+	if (ret)
+		return cmd_fail(&s->common, "the kernel's list of policies: %s",
+				s->x.error);
+	if (!s->n_info)
+		return cmd_fail(&s->common, "no SA to save: %s is not written",
+				s->common.operand);
+	ret = context_file_write(&s->file, s->common.operand,
+				 s->plain ? NULL : &s->key);
+	if (ret)
+		return cmd_fail(&s->common, "%s: %s", s->common.operand,
+				strerror(-ret));
+	return CMD_OK;
+}
+
+static int report(struct save *s)
+{
+	size_t live = s->n_info - s->stopped;
+
+	if (live)
+		cmd_warn(&s->common, "%zu SAs go on, or were fenced before: load refuses them without --force-unsafe; see --stop",
+			 live);
+	if (s->common.json)
+		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O}",
+					 "sas", (json_int_t)s->file.sas,
+					 "stopped", (json_int_t)s->stopped,
+					 "policies", (json_int_t)s->file.policies,
+					 "failed", s->errors), 0);
+	else
+		printf("%" PRIu32 " SAs (%zu held), %" PRIu32 " policies\n",
+		       s->file.sas, s->stopped, s->file.policies);
+	return s->failed ? CMD_FAILED : CMD_OK;
+}
+
+static int open_kernel(struct save *s)
+{
+	int ret;
+
+	if (genl_open(&s->g))
+		return cmd_fail(&s->common, "%s", s->g.error);
+	ret = xfrm_open(&s->x);
+	if (!ret)
+		return CMD_OK;
+	genl_close(&s->g);
+	return cmd_fail(&s->common, "XFRM netlink: %s", strerror(-ret));
+}
+
+static int save(struct save *s)
+{
+	int ret;
+
+	ret = open_kernel(s);
+	if (ret)
+		return ret;
+	s->errors = json_array();
+	if (s->stop)
+		ret = hold(s);
+	if (!ret)
+		ret = save_all(s);
+	if (ret)
+		let_go(s);
+	else
+		ret = report(s);
+	json_decref(s->errors);
+	context_file_free(&s->file);
+	bindings_free(&s->held);
+	bindings_free(&s->list);
+	free(s->info);
+	xfrm_close(&s->x);
+	genl_close(&s->g);
+	return ret;
+}
+
+static int find_key(struct save *s)
+{
+	int ret;
+
+	if (s->plain)
+		return CMD_OK;
+	ret = cmd_key(&s->common, s->key_file, &s->key);
+	if (ret > 0)
+		return CMD_OK;
+	return ret ? CMD_FAILED :
+	       cmd_fail(&s->common, "no key to seal the file with: key_file in [cluster], or --key; or --plain");
+}
+
+int cmd_save_main(int argc, char **argv)
+{
+	struct save s = { .common = { .verb = "save", .help = help, .wants = "FILE" } };
+	int c, ret;
+
+	while ((c = cmd_option(&s.common, argc, argv, CMD_SHORT, options)) != -1) {
+		if (c == OPT_STOP)
+			s.stop = true;
+		else if (c == OPT_KEY)
+			s.key_file = optarg;
+		else if (c == OPT_PLAIN)
+			s.plain = true;
+		else if (c == OPT_FORCE)
+			s.force = true;
+		else if (!sa_select_option(&s.select, c, optarg))
+			return cmd_usage(&s.common, "%s is no value for %s",
+					 optarg, argv[optind - 2]);
+	}
+	if (s.common.exit_code >= 0)
+		return s.common.exit_code;
+	if (s.plain && s.key_file)
+		return cmd_usage(&s.common, "--plain beside --key: one of both");
+	secret_protect();
+	ret = find_key(&s);
+	if (!ret)
+		ret = save(&s);
+	sodium_memzero(&s.key, sizeof(s.key));
+	return ret;
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: contexts with their records; a file of them.
+ * Out: the file, sealed or plain (Documentation/wire.rst); what is in it.
+ * Reads and writes the whole file at once. Bodies hold keys and are wiped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "context_file.h"
+#include "durable.h"
+#include "seal.h"
+#include "wire.h"
+
+#define MAGIC "XFRMSYNC"
+#define VERSION_NOW 1
+#define HEAD 16			/* bytes */
+#define SUM 32			/* bytes */
+#define PURPOSE "xfrmsync contexts in a file 1"
+
+enum form { PLAIN = 0, SEALED = 1 };
+
+/* ---- writing ---- */
+
+void context_file_begin(struct context_file *f)
+{
+	size_t len = strlen(f->node);
+
+	buf_u64(&f->body, f->saved_at);
+	buf_u8(&f->body, len);
+	buf_put(&f->body, f->node, len);
+	f->first = f->body.len + 8;
+	buf_u32(&f->body, 0);
+	buf_u32(&f->body, 0);
+}
+
+static size_t entry_begin(struct buf *b, uint8_t kind, uint8_t flags)
+{
+	buf_u8(b, kind);
+	buf_u8(b, flags);
+	buf_u16(b, 0);
+	buf_u32(b, 0);
+	return b->len;
+}
+
+static void entry_end(struct buf *b, size_t start)
+{
+	buf_set_u32(b, start - 4, b->len - start);
+}
+
+void context_file_put_sa(struct context_file *f, const struct record *rec,
+			 uint64_t sent, uint8_t flags, const uint8_t *context,
+			 size_t len)
+{
+	size_t at = entry_begin(&f->body, CONTEXT_ENTRY_SA, flags);
+
+	wire_put_record(&f->body, 0, rec, sent, f->saved_at);
+	buf_put(&f->body, context, len);
+	entry_end(&f->body, at);
+	f->sas++;
+}
+
+void context_file_put_policy(struct context_file *f, const uint8_t *context,
+			     size_t len)
+{
+	size_t at = entry_begin(&f->body, CONTEXT_ENTRY_POLICY, 0);
+
+	buf_put(&f->body, context, len);
+	entry_end(&f->body, at);
+	f->policies++;
+}
+
+static void put_head(struct buf *b, enum form form)
+{
+	buf_put(b, MAGIC, 8);
+	buf_u16(b, VERSION_NOW);
+	buf_u8(b, form);
+	buf_u8(b, 0);
+	buf_u32(b, 0);
+}
+
+int context_file_write(const struct context_file *f, const char *path,
+		       const struct secret *key)
+{
+	struct buf body = f->body, out = {};
+	uint8_t sum[SUM];
+	int ret;
+
+	if (body.bad)
+		return -ENOMEM;
+	buf_set_u32(&body, f->first - 8, f->sas);
+	buf_set_u32(&body, f->first - 4, f->policies);
+	put_head(&out, key ? SEALED : PLAIN);
+	if (key && !out.bad) {
+		seal_put(&out, key, PURPOSE, out.data, HEAD, body.data, body.len);
+	} else {
+		buf_put(&out, body.data, body.len);
+		crypto_generichash(sum, SUM, out.data, out.len, NULL, 0);
+		buf_put(&out, sum, SUM);
+	}
+	ret = out.bad ? -ENOMEM : durable_write(path, out.data, out.len, 0600);
+	buf_free(&out);
+	return ret;
+}
+
+/* ---- reading ---- */
+
+static int read_all(const char *path, struct buf *b)
+{
+	uint8_t chunk[16384];
+	ssize_t n;
+	int fd, ret = 0;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0 && !ret) {
+		if (n < 0 && errno != EINTR)
+			ret = -errno;
+		else if (n > 0)
+			buf_put(b, chunk, n);
+	}
+	sodium_memzero(chunk, sizeof(chunk));
+	close(fd);
+	return b->bad ? -ENOMEM : ret;
+}
+
+static const char *open_plain(struct context_file *f, const struct buf *raw)
+{
+	uint8_t sum[SUM];
+
+	if (raw->len < HEAD + SUM)
+		return "it is cut";
+	crypto_generichash(sum, SUM, raw->data, raw->len - SUM, NULL, 0);
+	if (memcmp(sum, raw->data + raw->len - SUM, SUM))
+		return "it is cut, or was changed";
+	buf_put(&f->body, raw->data + HEAD, raw->len - HEAD - SUM);
+	return f->body.bad ? "out of memory" : NULL;
+}
+
+static const char *open_sealed(struct context_file *f, const struct buf *raw,
+			       const struct secret *key)
+{
+	if (!key)
+		return "it is sealed: the cluster's key is needed (key_file, or --key)";
+	if (seal_get(&f->body, key, PURPOSE, raw->data, HEAD, raw->data + HEAD,
+		     raw->len - HEAD))
+		return "it is cut, was changed, or is sealed with another key";
+	return f->body.bad ? "out of memory" : NULL;
+}
+
+/* The part before the entries; and all of them have to be there. */
+static const char *read_head(struct context_file *f)
+{
+	struct rd r = { .p = f->body.data, .left = f->body.len };
+	uint32_t n = 0;
+	uint8_t len;
+
+	f->saved_at = rd_u64(&r);
+	len = rd_u8(&r);
+	if (len >= sizeof(f->node))
+		return "it is malformed";
+	rd_copy(&r, f->node, len);
+	f->node[len] = 0;
+	f->sas = rd_u32(&r);
+	f->policies = rd_u32(&r);
+	f->first = f->body.len - r.left;
+	while (r.left && !r.bad) {
+		rd_u32(&r);
+		rd_bytes(&r, rd_u32(&r));
+		n++;
+	}
+	return r.bad || n != f->sas + f->policies ? "it is malformed" : NULL;
+}
+
+static const char *read_raw(struct context_file *f, const struct buf *raw,
+			    const struct secret *key)
+{
+	struct rd r = { .p = raw->data, .left = raw->len };
+	const uint8_t *magic = rd_bytes(&r, 8);
+	const char *why;
+	uint8_t form;
+
+	if (!magic || memcmp(magic, MAGIC, 8))
+		return "it is no file of contexts";
+	if (rd_u16(&r) != VERSION_NOW)
+		return "it is of another version of xfrmsync";
+	form = rd_u8(&r);
+	if (rd_u8(&r) || rd_u32(&r) || r.bad || form > SEALED)
+		return "it is malformed";
+	why = form == SEALED ? open_sealed(f, raw, key) : open_plain(f, raw);
+	return why ? why : read_head(f);
+}
+
+int context_file_read(struct context_file *f, const char *path,
+		      const struct secret *key, char *err, size_t errlen)
+{
+	struct buf raw = {};
+	const char *why;
+	int ret;
+
+	memset(f, 0, sizeof(*f));
+	ret = read_all(path, &raw);
+	why = ret ? strerror(-ret) : read_raw(f, &raw, key);
+	buf_free(&raw);
+	if (!why)
+		return 0;
+	snprintf(err, errlen, "%s: %s", path, why);
+	context_file_free(f);
+	return -1;
+}
+
+int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
+		      struct context_entry *e)
+{
+	uint32_t handle, len;
+	uint64_t sent;
+	struct rd v;
+
+	if (!r->p) {
+		r->p = f->body.data + f->first;
+		r->left = f->body.len - f->first;
+	}
+	memset(e, 0, sizeof(*e));
+	if (!r->left)
+		return 0;
+	e->kind = rd_u8(r);
+	e->flags = rd_u8(r);
+	if (rd_u16(r))
+		e->kind = 0;
+	len = rd_u32(r);
+	v = (struct rd){ .p = rd_bytes(r, len), .left = len };
+	/* Its age grew meanwhile; a clock that went back does not make it younger. */
+	if (f->saved_at < now)
+		now = f->saved_at;
+	if (e->kind == CONTEXT_ENTRY_SA &&
+	    (wire_get_record(&v, &handle, &e->rec, &sent, now) || handle))
+		return -EBADMSG;
+	e->context = v.p;
+	e->context_len = v.left;
+	return e->kind == CONTEXT_ENTRY_SA || e->kind == CONTEXT_ENTRY_POLICY ?
+	       1 : -EBADMSG;
+}
+
+void context_file_free(struct context_file *f)
+{
+	buf_free(&f->body);
+	memset(f, 0, sizeof(*f));
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: SAs of the kernel, or a file that save wrote.
+ * Out: their contexts and the policies that use them, printed without keys.
+ * Asks the kernel; the daemon need not run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "bindings.h"
+#include "context.h"
+#include "context_file.h"
+#include "context_print.h"
+#include "genl.h"
+#include "show_context.h"
+#include "xfrm.h"
+
+struct shown {
+	const struct cmd_common *common;
+	const struct sa_select *select;
+	struct bindings list;		/* of the kernel's SAs */
+	struct context_sa *sa;		/* those that were printed */
+	size_t n, room, printed, failed;
+};
+
+static void print_one(struct shown *s, json_t *o)
+{
+	if (!o)
+		return;
+	if (s->common->json) {
+		fputs(s->printed ? ",\n " : "\n ", stdout);
+		json_dumpf(o, stdout, JSON_COMPACT);
+	} else {
+		if (s->printed)
+			putchar('\n');
+		context_print(stdout, o);
+	}
+	s->failed += !!json_object_get(o, "error");
+	s->printed++;
+	json_decref(o);
+}
+
+/* Remembered, for the policies. */
+static int remember(struct shown *s, const struct context_sa *sa)
+{
+	size_t room = s->room ? 2 * s->room : 64;
+	struct context_sa *more;
+
+	if (s->n == s->room) {
+		more = reallocarray(s->sa, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->sa = more;
+		s->room = room;
+	}
+	s->sa[s->n++] = *sa;
+	return 0;
+}
+
+static int print_sa(struct shown *s, const uint8_t *p, size_t len)
+{
+	struct context_sa sa;
+	struct record r = {};
+
+	if (!context_sa_info(p, len, &sa, NULL)) {
+		r.id = sa.id;
+		memcpy(r.src, sa.src, 16);
+		r.reqid = sa.reqid;
+		if (!sa_select_match(s->select, &r))
+			return 0;
+		if (remember(s, &sa))
+			return -ENOMEM;
+	}
+	print_one(s, context_json(p, len));
+	return 0;
+}
+
+static int print_policy(const uint8_t *p, size_t len, void *data)
+{
+	struct shown *s = data;
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		if (!context_policy_uses(p, len, &s->sa[i]))
+			continue;
+		print_one(s, context_json(p, len));
+		break;
+	}
+	return 0;
+}
+
+/* ---- the kernel's ---- */
+
+static int keep(const struct record *r, void *data)
+{
+	struct shown *s = data;
+
+	if (!sa_select_match(s->select, r) || r->flags & XFRMSYNC_RECORD_F_LARVAL)
+		return 0;
+	return bindings_add(&s->list, r);
+}
+
+static int print_kernel(struct shown *s, struct xfrm *x)
+{
+	struct buf ctx = {};
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < s->list.n && !ret; i++) {
+		ret = xfrm_get_sa(x, &s->list.rec[i].id, &ctx);
+		if (!ret)
+			ret = print_sa(s, ctx.data, ctx.len);
+		else if (ret == -ESRCH)
+			ret = 0;	/* gone meanwhile */
+		buf_clear(&ctx);
+	}
+	buf_free(&ctx);
+	return ret ? ret : xfrm_dump_policies(x, print_policy, s);
+}
+
+static int show_kernel(struct shown *s)
+{
+	struct xfrm x;
+	struct genl g;
+	int ret;
+
+	if (genl_open(&g))
+		return cmd_fail(s->common, "%s", g.error);
+	ret = genl_dump(&g, keep, s);
+	if (ret)
+		cmd_fail(s->common, "the module's list of SAs: %s", g.error);
+	genl_close(&g);
+	if (ret)
+		return CMD_FAILED;
+	ret = xfrm_open(&x);
+	if (ret)
+		return cmd_fail(s->common, "XFRM netlink: %s", strerror(-ret));
+	ret = print_kernel(s, &x);
+	if (ret)
+		cmd_fail(s->common, "XFRM netlink: %s", x.error);
+	xfrm_close(&x);
+	bindings_free(&s->list);
+	return ret ? CMD_FAILED : CMD_OK;
+}
+
+/* ---- a file's ---- */
+
+static int show_file(struct shown *s, const char *path, const char *key_file)
+{
+	struct context_file f;
+	struct secret key = {};
+	struct context_entry e;
+	struct rd r = {};
+	char err[512];
+	int ret;
+
+	ret = cmd_key(s->common, key_file, &key);
+	if (ret < 0)
+		return CMD_FAILED;
+	ret = context_file_read(&f, path, ret ? &key : NULL, err, sizeof(err));
+	sodium_memzero(&key, sizeof(key));
+	if (ret)
+		return cmd_fail(s->common, "%s", err);
+	while ((ret = context_file_next(&f, &r, time(NULL), &e))) {
+		if (ret < 0)
+			print_one(s, json_pack("{s:s}", "error",
+					       "a malformed entry of the file"));
+		else if (e.kind == CONTEXT_ENTRY_SA)
+			print_sa(s, e.context, e.context_len);
+		else
+			print_policy(e.context, e.context_len, s);
+	}
+	context_file_free(&f);
+	return CMD_OK;
+}
+
+int cmd_show_context(const struct cmd_common *common,
+		     const struct sa_select *select, const char *file,
+		     const char *key_file)
+{
+	struct shown s = { .common = common, .select = select };
+	int ret;
+
+	secret_protect();
+	if (common->json)
+		putchar('[');
+	ret = file ? show_file(&s, file, key_file) : show_kernel(&s);
+	if (common->json)
+		puts(s.printed ? "\n]" : "]");
+	free(s.sa);
+	return ret ? ret : s.failed ? CMD_FAILED : CMD_OK;
+}
