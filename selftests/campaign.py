@@ -218,10 +218,10 @@ class Campaign:
         self.until(self.in_step_or_stuck, 30, 0.1)
         if self.why_not():
             self.help_out()
-            self.until(lambda: not self.why_not(), 30, 0.1)
-        if why := self.why_not():
-            self.find("not in step", f"{what}: {why}")
-            raise Failed(what)
+            # Traffic that is still on its way makes a later look another one.
+            if not self.until(lambda: not self.why_not(), 30, 0.1):
+                self.find("not in step", f"{what}: {self.why_not()}")
+                raise Failed(what)
         self.listen()
         # What was delivered between the two looks may not have been told.
         if self.why_not():
