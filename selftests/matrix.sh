@@ -31,7 +31,7 @@ make_cert ca b b
 make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
 make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
 
-results /usr/bin/python3 "$here/matrix.py" "$TMP" "$A" "$B" "$P"
+results /usr/bin/python3 "$here/matrix.py" --by "${by:-daemon}" "$TMP" "$A" "$B" "$P"
 
 for ns in "$A" "$B" "$P"; do
 	ip -n "$ns" xfrm state flush

@@ -76,32 +76,33 @@ void context_file_put_policy(struct context_file *f, const uint8_t *context,
 	f->policies++;
 }
 
-static void put_head(struct buf *b, enum form form)
+static void fill_head(uint8_t head[HEAD], enum form form)
 {
-	buf_put(b, MAGIC, 8);
-	buf_u16(b, VERSION_NOW);
-	buf_u8(b, form);
-	buf_u8(b, 0);
-	buf_u32(b, 0);
+	memset(head, 0, HEAD);
+	memcpy(head, MAGIC, 8);
+	head[9] = VERSION_NOW;
+	head[10] = form;
 }
 
 int context_file_write(const struct context_file *f, const char *path,
 		       const struct secret *key)
 {
 	struct buf body = f->body, out = {};
-	uint8_t sum[SUM];
+	uint8_t head[HEAD], sum[SUM];
 	int ret;
 
 	if (body.bad)
 		return -ENOMEM;
 	buf_set_u32(&body, f->first - 8, f->sas);
 	buf_set_u32(&body, f->first - 4, f->policies);
-	put_head(&out, key ? SEALED : PLAIN);
-	if (key && !out.bad) {
-		seal_put(&out, key, PURPOSE, out.data, HEAD, body.data, body.len);
+	fill_head(head, key ? SEALED : PLAIN);
+	buf_put(&out, head, HEAD);
+	if (key) {
+		seal_put(&out, key, PURPOSE, head, HEAD, body.data, body.len);
 	} else {
 		buf_put(&out, body.data, body.len);
-		crypto_generichash(sum, SUM, out.data, out.len, NULL, 0);
+		if (!out.bad)
+			crypto_generichash(sum, SUM, out.data, out.len, NULL, 0);
 		buf_put(&out, sum, SUM);
 	}
 	ret = out.bad ? -ENOMEM : durable_write(path, out.data, out.len, 0600);

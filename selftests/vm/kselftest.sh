@@ -57,7 +57,7 @@ out=${out:-$BUILD/results}
 
 tests=()
 if [ $# -eq 0 ]; then
-	mapfile -t tests < <(grep -lE '^\. .*/lib\.sh' "$tree"/selftests/*.sh)
+	mapfile -t tests < <(grep -lE '^\. .*/(lib|matrix)\.sh' "$tree"/selftests/*.sh)
 fi
 for t in "$@"; do
 	case $t in

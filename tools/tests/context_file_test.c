@@ -179,6 +179,29 @@ static void test_refused(void **state)
 	damage(NULL);
 }
 
+/* More than a piece of the seal, and than the memory that was taken at first. */
+static void test_large(void **state)
+{
+	struct context_file f = { .saved_at = NOW };
+	struct record rec = { .oseq = 5 };
+	struct context_entry e;
+	struct rd r = {};
+	char err[200];
+	size_t i;
+
+	(void)state;
+	context_file_begin(&f);
+	for (i = 0; i < 5000; i++)
+		context_file_put_sa(&f, &rec, 5, 0, (const uint8_t *)"a context", 9);
+	assert_int_equal(context_file_write(&f, path, &key), 0);
+	context_file_free(&f);
+	assert_int_equal(context_file_read(&f, path, &key, err, sizeof(err)), 0);
+	for (i = 0; i < 5000; i++)
+		assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 0);
+	context_file_free(&f);
+}
+
 /* One entry that is malformed does not hide the next. */
 static void test_bad_entry(void **state)
 {
@@ -205,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_bad_entry),
 	};
 
