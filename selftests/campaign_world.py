@@ -106,6 +106,9 @@ class Tunnel:
 
 # ---- what ip(8) and tc(8) do ---------------------------------------------------------
 
+CALLS = 200     # of one ip: it keeps something of each command
+
+
 class Batch:
     """ip -batch or tc -batch in a namespace, for as long as the campaign lasts: where processes
     are slow to begin, one costs as much as a dozen SAs."""
@@ -123,6 +126,10 @@ class Batch:
         """Lines, and waits until they are done; one that fails ends it."""
         if not text:
             return
+        if self.proc and self.count % CALLS == 0:
+            self.proc.stdin.close()
+            self.proc.wait()
+            self.proc = None
         if self.proc is None:
             self.start()
         self.count += 1
