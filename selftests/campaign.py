@@ -46,7 +46,7 @@ class Campaign:
 
     def __init__(self, world, options):
         self.world, self.options = world, options
-        self.nodes, self.active, self.standby = world.nodes, *world.nodes
+        self.nodes, (self.active, self.standby) = world.nodes, world.nodes[:2]
         self.tunnels = {}
         self.totals, self.findings = collections.Counter(), collections.Counter()
         self.ledger = Ledger(self.find)
