@@ -6,8 +6,8 @@ In: the folder with the nodes' configurations, the namespaces of wires.sh; the t
 Out: results.
 
 A round begins in step, with new SAs. The sync link is cut, the standby takes over, and the old
-active is told to be active as well; so often that one of the two wins later, whichever the round
-wants. Hosts send through both; what the peer sends reaches both. Then the link is back.
+active is told to be active as well; the one that shall win later, whichever the round wants, is told
+last. Hosts send through both; what the peer sends reaches both. Then the link is back.
 """
 
 import os
@@ -67,12 +67,19 @@ class Split(Actives):
 
     # ---- two actives ----------------------------------------------------------------------
 
-    def claims(self, winner):
-        """How often the old active has to be told for that one to win: the higher (epoch, id)."""
-        old, new = self.nodes.index(self.old), self.nodes.index(self.new)
-        if winner is self.old:
-            return 1 if old > new else 2
-        return 1 if new > old else 0
+    def epoch(self, node):
+        state = node.control.status()
+        return state["epoch"], state["node"]
+
+    def last_word(self, winner):
+        """Both are told, that one at last; an equal counter, where the node id decides, if it may."""
+        other = self.new if winner is self.old else self.old
+        if self.nodes.index(winner) > self.nodes.index(other):
+            self.told(self.old, "standby")
+        self.told(self.old, "takeover")
+        self.until(lambda: self.epoch(winner) > self.epoch(other) or self.told(winner, "takeover")[0], 20)
+        self.ok("the one told last has the higher epoch", self.epoch(winner) > self.epoch(other),
+                (self.epoch(winner), self.epoch(other)))
 
     def both_active(self, winner, asks):
         """The new one asks the old one to hand over, in vain; or it knows that the link is gone."""
@@ -83,10 +90,7 @@ class Split(Actives):
         self.ok("the other one takes over", code == 0 and "not safe" not in text and
                 ("did not answer" in text) == asks, text)
         self.covered = self.new.kernel.sas()
-        self.told(self.old, "takeover")
-        for _ in range(self.claims(winner)):
-            self.told(self.old, "standby")
-            self.told(self.old, "takeover")
+        self.last_word(winner)
         roles = [node.control.status()["role"] for node in self.nodes]
         self.ok("both are active", roles == ["active", "active"], roles)
 

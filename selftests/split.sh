@@ -12,7 +12,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/wires.sh
 . "$(dirname "$0")/wires.sh"
-plan 279
+plan 292
 
 need_tool
 check "the module loads" load_module
