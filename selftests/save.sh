@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 63
+plan 72
 
 here=$(dirname "$0")
 need_tool
@@ -128,11 +128,24 @@ check "by name, and what to do" says "esp 192.0.3.2 spi $A_SPI: not saved: it ha
 check_fails "B goes on" is_fenced "$B" "${out[@]}"
 check "unless that is forced" tool "$B" save --stop --plain --force "$TMP/plain"
 check "one context is bad" edit "$TMP/plain" "unknown-field $A_SPI"
-check_fails "the file is not loaded whole" tool "$A" load "$TMP/plain"
+check_fails "one that is not sealed is refused" tool "$A" load "${K[@]}" "$TMP/plain"
+check "which is said" says "it is not sealed: --plain"
+check_fails "the file is not loaded whole" tool "$A" load --plain "$TMP/plain"
 check "the bad one and its field are named" \
 	says "esp 192.0.3.2 spi $A_SPI: not loaded: field 0x0100 is mandatory, and this version does not know it"
 check "the other one is there" number "$A" "${in[@]}" seq 55
 check "with the policies that use it" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+# --- what is here, but was made anew -----------------------------------------------------
+
+check "the SA of the file alone" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
+ip -n "$A" xfrm state flush
+lib_again() { proto=esp mode=tunnel esn=1 window=128 encap='' lib_sa "$A" "$A_OUT" "$B_OUT" "$A_SPI"; }
+check "a boot script makes it anew" lib_again
+check_fails "then it is not simply here" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
+check "but behind the file" says "behind the file: its numbers would be used twice"
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 
@@ -149,3 +162,7 @@ check_fails "another policy has the name" tool "$A" load "${K[@]}" --spi "$A_SPI
 check "then the SA was not loaded either" sas_are "$A" 0
 "$here/nl.py" -n "$A" role-set standby 5 1 >/dev/null
 check_fails "a standby refuses" tool "$A" load "${K[@]}" "$TMP/file"
+check_fails "to hold for a file, too" tool "$A" save --stop "${K[@]}" "$TMP/other"
+check "the active uses them" says "this node is standby"
+mknod "$TMP/null" c 1 3
+check_fails "a device is not replaced by a file" tool "$B" save "${K[@]}" "$TMP/null"

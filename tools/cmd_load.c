@@ -27,16 +27,18 @@ static const char help[] =
 	"refused: its numbers may have been used since. What is there already goes on;\n"
 	"what save held here is let go. Load a file in one place, once.\n\n"
 	"      --force-unsafe take also SAs that went on when they were saved\n"
+	"      --plain        take a file that is not sealed\n"
 	"      --key FILE     the cluster's key (key_file of the configuration)\n"
 	SA_SELECT_HELP
 	CMD_COMMON_HELP;
 
-enum { OPT_FORCE = SA_OPT_OWN, OPT_KEY };
+enum { OPT_FORCE = SA_OPT_OWN, OPT_PLAIN, OPT_KEY };
 
 static const struct option options[] = {
 	CMD_LONG,
 	SA_SELECT_LONG,
 	{ "force-unsafe", no_argument, NULL, OPT_FORCE },
+	{ "plain", no_argument, NULL, OPT_PLAIN },
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ NULL, 0, NULL, 0 },
 };
@@ -44,15 +46,21 @@ static const struct option options[] = {
 struct policy {
 	const uint8_t *context;	/* in the file's body */
 	size_t len;
-	uint32_t reqid;		/* of its first template */
+	struct context_policy info;
 	bool here;		/* in the kernel, as the file has it */
 	bool added;		/* for the SA that is loaded just now */
+};
+
+/* A policy has one for each reqid that its templates ask for. */
+struct by_reqid {
+	uint32_t reqid;		/* 0: any */
+	struct policy *policy;
 };
 
 struct load {
 	struct cmd_common common;
 	struct sa_select select;
-	bool force;
+	bool force, plain;
 	const char *key_file;
 	struct genl g;
 	bool has_module;
@@ -60,7 +68,8 @@ struct load {
 	struct context_file file;
 	uint64_t now;
 	struct policy *policy;
-	size_t n_policies, loaded, present, policies_loaded, failed;
+	struct by_reqid *index;
+	size_t n_policies, n_index, loaded, present, policies_loaded, failed;
 	json_t *errors;
 };
 
@@ -80,7 +89,7 @@ static int is_same(const uint8_t *p, size_t len, void *data)
 {
 	struct policy *pol = data;
 
-	pol->here = len == pol->len && !memcmp(p, pol->context, len);
+	pol->here = context_same_parameters(p, len, pol->context, pol->len);
 	return 0;
 }
 
@@ -108,9 +117,9 @@ static int put_policy(struct load *l, struct policy *pol)
 	return ret;
 }
 
-static int by_reqid(const void *a, const void *b)
+static int order(const void *a, const void *b)
 {
-	const struct policy *x = a, *y = b;
+	const struct by_reqid *x = a, *y = b;
 
 	return x->reqid < y->reqid ? -1 : x->reqid > y->reqid;
 }
@@ -118,11 +127,11 @@ static int by_reqid(const void *a, const void *b)
 /* Where those of that reqid begin. */
 static size_t first_of(const struct load *l, uint32_t reqid)
 {
-	size_t low = 0, high = l->n_policies, mid;
+	size_t low = 0, high = l->n_index, mid;
 
 	while (low < high) {
 		mid = (low + high) / 2;
-		if (l->policy[mid].reqid < reqid)
+		if (l->index[mid].reqid < reqid)
 			low = mid + 1;
 		else
 			high = mid;
@@ -134,22 +143,19 @@ static size_t first_of(const struct load *l, uint32_t reqid)
 static int put_of(struct load *l, const struct context_sa *sa, uint32_t reqid,
 		  char *why, size_t size)
 {
-	struct context_policy info;
 	struct policy *pol;
 	size_t i;
 	int ret = 0;
 
-	for (i = first_of(l, reqid); i < l->n_policies && !ret; i++) {
-		pol = &l->policy[i];
-		if (pol->reqid != reqid)
+	for (i = first_of(l, reqid); i < l->n_index && !ret; i++) {
+		pol = l->index[i].policy;
+		if (l->index[i].reqid != reqid)
 			break;
-		if (!context_policy_uses(pol->context, pol->len, sa))
+		if (!context_policy_uses(&pol->info, sa))
 			continue;
 		ret = put_policy(l, pol);
-		if (ret) {
-			context_policy_info(pol->context, pol->len, &info, NULL);
-			snprintf(why, size, "%s: %s", info.name, l->x.error);
-		}
+		if (ret)
+			snprintf(why, size, "%s: %s", pol->info.name, l->x.error);
 	}
 	return ret;
 }
@@ -160,9 +166,9 @@ static void settle_of(struct load *l, uint32_t reqid, bool stays)
 	struct policy *pol;
 	size_t i;
 
-	for (i = first_of(l, reqid); i < l->n_policies; i++) {
-		pol = &l->policy[i];
-		if (pol->reqid != reqid)
+	for (i = first_of(l, reqid); i < l->n_index; i++) {
+		pol = l->index[i].policy;
+		if (l->index[i].reqid != reqid)
 			break;
 		if (pol->added && !stays) {
 			xfrm_delete_policy(&l->x, pol->context, pol->len);
@@ -173,7 +179,7 @@ static void settle_of(struct load *l, uint32_t reqid, bool stays)
 	}
 }
 
-/* All that use the SA, or none. A policy without a reqid takes an SA of any. */
+/* A policy without a reqid takes an SA of any. */
 static int put_policies(struct load *l, const struct context_sa *sa,
 			char *why, size_t size)
 {
@@ -182,10 +188,15 @@ static int put_policies(struct load *l, const struct context_sa *sa,
 	ret = put_of(l, sa, sa->reqid, why, size);
 	if (!ret && sa->reqid)
 		ret = put_of(l, sa, 0, why, size);
-	settle_of(l, sa->reqid, !ret);
-	if (sa->reqid)
-		settle_of(l, 0, !ret);
 	return ret;
+}
+
+static void settle_policies(struct load *l, const struct context_sa *sa,
+			    bool stays)
+{
+	settle_of(l, sa->reqid, stays);
+	if (sa->reqid)
+		settle_of(l, 0, stays);
 }
 
 /* ---- SAs ---- */
@@ -193,34 +204,30 @@ static int put_policies(struct load *l, const struct context_sa *sa,
 /* Save held it in this kernel, and nothing moved it since. */
 static bool is_held(const struct record *k, const struct context_entry *e)
 {
-	return k->flags & XFRMSYNC_RECORD_F_FENCED &&
-	       e->flags & CONTEXT_ENTRY_STOPPED && k->oseq == e->rec.oseq &&
+	return e->flags & CONTEXT_ENTRY_STOPPED && k->oseq == e->rec.oseq &&
 	       k->seq == e->rec.seq;
 }
 
-static int let_go(struct load *l, const struct context_sa *info,
-		  const struct context_entry *e)
+static int let_go(struct load *l, const struct record *k)
 {
 	struct bindings one = {};
-	struct record k;
-	int ret = 0;
+	struct record other = *k;
+	int ret;
 
-	if (!l->has_module || genl_get(&l->g, &info->id, &k) || !is_held(&k, e))
-		return 0;
-	k.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	if (bindings_add(&one, &k) ||
-	    bindings_put(&l->g, &one, "cannot be let go"))
-		ret = -1;
+	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	ret = bindings_add(&one, &other);
+	if (!ret)
+		ret = bindings_put(&l->g, &one, "cannot be let go");
 	bindings_free(&one);
 	return ret;
 }
 
-/* The kernel has an SA of this name. */
-static int existing(struct load *l, const char *name,
-		    const struct context_sa *info, const struct context_entry *e)
+/* What is wrong with the SA that is here, or NULL: it goes on. */
+static const char *why_not_here(struct load *l, const struct context_sa *info,
+				const struct context_entry *e)
 {
 	struct buf ctx = {};
-	char why[500];
+	struct record k;
 	bool same;
 	int ret;
 
@@ -229,15 +236,40 @@ static int existing(struct load *l, const char *name,
 					 e->context_len);
 	buf_free(&ctx);
 	if (ret)
-		return failed(l, name, l->x.error);
+		return l->x.error;
 	if (!same)
-		return failed(l, name, "another SA has this SPI here: delete it, or have the peer renegotiate");
-	if (put_policies(l, info, why, sizeof(why)))
+		return "another SA has this SPI here: delete it, or have the peer renegotiate";
+	if (!l->has_module || genl_get(&l->g, &info->id, &k))
+		return "it is here already, and without the module nobody can tell where it stands";
+	/* Made anew, by a boot script: its numbers were used before. */
+	if (k.oseq < e->rec.oseq || k.seq < e->rec.seq)
+		return "it is here, but behind the file: its numbers would be used twice; delete it first";
+	if (!(k.flags & XFRMSYNC_RECORD_F_FENCED))
+		return NULL;
+	if (!is_held(&k, e))
+		return "it is here, held, and not where the file says";
+	return let_go(l, &k) ? "it is here, held, and cannot be let go" : NULL;
+}
+
+/* The kernel has an SA of this name. */
+static int existing(struct load *l, const char *name,
+		    const struct context_sa *info, const struct context_entry *e)
+{
+	const char *why = why_not_here(l, info, e);
+
+	if (why)
 		return failed(l, name, why);
-	if (let_go(l, info, e))
-		return failed(l, name, "it is here, held, and cannot be let go");
 	l->present++;
 	return 0;
+}
+
+/* A record that no such SA has. */
+static bool is_impossible(const struct context_sa *info, const struct record *rec)
+{
+	uint32_t words = info->large ? info->bmp_words : 1;
+
+	return (!info->esn && (rec->oseq >> 32 || rec->seq >> 32)) ||
+	       (rec->bmp_words && rec->bmp_words != words);
 }
 
 static int load_sa(struct load *l, struct context_entry *e)
@@ -260,46 +292,74 @@ static int load_sa(struct load *l, struct context_entry *e)
 		return 0;
 	if (!(e->flags & CONTEXT_ENTRY_STOPPED) && !l->force)
 		return failed(l, name, "it went on when it was saved, so numbers could be sent, or accepted, twice: save --stop, or --force-unsafe");
-	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
-	if (ret == -EEXIST)
-		return existing(l, name, &info, e);
-	if (ret)
-		return failed(l, name, l->x.error);
-	if (put_policies(l, &info, text, sizeof(text))) {
-		xfrm_delete_sa(&l->x, &info.id);
+	if (is_impossible(&info, &e->rec))
+		return failed(l, name, "its record is not of such an SA");
+	/* A policy without its SA lets nothing out; the SA is used at once. */
+	ret = put_policies(l, &info, text, sizeof(text));
+	if (ret) {
+		settle_policies(l, &info, false);
 		return failed(l, name, text);
 	}
-	l->loaded++;
-	return 0;
+	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
+	if (ret == -EEXIST)
+		ret = existing(l, name, &info, e);
+	else if (ret)
+		ret = failed(l, name, l->x.error);
+	else
+		l->loaded++;
+	settle_policies(l, &info, !ret);
+	return ret;
 }
 
-/* By reqid: an SA finds its own. */
+/* Under each reqid once. */
+static void index_policy(struct load *l, struct policy *pol)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < pol->info.templates; i++) {
+		for (k = 0; k < i; k++) {
+			if (pol->info.template[k].reqid ==
+			    pol->info.template[i].reqid)
+				break;
+		}
+		if (k == i)
+			l->index[l->n_index++] = (struct by_reqid){
+				.reqid = pol->info.template[i].reqid,
+				.policy = pol,
+			};
+	}
+}
+
 static int list_policies(struct load *l)
 {
-	struct context_policy info;
+	size_t room = (size_t)l->file.policies + 1;
 	struct context_entry e;
 	struct field_error why;
+	struct policy *pol;
 	struct rd r = {};
 	char text[160];
 	int ret;
 
-	l->policy = calloc(l->file.policies + 1, sizeof(*l->policy));
-	if (!l->policy)
+	l->policy = calloc(room, sizeof(*l->policy));
+	l->index = calloc(room * CONTEXT_TEMPLATES_MAX, sizeof(*l->index));
+	if (!l->policy || !l->index)
 		return -1;
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
 		if (ret < 0 || e.kind != CONTEXT_ENTRY_POLICY)
 			continue;
-		if (context_policy_info(e.context, e.context_len, &info, &why))
+		pol = &l->policy[l->n_policies];
+		pol->context = e.context;
+		pol->len = e.context_len;
+		if (context_policy_info(e.context, e.context_len, &pol->info, &why)) {
 			failed(l, "a policy",
 			       context_error_str(&why, text, sizeof(text)));
-		else if (l->n_policies < l->file.policies)
-			l->policy[l->n_policies++] = (struct policy){
-				.context = e.context, .len = e.context_len,
-				.reqid = info.reqid,
-			};
+			continue;
+		}
+		l->n_policies++;
+		index_policy(l, pol);
 	}
-	if (l->n_policies)
-		qsort(l->policy, l->n_policies, sizeof(*l->policy), by_reqid);
+	if (l->n_index)
+		qsort(l->index, l->n_index, sizeof(*l->index), order);
 	return 0;
 }
 
@@ -340,7 +400,10 @@ static int open_kernel(struct load *l)
 	struct genl_status st = {};
 	int ret;
 
-	l->has_module = !genl_open(&l->g);
+	ret = genl_open(&l->g);
+	if (ret && ret != -ENOENT)
+		return cmd_fail(&l->common, "%s", l->g.error);
+	l->has_module = !ret;
 	if (l->has_module && genl_status_get(&l->g, &st))
 		return cmd_fail(&l->common, "%s", l->g.error);
 	if (st.role == XFRMSYNC_ROLE_STANDBY)
@@ -355,7 +418,8 @@ static int load(struct load *l, const struct secret *key)
 	char err[512];
 	int ret;
 
-	if (context_file_read(&l->file, l->common.operand, key, err, sizeof(err)))
+	if (context_file_read(&l->file, l->common.operand, key, l->plain, err,
+			      sizeof(err)))
 		return cmd_fail(&l->common, "%s", err);
 	l->now = time(NULL);
 	ret = open_kernel(l);
@@ -366,6 +430,7 @@ static int load(struct load *l, const struct secret *key)
 			ret = report(l);
 		json_decref(l->errors);
 		free(l->policy);
+		free(l->index);
 		xfrm_close(&l->x);
 	}
 	if (l->has_module)
@@ -383,6 +448,8 @@ int cmd_load_main(int argc, char **argv)
 	while ((c = cmd_option(&l.common, argc, argv, CMD_SHORT, options)) != -1) {
 		if (c == OPT_FORCE)
 			l.force = true;
+		else if (c == OPT_PLAIN)
+			l.plain = true;
 		else if (c == OPT_KEY)
 			l.key_file = optarg;
 		else if (!sa_select_option(&l.select, c, optarg))

@@ -462,10 +462,6 @@ int cmd_run_main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	block_signals(&set);
-	if (sodium_init() < 0) {
-		log_err("no source of random numbers");
-		return 1;
-	}
 	if (conf_load(&d.conf, file, err, sizeof(err))) {
 		log_err("%s", err);
 		return 1;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -53,7 +54,8 @@ struct save {
 	struct secret key;
 	struct genl g;
 	struct xfrm x;
-	struct bindings held;		/* that this verb stopped */
+	struct bindings held;		/* that this verb stopped; by cookie */
+	bool *saved;			/* beside held */
 	struct bindings list;		/* that are saved */
 	struct context_sa *info;	/* beside the list; by reqid */
 	size_t n_info, stopped, failed;
@@ -116,93 +118,98 @@ static int hold(struct save *s)
 				s->g.error[0] ? s->g.error : "see above");
 	if (s->held.n)
 		qsort(s->held.rec, s->held.n, sizeof(*s->held.rec), by_cookie);
-	return CMD_OK;
+	s->saved = calloc(s->held.n + 1, sizeof(*s->saved));
+	return s->saved ? CMD_OK : cmd_fail(&s->common, "out of memory");
 }
 
-static void let_go(struct save *s)
+/* Those that are not in the file; all, where there is none. */
+static void let_go(struct save *s, bool all)
 {
+	struct bindings list = {};
+	struct record other;
 	size_t i;
+	int ret = 0;
 
-	for (i = 0; i < s->held.n; i++)
-		s->held.rec[i].flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	if (bindings_put(&s->g, &s->held, "cannot be let go"))
+	for (i = 0; i < s->held.n && !ret; i++) {
+		if (!all && s->saved[i])
+			continue;
+		other = s->held.rec[i];
+		other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+		ret = bindings_add(&list, &other);
+	}
+	if (ret || bindings_put(&s->g, &list, "cannot be let go"))
 		cmd_warn(&s->common, "SAs stay held: takeover --force-unsafe lets them go");
+	bindings_free(&list);
 }
 
 /* Held by us, not before: what was fenced as unsafe says nothing of its numbers. */
-static bool is_held(const struct save *s, const struct record *r)
+static bool *held_by_us(const struct save *s, const struct record *r)
 {
-	return r->flags & XFRMSYNC_RECORD_F_FENCED && s->held.n &&
-	       bsearch(r, s->held.rec, s->held.n, sizeof(*r), by_cookie);
+	const struct record *found;
+
+	if (!(r->flags & XFRMSYNC_RECORD_F_FENCED) || !s->held.n)
+		return NULL;
+	found = bsearch(r, s->held.rec, s->held.n, sizeof(*r), by_cookie);
+	return found ? &s->saved[found - s->held.rec] : NULL;
 }
 
 /* ---- into the file ---- */
 
+/* What stands in the way of saving it, or NULL. */
+static const char *why_not(struct save *s, const struct record *r,
+			   const struct buf *ctx, struct context_sa *info,
+			   char *text, size_t size)
+{
+	struct field_error why;
+	struct record now;
+
+	if (context_sa_info(ctx->data, ctx->len, info, &why))
+		return context_error_str(&why, text, size);
+	if (s->plain && !s->force && context_has_keys(ctx->data, ctx->len))
+		return "it has keys, and the file is not sealed: leave --plain out, or --force";
+	/* The record is of this life of the SA, and its keys are. */
+	if (genl_get(&s->g, &r->id, &now) || now.cookie != r->cookie)
+		return "it was replaced meanwhile";
+	return NULL;
+}
+
 static void save_sa(struct save *s, const struct record *r)
 {
 	struct context_sa *info = &s->info[s->n_info];
-	struct field_error why;
+	bool *held = held_by_us(s, r);
 	struct buf ctx = {};
-	uint8_t flags = 0;
-	char name[160];
+	char name[160], text[160];
+	const char *why = NULL;
 	int ret;
 
 	sa_id_str(&r->id, name, sizeof(name));
 	ret = xfrm_get_sa(&s->x, &r->id, &ctx);
 	if (ret == -ESRCH)
 		goto out;		/* gone meanwhile */
-	if (ret || context_sa_info(ctx.data, ctx.len, info, &why)) {
-		failed(s, name, ret == -EOPNOTSUPP ?
-		       "the kernel withholds its keys" : s->x.error);
+	why = ret ? s->x.error : why_not(s, r, &ctx, info, text, sizeof(text));
+	if (why) {
+		failed(s, name, why);
 		goto out;
 	}
-	if (s->plain && !s->force && context_has_keys(ctx.data, ctx.len)) {
-		failed(s, name, "it has keys, and the file is not sealed: leave --plain out, or --force");
-		goto out;
-	}
-	if (is_held(s, r)) {
-		flags |= CONTEXT_ENTRY_STOPPED;
+	context_file_put_sa(&s->file, r, r->has_sent ? r->sent : r->oseq,
+			    held ? CONTEXT_ENTRY_STOPPED : 0, ctx.data, ctx.len);
+	s->n_info++;
+	if (held) {
+		*held = true;
 		s->stopped++;
 	}
-	context_file_put_sa(&s->file, r, r->has_sent ? r->sent : r->oseq, flags,
-			    ctx.data, ctx.len);
-	s->n_info++;
 out:
 	buf_free(&ctx);
-}
-
-/* The first SA of that reqid, or behind where it would be; 0: of all. */
-static size_t first_of(const struct save *s, uint32_t reqid)
-{
-	size_t low = 0, high = s->n_info, mid;
-
-	while (low < high) {
-		mid = (low + high) / 2;
-		if (s->info[mid].reqid < reqid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
 }
 
 static int save_policy(const uint8_t *p, size_t len, void *data)
 {
 	struct save *s = data;
 	struct context_policy pol;
-	size_t i;
 
-	if (context_policy_info(p, len, &pol, NULL) || !pol.templates)
-		return 0;
-	for (i = first_of(s, pol.reqid); i < s->n_info; i++) {
-		/* Without one it takes an SA of any. */
-		if (pol.reqid && pol.reqid != s->info[i].reqid)
-			break;
-		if (context_policy_uses(p, len, &s->info[i])) {
-			context_file_put_policy(&s->file, p, len);
-			break;
-		}
-	}
+	if (!context_policy_info(p, len, &pol, NULL) &&
+	    context_policy_uses_any(&pol, s->info, s->n_info))
+		context_file_put_policy(&s->file, p, len);
 	return 0;
 }
 
@@ -275,37 +282,54 @@ static int report(struct save *s)
 
 static int open_kernel(struct save *s)
 {
+	struct genl_status st = {};
 	int ret;
 
 	if (genl_open(&s->g))
 		return cmd_fail(&s->common, "%s", s->g.error);
+	if (genl_status_get(&s->g, &st)) {
+		ret = cmd_fail(&s->common, "%s", s->g.error);
+		goto close;
+	}
+	/* It holds them already, and the active goes on. */
+	if (s->stop && st.role == XFRMSYNC_ROLE_STANDBY) {
+		ret = cmd_fail(&s->common, "this node is standby, the active uses the SAs: save --stop there");
+		goto close;
+	}
 	ret = xfrm_open(&s->x);
 	if (!ret)
 		return CMD_OK;
+	ret = cmd_fail(&s->common, "XFRM netlink: %s", strerror(-ret));
+close:
 	genl_close(&s->g);
-	return cmd_fail(&s->common, "XFRM netlink: %s", strerror(-ret));
+	return ret;
 }
 
 static int save(struct save *s)
 {
+	sigset_t set, before;
 	int ret;
 
 	ret = open_kernel(s);
 	if (ret)
 		return ret;
 	s->errors = json_array();
+	/* Held SAs are let go, or are in the file: nothing ends it in between. */
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, &before);
 	if (s->stop)
 		ret = hold(s);
 	if (!ret)
 		ret = save_all(s);
-	if (ret)
-		let_go(s);
-	else
+	let_go(s, ret);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (!ret)
 		ret = report(s);
 	json_decref(s->errors);
 	context_file_free(&s->file);
 	bindings_free(&s->held);
 	bindings_free(&s->list);
+	free(s->saved);
 	free(s->info);
 	xfrm_close(&s->x);
 	genl_close(&s->g);

@@ -65,6 +65,18 @@ struct context_sa {
 	bool packet_offload;	/* a NIC counts, unseen by the kernel */
 };
 
+#define CONTEXT_TEMPLATES_MAX 6	/* XFRM_MAX_DEPTH */
+
+/* What a policy asks of an SA. */
+struct context_template {
+	uint16_t family;
+	uint8_t proto, mode;
+	uint32_t spi;		/* network order; 0: any */
+	uint32_t reqid;		/* 0: any */
+	bool has_dst, has_src;	/* else the packet's own, or any */
+	uint8_t dst[16], src[16];
+};
+
 /* What of a policy's context is of use. */
 struct context_policy {
 	uint8_t key[CONTEXT_KEY_MAX];	/* dir, type, selector, mark, if_id */
@@ -76,6 +88,10 @@ struct context_policy {
 	uint8_t src[16], dst[16];	/* its end points, or the selector's */
 	uint32_t reqid;
 	bool optional;		/* an ESP or AH template is: plaintext may pass */
+	struct context_template template[CONTEXT_TEMPLATES_MAX];
+	uint16_t sel_family;
+	uint8_t sel_src[16], sel_dst[16];
+	uint8_t sel_src_len, sel_dst_len;	/* bits */
 	char name[160];		/* for people */
 };
 
@@ -136,12 +152,12 @@ int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 		      size_t buflen, struct field_error *why);
-/*
- * True when one of the policy's templates asks for an SA like that, as
- * xfrm_state_find() would match it; false for a malformed one.
- */
-bool context_policy_uses(const uint8_t *p, size_t len,
+/* True when one of its templates asks for an SA like that (xfrm_state_look_at). */
+bool context_policy_uses(const struct context_policy *pol,
 			 const struct context_sa *sa);
+/* The same for one of n SAs, in the order of their reqid. */
+bool context_policy_uses_any(const struct context_policy *pol,
+			     const struct context_sa *sa, size_t n);
 /* XFRM_MSG_DELPOLICY's body, from the policy's own context. */
 int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 			 size_t buflen, struct field_error *why);

@@ -160,7 +160,10 @@ int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 			fs->has[f.type] = true;
 		}
 	}
-	return ret ? ret : fields_missing(fs, kind);
+	if (ret)
+		return ret;
+	fs->whole = true;
+	return fields_missing(fs, kind);
 }
 
 /* ---- values ---- */
@@ -202,6 +205,7 @@ int fields_get_selector(const struct fields *fs, struct xfrm_selector *sel)
 	struct rd r = fs->known[CONTEXT_SELECTOR].value;
 	char ifname[IF_NAMESIZE];
 	uint32_t padding;
+	uint8_t bits;
 
 	memset(sel, 0, sizeof(*sel));
 	sel->family = rd_u16(&r);
@@ -217,8 +221,13 @@ int fields_get_selector(const struct fields *fs, struct xfrm_selector *sel)
 	rd_copy(&r, &sel->sport, 2);
 	rd_copy(&r, &sel->sport_mask, 2);
 	sel->user = rd_u32(&r);
+	bits = sel->family == AF_INET ? 32 : 128;
 	if (padding)
 		return fields_bad(fs, CONTEXT_SELECTOR, "is not canonical");
+	if (sel->family && sel->family != AF_INET && sel->family != AF_INET6)
+		return fields_bad(fs, CONTEXT_SELECTOR, "has an unknown family");
+	if (sel->prefixlen_d > bits || sel->prefixlen_s > bits)
+		return fields_bad(fs, CONTEXT_SELECTOR, "has too long a prefix");
 	return fs->has[CONTEXT_SEL_DEVICE] ? get_ifname(fs, ifname) : 0;
 }
 

@@ -18,7 +18,7 @@
 
 #define ALG_NAME_MAX 63
 #define ALG_KEY_MAX 4096	/* bytes */
-#define TEMPLATES_MAX 6		/* XFRM_MAX_DEPTH */
+#define TEMPLATES_MAX CONTEXT_TEMPLATES_MAX
 #define TEMPLATE_LEN 60
 
 enum context_kind { CONTEXT_IS_SA, CONTEXT_IS_POLICY };
@@ -29,6 +29,7 @@ struct fields {
 	bool has[CONTEXT_TEMPLATES + 1];
 	const uint8_t *start;
 	size_t len;
+	bool whole;		/* all of the list was read */
 	struct field_error *why;
 };
 

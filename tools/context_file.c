@@ -115,13 +115,17 @@ int context_file_write(const struct context_file *f, const char *path,
 static int read_all(const char *path, struct buf *b)
 {
 	uint8_t chunk[16384];
+	struct stat st;
 	ssize_t n;
 	int fd, ret = 0;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	while ((n = read(fd, chunk, sizeof(chunk))) != 0 && !ret) {
+	/* A device may have no end. */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		ret = -EINVAL;
+	while (!ret && !b->bad && (n = read(fd, chunk, sizeof(chunk))) != 0) {
 		if (n < 0 && errno != EINTR)
 			ret = -errno;
 		else if (n > 0)
@@ -160,8 +164,8 @@ static const char *open_sealed(struct context_file *f, const struct buf *raw,
 static const char *read_head(struct context_file *f)
 {
 	struct rd r = { .p = f->body.data, .left = f->body.len };
-	uint32_t n = 0;
-	uint8_t len;
+	size_t sas = 0, policies = 0;
+	uint8_t len, kind;
 
 	f->saved_at = rd_u64(&r);
 	len = rd_u8(&r);
@@ -173,15 +177,20 @@ static const char *read_head(struct context_file *f)
 	f->policies = rd_u32(&r);
 	f->first = f->body.len - r.left;
 	while (r.left && !r.bad) {
-		rd_u32(&r);
+		kind = rd_u8(&r);
+		sas += kind == CONTEXT_ENTRY_SA;
+		policies += kind == CONTEXT_ENTRY_POLICY;
+		rd_bytes(&r, 3);
 		rd_bytes(&r, rd_u32(&r));
-		n++;
+		if (kind != CONTEXT_ENTRY_SA && kind != CONTEXT_ENTRY_POLICY)
+			return "it has entries of an unknown kind";
 	}
-	return r.bad || n != f->sas + f->policies ? "it is malformed" : NULL;
+	return r.bad || sas != f->sas || policies != f->policies ?
+	       "it is malformed" : NULL;
 }
 
 static const char *read_raw(struct context_file *f, const struct buf *raw,
-			    const struct secret *key)
+			    const struct secret *key, bool plain)
 {
 	struct rd r = { .p = raw->data, .left = raw->len };
 	const uint8_t *magic = rd_bytes(&r, 8);
@@ -195,12 +204,16 @@ static const char *read_raw(struct context_file *f, const struct buf *raw,
 	form = rd_u8(&r);
 	if (rd_u8(&r) || rd_u32(&r) || r.bad || form > SEALED)
 		return "it is malformed";
+	/* Anybody can write one that is not: no key vouches for it. */
+	if (form == PLAIN && !plain)
+		return "it is not sealed: --plain, if you trust whoever wrote it";
 	why = form == SEALED ? open_sealed(f, raw, key) : open_plain(f, raw);
 	return why ? why : read_head(f);
 }
 
 int context_file_read(struct context_file *f, const char *path,
-		      const struct secret *key, char *err, size_t errlen)
+		      const struct secret *key, bool plain, char *err,
+		      size_t errlen)
 {
 	struct buf raw = {};
 	const char *why;
@@ -208,7 +221,7 @@ int context_file_read(struct context_file *f, const char *path,
 
 	memset(f, 0, sizeof(*f));
 	ret = read_all(path, &raw);
-	why = ret ? strerror(-ret) : read_raw(f, &raw, key);
+	why = ret == -EINVAL ? "it is no regular file" : ret ? strerror(-ret) : read_raw(f, &raw, key, plain);
 	buf_free(&raw);
 	if (!why)
 		return 0;

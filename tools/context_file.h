@@ -54,11 +54,13 @@ int context_file_write(const struct context_file *f, const char *path,
 /*
  * context_file_read - check a whole file, and what it says of itself
  * @key: NULL where there is none; a sealed file is refused then
+ * @plain: take one that is not sealed
  * Return: 0, or -1 with a line in err (no such file, of another kind, cut,
  * changed, sealed with another key).
  */
 int context_file_read(struct context_file *f, const char *path,
-		      const struct secret *key, char *err, size_t errlen);
+		      const struct secret *key, bool plain, char *err,
+		      size_t errlen);
 
 /*
  * context_file_next - the next entry

@@ -123,36 +123,49 @@ static bool addr_is_zero(const void *addr)
 	return sodium_is_zero(addr, 16);
 }
 
+static void take_template(struct context_policy *info, unsigned int i,
+			  const struct xfrm_user_tmpl *t)
+{
+	info->template[i] = (struct context_template){
+		.family = t->family, .proto = t->id.proto, .mode = t->mode,
+		.spi = t->id.spi, .reqid = t->reqid,
+		.has_dst = !addr_is_zero(&t->id.daddr),
+		.has_src = !addr_is_zero(&t->saddr),
+	};
+	memcpy(info->template[i].dst, &t->id.daddr, 16);
+	memcpy(info->template[i].src, &t->saddr, 16);
+	/* IPComp that does not compress is left out: no harm. */
+	info->optional |= t->optional && t->id.proto != IPPROTO_COMP;
+}
+
 static void policy_end_points(const struct fields *fs,
 			      const struct xfrm_selector *sel,
 			      struct context_policy *info)
 {
-	struct xfrm_user_tmpl t, first;
+	const struct context_template *first = &info->template[0];
+	struct rd r = fs->known[CONTEXT_TEMPLATES].value;
+	struct xfrm_user_tmpl t;
 	unsigned int i;
-	struct rd r;
 
 	info->family = sel->family;
+	info->sel_family = sel->family;
+	info->sel_src_len = sel->prefixlen_s;
+	info->sel_dst_len = sel->prefixlen_d;
+	memcpy(info->sel_src, &sel->saddr, 16);
+	memcpy(info->sel_dst, &sel->daddr, 16);
 	memcpy(info->src, &sel->saddr, 16);
 	memcpy(info->dst, &sel->daddr, 16);
-	if (!info->templates)
-		return;
-	r = fs->known[CONTEXT_TEMPLATES].value;
-	read_template(&r, &t);
-	first = t;
-	info->reqid = t.reqid;
 	for (i = 0; i < info->templates; i++) {
-		/* IPComp that does not compress is left out: no harm. */
-		info->optional |= t.optional && t.id.proto != IPPROTO_COMP;
-		if (i + 1 < info->templates)
-			read_template(&r, &t);
+		read_template(&r, &t);
+		take_template(info, i, &t);
 	}
-	t = first;
+	info->reqid = first->reqid;
 	/* Transport mode templates stand for the packet's own addresses. */
-	if (addr_is_zero(&t.id.daddr) && addr_is_zero(&t.saddr))
+	if (!info->templates || (!first->has_dst && !first->has_src))
 		return;
-	info->family = t.family;
-	memcpy(info->src, &t.saddr, 16);
-	memcpy(info->dst, &t.id.daddr, 16);
+	info->family = first->family;
+	memcpy(info->src, first->src, 16);
+	memcpy(info->dst, first->dst, 16);
 }
 
 static void policy_name(const struct xfrm_selector *sel,
@@ -228,54 +241,83 @@ int context_policy_info(const uint8_t *p, size_t len,
 	return outline(p, len, &fs, info, why ? why : &unheard);
 }
 
-static bool has_prefix(const uint8_t *addr, const xfrm_address_t *prefix,
-		       uint8_t bits)
+static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, uint8_t bits)
 {
-	const uint8_t *p = (const uint8_t *)prefix;
 	uint8_t mask = 0xff << (8 - bits % 8);
 
-	if (bits > 128 || memcmp(addr, p, bits / 8))
+	if (bits > 128 || memcmp(addr, prefix, bits / 8))
 		return false;
-	return !(bits % 8) || !((addr[bits / 8] ^ p[bits / 8]) & mask);
+	return !(bits % 8) || !((addr[bits / 8] ^ prefix[bits / 8]) & mask);
 }
 
-static bool template_asks(const struct xfrm_user_tmpl *t,
-			  const struct xfrm_selector *sel,
+static bool is_between(const struct context_policy *pol,
+		       const struct context_template *t,
+		       const struct context_sa *sa)
+{
+	/* The packet's own addresses. */
+	if (!t->has_dst && !t->has_src)
+		return pol->sel_family == sa->id.family &&
+		       has_prefix(sa->id.dst, pol->sel_dst, pol->sel_dst_len) &&
+		       has_prefix(sa->src, pol->sel_src, pol->sel_src_len);
+	/* One that is not said is any, as a node's own often is. */
+	return t->family == sa->id.family &&
+	       (!t->has_dst || !memcmp(t->dst, sa->id.dst, 16)) &&
+	       (!t->has_src || !memcmp(t->src, sa->src, 16));
+}
+
+static bool template_asks(const struct context_policy *pol,
+			  const struct context_template *t,
 			  const struct context_sa *sa)
 {
-	if (t->id.proto != sa->id.proto || t->mode != sa->mode ||
-	    (t->reqid && t->reqid != sa->reqid) ||
-	    (t->id.spi && t->id.spi != sa->id.spi))
-		return false;
-	/* Of transport mode: the packet's own addresses. */
-	if (addr_is_zero(&t->id.daddr) && addr_is_zero(&t->saddr))
-		return sel->family == sa->id.family &&
-		       has_prefix(sa->id.dst, &sel->daddr, sel->prefixlen_d) &&
-		       has_prefix(sa->src, &sel->saddr, sel->prefixlen_s);
-	return t->family == sa->id.family &&
-	       !memcmp(&t->id.daddr, sa->id.dst, 16) &&
-	       !memcmp(&t->saddr, sa->src, 16);
+	return t->proto == sa->id.proto && t->mode == sa->mode &&
+	       (!t->reqid || t->reqid == sa->reqid) &&
+	       (!t->spi || t->spi == sa->id.spi) && is_between(pol, t, sa);
 }
 
-bool context_policy_uses(const uint8_t *p, size_t len,
+bool context_policy_uses(const struct context_policy *pol,
 			 const struct context_sa *sa)
 {
-	struct context_policy info;
-	struct xfrm_selector sel;
-	struct field_error why;
-	struct xfrm_user_tmpl t;
-	struct fields fs;
 	unsigned int i;
-	struct rd r;
 
-	if (outline(p, len, &fs, &info, &why) || info.if_id != sa->if_id)
+	if (pol->if_id != sa->if_id ||
+	    (pol->mark & pol->mark_mask & sa->id.mark_mask) != sa->id.mark)
 		return false;
-	fields_get_selector(&fs, &sel);
-	r = fs.known[CONTEXT_TEMPLATES].value;
-	for (i = 0; i < info.templates; i++) {
-		read_template(&r, &t);
-		if (template_asks(&t, &sel, sa))
+	for (i = 0; i < pol->templates; i++) {
+		if (template_asks(pol, &pol->template[i], sa))
 			return true;
+	}
+	return false;
+}
+
+/* The first SA of that reqid, or behind where it would be. */
+static size_t first_of(const struct context_sa *sa, size_t n, uint32_t reqid)
+{
+	size_t low = 0, high = n, mid;
+
+	while (low < high) {
+		mid = (low + high) / 2;
+		if (sa[mid].reqid < reqid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+bool context_policy_uses_any(const struct context_policy *pol,
+			     const struct context_sa *sa, size_t n)
+{
+	unsigned int t;
+	uint32_t reqid;
+	size_t i;
+
+	for (t = 0; t < pol->templates; t++) {
+		reqid = pol->template[t].reqid;
+		for (i = reqid ? first_of(sa, n, reqid) : 0;
+		     i < n && (!reqid || sa[i].reqid == reqid); i++) {
+			if (context_policy_uses(pol, &sa[i]))
+				return true;
+		}
 	}
 	return false;
 }

@@ -22,6 +22,18 @@ static json_t *address_json(uint16_t family, const void *addr)
 	return json_string(inet_ntop(family, addr, text, sizeof(text)) ? text : "");
 }
 
+/* Names that somebody else chose: nothing in them moves a terminal. */
+static json_t *text_json(const uint8_t *p, size_t len)
+{
+	char text[256];
+	size_t i;
+
+	for (i = 0; i < len && i < sizeof(text) - 1; i++)
+		text[i] = p[i] >= 0x20 && p[i] < 0x7f ? p[i] : '?';
+	text[i] = 0;
+	return json_string(text);
+}
+
 static json_t *hex_json(uint32_t v)
 {
 	char text[16];
@@ -58,7 +70,7 @@ static json_t *selector_json(const struct fields *fs)
 {
 	struct xfrm_selector sel;
 	json_t *o = json_object();
-	char text[80], addr[INET6_ADDRSTRLEN];
+	char text[80], addr[INET6_ADDRSTRLEN] = "";
 
 	if (fields_get_selector(fs, &sel) || !sel.family)
 		return o;
@@ -93,8 +105,9 @@ static json_t *alg_json(const struct fields *fs, uint16_t type)
 
 	if (fields_get_alg(fs, type, &alg))
 		return json_object();
-	o = json_pack("{s:s, s:I}", "name", alg.name, "key_bits",
-		      (json_int_t)alg.key_bits);
+	o = json_pack("{s:o, s:I}", "name",
+		      text_json((uint8_t *)alg.name, strlen(alg.name)),
+		      "key_bits", (json_int_t)alg.key_bits);
 	if (alg.param)
 		json_object_set_new(o, "icv_bits", json_integer(alg.param));
 	return o;
@@ -180,12 +193,12 @@ static json_t *known_json(const struct fields *fs, const struct field *f)
 	case CONTEXT_SET_MARK:
 		return mark_json(fs, f->type);
 	case CONTEXT_SEL_DEVICE:
-		return json_stringn((const char *)r.p, r.left);
+		return text_json(r.p, r.left);
 	case CONTEXT_ENCAP:
 		return encap_json(r);
 	case CONTEXT_OFFLOAD:
-		return json_pack("{s:i, s:s%}", "flags", r.p[0], "device",
-				 r.p + 1, r.left - 1);
+		return json_pack("{s:i, s:o}", "flags", r.p[0], "device",
+				 text_json(r.p + 1, r.left - 1));
 	case CONTEXT_POLICY:
 		return policy_json(fs);
 	case CONTEXT_TEMPLATES:

@@ -268,8 +268,6 @@ static void get_rest(const struct fields *fs, struct context_sa *info)
 
 	if (fs->has[CONTEXT_OFFLOAD])
 		info->packet_offload = rd_u8(&r) & XFRM_OFFLOAD_PACKET;
-	fields_get_mark(fs, CONTEXT_MARK, &info->id.mark, &info->id.mark_mask);
-	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
 	fields_get_u32(fs, CONTEXT_DIR, &dir);
 	if (dir == XFRMSYNC_DIR_IN || dir == XFRMSYNC_DIR_OUT)
 		info->dir = dir;
@@ -286,9 +284,12 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 
 	memset(info, 0, sizeof(*info));
 	ret = fields_read(p, len, CONTEXT_IS_SA, fs, why);
-	/* Its name helps who reads why it was refused. */
-	if (fs->has[CONTEXT_SA_ID])
+	/* Its name helps who reads why it was refused. The mark is part of it. */
+	if (fs->has[CONTEXT_SA_ID] &&
+	    (fs->whole || why->type > CONTEXT_MARK || fs->has[CONTEXT_MARK]))
 		bad = get_sa_id(fs, info);
+	fields_get_mark(fs, CONTEXT_MARK, &info->id.mark, &info->id.mark_mask);
+	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
 	if (!ret)
 		ret = bad;
 	if (!ret)

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "durable.h"
@@ -32,10 +33,15 @@ static int write_in(int dirfd, const char *name, const void *p, size_t len,
 		    mode_t mode)
 {
 	char tmp[NAME_MAX + 1];
+	struct stat st;
 	int fd, ret;
 
 	if (snprintf(tmp, sizeof(tmp), ".%s.tmp", name) >= (int)sizeof(tmp))
 		return -ENAMETOOLONG;
+	/* A link is replaced, and a file; not a device or a folder. */
+	if (!fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	    !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+		return -EEXIST;
 	/* What a crash left, or somebody else laid there. */
 	unlinkat(dirfd, tmp, 0);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,

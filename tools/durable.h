@@ -12,7 +12,9 @@
 
 /*
  * durable_write - write a file anew; a link of that name is replaced, not followed
- * Return: 0; -errno: of the folder, the file or the disk (ENOSPC); the old one stays.
+ * Return: 0; -errno: of the folder, the file or the disk (ENOSPC), -EEXIST: a device
+ * or a folder stands there. The old one stays, unless the folder alone could not
+ * be written through: then it is not known which one is there after a crash.
  */
 int durable_write(const char *path, const void *p, size_t len, mode_t mode);
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "cmd.h"
 
 static const struct {
@@ -51,6 +53,10 @@ int main(int argc, char **argv)
 {
 	size_t i;
 
+	if (sodium_init() < 0) {
+		fprintf(stderr, "xfrmsync: no source of random numbers\n");
+		return CMD_FAILED;
+	}
 	if (argc < 2) {
 		usage(stderr);
 		return CMD_USAGE;

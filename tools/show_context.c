@@ -25,6 +25,7 @@ struct shown {
 	struct bindings list;		/* of the kernel's SAs */
 	struct context_sa *sa;		/* those that were printed */
 	size_t n, room, printed, failed;
+	bool sorted;			/* by reqid, for the policies */
 };
 
 static void print_one(struct shown *s, json_t *o)
@@ -79,17 +80,25 @@ static int print_sa(struct shown *s, const uint8_t *p, size_t len)
 	return 0;
 }
 
+static int by_reqid(const void *a, const void *b)
+{
+	const struct context_sa *x = a, *y = b;
+
+	return x->reqid < y->reqid ? -1 : x->reqid > y->reqid;
+}
+
 static int print_policy(const uint8_t *p, size_t len, void *data)
 {
 	struct shown *s = data;
-	size_t i;
+	struct context_policy pol;
 
-	for (i = 0; i < s->n; i++) {
-		if (!context_policy_uses(p, len, &s->sa[i]))
-			continue;
+	if (s->n && !s->sorted)
+		qsort(s->sa, s->n, sizeof(*s->sa), by_reqid);
+	s->sorted = true;
+	/* One that cannot be read is told, too. */
+	if (context_policy_info(p, len, &pol, NULL) ||
+	    context_policy_uses_any(&pol, s->sa, s->n))
 		print_one(s, context_json(p, len));
-		break;
-	}
 	return 0;
 }
 
@@ -107,15 +116,21 @@ static int keep(const struct record *r, void *data)
 static int print_kernel(struct shown *s, struct xfrm *x)
 {
 	struct buf ctx = {};
+	char name[160];
 	size_t i;
-	int ret = 0;
+	int ret = 0, err;
 
 	for (i = 0; i < s->list.n && !ret; i++) {
-		ret = xfrm_get_sa(x, &s->list.rec[i].id, &ctx);
-		if (!ret)
+		err = xfrm_get_sa(x, &s->list.rec[i].id, &ctx);
+		if (!err) {
 			ret = print_sa(s, ctx.data, ctx.len);
-		else if (ret == -ESRCH)
-			ret = 0;	/* gone meanwhile */
+		} else if (err != -ESRCH) {
+			/* That one is gone meanwhile; this one is not to be had. */
+			cmd_warn(s->common, "%s: %s",
+				 sa_id_str(&s->list.rec[i].id, name, sizeof(name)),
+				 x->error);
+			s->failed++;
+		}
 		buf_clear(&ctx);
 	}
 	buf_free(&ctx);
@@ -161,7 +176,9 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	ret = cmd_key(s->common, key_file, &key);
 	if (ret < 0)
 		return CMD_FAILED;
-	ret = context_file_read(&f, path, ret ? &key : NULL, err, sizeof(err));
+	/* To look at one that is not sealed does no harm. */
+	ret = context_file_read(&f, path, ret ? &key : NULL, true, err,
+				sizeof(err));
 	sodium_memzero(&key, sizeof(key));
 	if (ret)
 		return cmd_fail(s->common, "%s", err);

@@ -123,6 +123,11 @@ static int read_reply(struct xfrm *x, size_t len, reply_cb cb, void *data)
 		if (nlh->nlmsg_type == NLMSG_DONE)
 			return interrupted ? -EINTR : 0;
 		ret = cb ? cb(nlh, data) : 0;
+		if (ret == -EOPNOTSUPP)
+			snprintf(x->error, sizeof(x->error),
+				 "the kernel withholds its keys");
+		else if (ret < 0)
+			snprintf(x->error, sizeof(x->error), "%s", strerror(-ret));
 		if (ret < 0)
 			return ret;
 		if (!(nlh->nlmsg_flags & NLM_F_MULTI) && cb)

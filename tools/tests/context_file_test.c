@@ -69,7 +69,7 @@ static void read_back(const struct secret *with, uint64_t now, uint64_t added)
 	struct rd r = {};
 	char err[200];
 
-	assert_int_equal(context_file_read(&f, path, with, err, sizeof(err)), 0);
+	assert_int_equal(context_file_read(&f, path, with, true, err, sizeof(err)), 0);
 	assert_string_equal(f.node, "gw-a");
 	assert_int_equal(f.saved_at, NOW);
 	assert_int_equal(f.sas, 2);
@@ -112,7 +112,7 @@ static void refused(const struct secret *with, const char *why)
 	struct context_file f;
 	char err[200], want[200];
 
-	assert_int_equal(context_file_read(&f, path, with, err, sizeof(err)), -1);
+	assert_int_equal(context_file_read(&f, path, with, true, err, sizeof(err)), -1);
 	snprintf(want, sizeof(want), "%s: %s", path, why);
 	assert_string_equal(err, want);
 }
@@ -145,11 +145,11 @@ static void damage(const struct secret *with)
 	slurp();
 	for (i = 0; i < raw_len; i++) {
 		spill(i);
-		assert_int_equal(context_file_read(&f, path, with, err,
+		assert_int_equal(context_file_read(&f, path, with, true, err,
 						   sizeof(err)), -1);
 		raw[i] ^= 4;
 		spill(raw_len);
-		assert_int_equal(context_file_read(&f, path, with, err,
+		assert_int_equal(context_file_read(&f, path, with, true, err,
 						   sizeof(err)), -1);
 		raw[i] ^= 4;
 	}
@@ -195,11 +195,39 @@ static void test_large(void **state)
 		context_file_put_sa(&f, &rec, 5, 0, (const uint8_t *)"a context", 9);
 	assert_int_equal(context_file_write(&f, path, &key), 0);
 	context_file_free(&f);
-	assert_int_equal(context_file_read(&f, path, &key, err, sizeof(err)), 0);
+	assert_int_equal(context_file_read(&f, path, &key, true, err, sizeof(err)), 0);
 	for (i = 0; i < 5000; i++)
 		assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
 	assert_int_equal(context_file_next(&f, &r, NOW, &e), 0);
 	context_file_free(&f);
+}
+
+/* Counts that add up only where they wrap around. */
+static void test_counts(void **state)
+{
+	struct context_file f = { .saved_at = NOW };
+
+	(void)state;
+	context_file_begin(&f);
+	context_file_put_policy(&f, (const uint8_t *)"policy", 6);
+	context_file_put_policy(&f, (const uint8_t *)"policy", 6);
+	f.sas = 3;
+	f.policies = UINT32_MAX;
+	assert_int_equal(context_file_write(&f, path, NULL), 0);
+	context_file_free(&f);
+	refused(NULL, "it is malformed");
+}
+
+/* Whoever replaces a sealed file by one of his own has no key for it. */
+static void test_plain(void **state)
+{
+	struct context_file f;
+	char err[200];
+
+	(void)state;
+	write_file(NULL);
+	assert_int_equal(context_file_read(&f, path, &key, false, err, sizeof(err)), -1);
+	assert_non_null(strstr(err, "it is not sealed: --plain"));
 }
 
 /* One entry that is malformed does not hide the next. */
@@ -229,6 +257,8 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_bad_entry),
 	};
 
