@@ -44,6 +44,11 @@ check: ## everything that gates: builds, unit tests here, kselftests in VMs on 6
 	@selftests/install-deps.sh check
 	@selftests/check.sh
 
+.PHONY: check-long
+check-long: ## the same, with all kselftests on both kernels
+	@selftests/install-deps.sh check
+	@selftests/check.sh long
+
 .PHONY: selftests
 selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)

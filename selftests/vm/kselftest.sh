@@ -3,7 +3,7 @@
 # Runs kselftests in one boot of a VM and prints their TAP.
 #
 # usage: kselftest.sh -k KERNEL [-t SECONDS] [-T SECONDS] [-s FACTOR] [-o DIR] [-a APPEND]
-#                     [-m MB] [-c CPUS] [-i] [-e NAME=VALUE] [TEST...]
+#                     [-m MB] [-c CPUS] [-i] [-e NAME=VALUE] [-x NAME] [TEST...]
 #   -k KERNEL   as in run.sh
 #   -t SECONDS  time for each test that does not say how much it needs (120)
 #   -T SECONDS  time for each test, whatever it says
@@ -13,6 +13,7 @@
 #   -m, -c      as in run.sh
 #   -i          count instructions: the guest's clock goes a nanosecond each
 #   -e NAME=VALUE   goes into the tests' environment, repeatable
+#   -x NAME     without that test, repeatable
 #   TEST        a name (smoke) or a file; all in selftests/ that use lib.sh, if none
 #
 # total.count holds "PASSED FAILED SKIPPED", for whoever sums over kernels. A test that
@@ -29,8 +30,8 @@ tree=$(readlink -f "$here/../..")
 usage() { sed -n '5,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
-kernel='' limit=120 fixed='' slow=1 out='' append=slab_nomerge vm=() environment=()
-while getopts k:t:T:s:o:a:m:c:e:i opt; do
+kernel='' limit=120 fixed='' slow=1 out='' without='' append=slab_nomerge vm=() environment=()
+while getopts k:t:T:s:o:a:m:c:e:x:i opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
@@ -41,6 +42,7 @@ while getopts k:t:T:s:o:a:m:c:e:i opt; do
 	m | c) vm+=("-$opt" "$OPTARG") ;;
 	i) vm+=(--icount 1) ;;
 	e) environment+=("$OPTARG") ;;
+	x) without+=" $OPTARG " ;;
 	*) usage ;;
 	esac
 done
@@ -57,7 +59,9 @@ out=${out:-$BUILD/results}
 
 tests=()
 if [ $# -eq 0 ]; then
-	mapfile -t tests < <(grep -lE '^\. .*/(lib|matrix)\.sh' "$tree"/selftests/*.sh)
+	while read -r t; do
+		[[ $without == *" $(basename "$t" .sh) "* ]] || tests+=("$t")
+	done < <(grep -lE '^\. .*/(lib|matrix)\.sh' "$tree"/selftests/*.sh)
 fi
 for t in "$@"; do
 	case $t in
