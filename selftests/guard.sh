@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 220
+plan 208
 
 here=$(dirname "$0")
 
@@ -194,41 +194,6 @@ check_equal "strict: the others are counted" $((held + 18)) "$(held)"
 check "strict: the active dies" crash
 check_equal "strict: those that were not delivered alone are accepted" 18 "$(replays b "$B" "$from")"
 check_equal "strict: no number is accepted twice" 0 "$(replays b "$B" "$from")"
-
-# --- a standby's daemon that knows nothing ------------------------------------------------
-
-check "unfilled: a pair" fresh guard=strict
-check "unfilled: guards of 32" idle 32
-stop b TERM
-stop a KILL
-running=b
-ip -n "$A" link set xs0 down
-ip -n "$A" link set out down
-start b
-check "unfilled: a new daemon takes over from a dead active" ask b takeover
-carry "$B"
-check "unfilled: a sender loses the guard" [ "$(lost)" -eq 32 ]
-check "unfilled: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
-
-check "restarted: a pair" fresh guard=strict
-check "restarted: guards of 32" idle 32
-send_packets "$P" 10.1.0.1 200 &
-sending=$!
-check "restarted: the other one takes over, under traffic" ask b takeover
-wait $sending
-carry "$B"
-check "restarted: the first one follows" wait_step b a
-stop a TERM
-stop b KILL
-running=a
-ip -n "$B" link set xs0 down
-ip -n "$B" link set out down
-start a
-check "restarted: with a new daemon it takes over again" ask a takeover
-carry "$A"
-check "restarted: a sender loses no more than the guard" [ "$(lost a "$A")" -lt 100 ]
-check "restarted: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-a"
-ip -n "$B" link set xs0 up
 
 # --- before anybody looks -----------------------------------------------------------------
 
