@@ -259,4 +259,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(test)
     else:
-        print(10 + sum({"stop": 23, "continue": 24}[exhausted] for _, exhausted, _, _ in CHOSEN))
+        print(11 + sum({"stop": 23, "continue": 24}[exhausted] for _, exhausted, _, _ in CHOSEN))
