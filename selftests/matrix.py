@@ -473,7 +473,7 @@ class ByFile:
         with open(os.open(self.key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(random.Random(SEED).randbytes(32))
         # XFRM takes it from nobody, and a file goes past the module.
-        DIFFERS["state"].append((r"\s*lastused TIME", ""))
+        DIFFERS["state"].append((r"\n[ \t]*lastused TIME", ""))
         TIMES.remove("lastused")
 
     def begin(self):
