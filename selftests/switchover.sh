@@ -107,6 +107,15 @@ carry "$A"
 check "traffic through A again" carries "$A" "$TMP/a"
 check "without a leap" no_jump
 
+# The processes hang one after the other here: that shall not end a connection.
+set_dead() { # MS
+	sed -i "s/^dead_ms = .*/dead_ms = $1/" "$TMP/a.conf" "$TMP/b.conf"
+	reload a
+	reload b
+}
+
+set_dead 60000
+
 # --- refused --------------------------------------------------------------------------
 
 check "a and b are in step" wait_step a b
@@ -149,12 +158,6 @@ check "and nothing is left out" no_jump
 
 # --- a daemon dies in the middle, and another one starts ----------------------------------
 
-# The processes hang one after the other here: that shall not end a connection.
-set_dead() { # MS
-	sed -i "s/^dead_ms = .*/dead_ms = $1/" "$TMP/a.conf" "$TMP/b.conf"
-	reload a
-	reload b
-}
 b_has_asked() { # A has B's wish, and hangs; and so does B
 	waits=$(grep -c "to hand over" "$TMP/b.log")
 	kill -STOP "${pid[a]}"
@@ -176,8 +179,7 @@ no_replay() { # the peer never refused a number as seen
 	[ "$(ip -n "$P" -s xfrm state get dst "$B_OUT" proto esp spi "$A_SPI" | grep -c 'replay [1-9]')" -eq 0 ]
 }
 
-set_dead 60000
-check "in step, connections that last" wait_step a b
+check "in step" wait_step a b
 check "traffic through A" traffic a
 
 b_has_asked
