@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 208
+plan 229
 
 here=$(dirname "$0")
 
@@ -194,6 +194,62 @@ check_equal "strict: the others are counted" $((held + 18)) "$(held)"
 check "strict: the active dies" crash
 check_equal "strict: those that were not delivered alone are accepted" 18 "$(replays b "$B" "$from")"
 check_equal "strict: no number is accepted twice" 0 "$(replays b "$B" "$from")"
+
+# --- a standby's daemon that knows nothing ------------------------------------------------
+
+dies_unfilled() { # the active, after the other one's daemon
+	stop b TERM
+	stop a KILL
+	running=b
+	ip -n "$A" link set xs0 down
+	ip -n "$A" link set out down
+}
+runs() { ask "$1" status >/dev/null; }
+
+check "unfilled: a pair" fresh guard=strict
+check "unfilled: guards of 32" idle 32
+dies_unfilled
+start b
+check "unfilled: a new daemon" busywait 20000 runs b
+check "unfilled: takes over from a dead active" ask b takeover
+carry "$B"
+check_equal "unfilled: a sender loses the guard" 32 "$(lost)"
+check "unfilled: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
+
+check "alone: a pair" fresh guard=strict
+check "alone: guards of 32" idle 32
+dies_unfilled
+check "alone: without a daemon it takes over" ask b takeover
+start b
+check "alone: a new daemon" busywait 20000 runs b
+carry "$B"
+check_equal "alone: a sender loses the guard" 32 "$(lost)"
+check "alone: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
+stop b TERM
+start b
+check "alone: also with the next daemon" busywait 20000 runs b
+check "alone: it loses nothing" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
+
+check "restarted: a pair" fresh guard=strict
+check "restarted: guards of 32" idle 32
+send_packets "$P" 10.1.0.1 200 &
+sending=$!
+check "restarted: the other one takes over, under traffic" ask b takeover
+wait $sending
+carry "$B"
+check "restarted: the first one follows" wait_step b a
+stop a TERM
+stop b KILL
+running=a
+ip -n "$B" link set xs0 down
+ip -n "$B" link set out down
+start a
+check "restarted: a new daemon" busywait 20000 runs a
+check "restarted: it takes over again" ask a takeover
+carry "$A"
+check "restarted: a sender loses no more than the guard" [ "$(lost a "$A")" -lt 100 ]
+check "restarted: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/at-a"
+ip -n "$B" link set xs0 up
 
 # --- before anybody looks -----------------------------------------------------------------
 

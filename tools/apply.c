@@ -878,7 +878,6 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 	gone += delete_strays(d);
 	p->in_snapshot = false;
 	d->synced = !d->want_resync;
-	d->outdated = !d->synced;
 	if (left)
 		log_warn("peer %s: does not know %zu SAs that this node had alone: left alone",
 			 p->name, left);

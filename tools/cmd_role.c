@@ -63,6 +63,7 @@ struct change {
 	uint64_t timeout_s;
 	struct timespec since;
 	const struct conf_filter *filter;	/* of the managed SAs */
+	bool outdated;		/* another was active since they were raised */
 	struct bindings unsafe;	/* managed SAs that no restore has raised */
 };
 
@@ -161,7 +162,7 @@ static int keep_unsafe(const struct record *r, void *data)
 	struct record other = *r;
 
 	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_UNMANAGED) ||
-	    ready_is_raised(r) ||
+	    (!c->outdated && ready_is_raised(r)) ||
 	    !conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
 			       r->if_id, r->id.mark, r->id.mark_mask))
 		return 0;
@@ -169,21 +170,25 @@ static int keep_unsafe(const struct record *r, void *data)
 	return bindings_add(&c->unsafe, &other);
 }
 
-/*
- * Fences what is not safe to use, as the daemon would. Only where nobody was
- * active after this node, in this boot, are its own counters the newest.
- */
-static int fence_unsafe(struct change *c, const struct conf *conf,
-			struct genl *g, const struct state *s)
+/* Nobody was active after this node, in this boot: its counters are the newest. */
+static bool is_owner(const struct conf *conf, const struct state *s)
 {
 	char boot_id[40];
 
 	state_boot_id(boot_id, sizeof(boot_id));
+	return s->node == conf->node_id && !strcmp(boot_id, s->boot_id) &&
+	       !s->handed[0];
+}
+
+/* Fences what is not safe to use, as the daemon would. */
+static int fence_unsafe(struct change *c, const struct conf *conf,
+			struct genl *g, const struct state *s)
+{
 	if (c->role != XFRMSYNC_ROLE_ACTIVE || c->force || !s->epoch ||
-	    (s->node == conf->node_id && !strcmp(boot_id, s->boot_id) &&
-	     !s->handed[0]))
+	    is_owner(conf, s))
 		return CMD_OK;
 	c->filter = &conf->filter;
+	c->outdated = s->outdated;
 	if (genl_dump(g, keep_unsafe, c) ||
 	    (!c->dry_run && bindings_put(g, &c->unsafe, "cannot be fenced")))
 		return cmd_fail(&c->common, "%zu SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
@@ -213,6 +218,10 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		       struct state *s)
 {
 	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
+		/* It told the peers nothing yet, if it was not active before. */
+		s->strict = conf->guard == CONF_GUARD_STRICT &&
+			    !is_owner(conf, s) && !s->handed[0];
+		s->outdated = false;
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;

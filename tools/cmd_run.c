@@ -218,6 +218,7 @@ static void reload(struct daemon *d)
 		lease_peers_changed(d, &next);
 		inbound_peers_changed(d, &next);
 		d->conf = next;
+		role_guard_changed(d);
 		watchdog_changed(d);
 		exempt_all(d);
 		log_info("configuration read again");

@@ -93,7 +93,6 @@ struct daemon {
 	/* standby */
 	struct peer *source;		/* the active that fills us */
 	bool synced;			/* a snapshot was complete */
-	bool outdated;			/* another was active since what we hold */
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
@@ -299,6 +298,8 @@ int role_standby(struct daemon *d, const char *why);	/* 0 or -errno */
 /* A peer that may have taken over from this node, the active, unheard; or NULL. */
 const struct peer *role_out_of_sight(const struct daemon *d);
 bool role_is_active(const struct daemon *d);
+/* The configuration was read again: is its guard less than strict now? */
+void role_guard_changed(struct daemon *d);
 
 /* For handover.c. Fence, last records; 0 or -errno. */
 int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node);

@@ -35,7 +35,7 @@ static const char *why_alone(const struct daemon *d, const struct record *k)
 {
 	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
 		return "it is fenced here: it was not safe before";
-	if (!d->outdated && (ready_is_raised(k) ||
+	if (!d->st.outdated && (ready_is_raised(k) ||
 			     (k->tag && k->dir == XFRMSYNC_DIR_IN)))
 		return NULL;
 	return "its counters here may be behind what another node used";

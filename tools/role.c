@@ -127,6 +127,12 @@ int role_init(struct daemon *d)
 		d->same_boot = false;
 		d->st.boot_id[0] = '\0';
 	}
+	/* What has no limit in the module, no peer was told: as if this daemon had
+	 * taken over.
+	 */
+	d->st.strict &= role == XFRMSYNC_ROLE_ACTIVE &&
+			d->conf.guard == CONF_GUARD_STRICT;
+	d->taken_here = d->st.strict;
 	ret = set_role(d, role, d->st.epoch, d->st.node);
 	if (ret)
 		return ret;
@@ -250,15 +256,47 @@ static void take_back(struct daemon *d, struct peer *p)
 
 void role_filled(struct daemon *d)
 {
+	if (d->st.outdated == d->synced) {
+		d->st.outdated = !d->synced;
+		store(d, &d->st);
+	}
 	if (!d->want_active || !d->synced)
 		return;
 	d->want_active = false;
 	role_takeover(d, false, taken_back);
 }
 
+/*
+ * A standby hears of a newer epoch. The peer's numbers are not covered by what
+ * is here, unless it has just taken what we gave it (given): this node stands
+ * past all of those, and the guard's setting says what may be replayed.
+ */
+static void follow(struct daemon *d, struct peer *p, bool given)
+{
+	d->synced = false;
+	d->st.outdated |= !given;
+	log_info("peer %s: %s, epoch %llu of node %u", p->name,
+		 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
+		 "knows of a newer epoch; what is here is outdated",
+		 (unsigned long long)p->epoch, p->epoch_node);
+	set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+	/* Whoever it was given to: it is over, and others have the numbers. */
+	d->handed_to = NULL;
+	if (!d->handover_wait)
+		d->handover_from = NULL;
+	/* It did not wait for what we were giving it. */
+	if (d->handover_to == p)
+		d->handover_to = NULL;
+	/* An active that does not reach it must not stay one. */
+	peer_announce(d);
+	/* What it was asked before its epoch was known here, is void. */
+	if (d->handover_wait && p->role == XFRMSYNC_ROLE_ACTIVE)
+		peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+}
+
 void role_heard(struct daemon *d, struct peer *p)
 {
-	bool known;	/* it has just taken what we gave it, and no more */
+	bool given;
 	int order = state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
 				    d->st.node);
 
@@ -276,7 +314,7 @@ void role_heard(struct daemon *d, struct peer *p)
 			take_back(d, p);
 		return;
 	}
-	known = d->handed_to == p && p->epoch_node == p->node_id &&
+	given = d->handed_to == p && p->epoch_node == p->node_id &&
 		p->epoch == d->st.epoch + 1;
 	handover_heard(d, p, order);
 	if (role_is_active(d))
@@ -300,28 +338,16 @@ void role_heard(struct daemon *d, struct peer *p)
 		handover_end(d);
 		d->takeover_done(d, 1, "another node became active meanwhile");
 	}
-	if (order > 0) {
-		/* It sends numbers that what we hold does not cover. */
-		d->synced = false;
-		d->outdated |= !known || p->role == XFRMSYNC_ROLE_ACTIVE;
-		log_info("peer %s: %s, epoch %llu of node %u", p->name,
-			 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
-			 "knows of a newer epoch; what is here is outdated",
-			 (unsigned long long)p->epoch, p->epoch_node);
-		set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
-		/* Whoever it was given to: it is over, and others have the numbers. */
-		d->handed_to = NULL;
-		if (!d->handover_wait)
-			d->handover_from = NULL;
-		/* It did not wait for what we were giving it. */
-		if (d->handover_to == p)
-			d->handover_to = NULL;
-		/* An active that does not reach it must not stay one. */
-		peer_announce(d);
-		/* What it was asked before its epoch was known here, is void. */
-		if (d->handover_wait && p->role == XFRMSYNC_ROLE_ACTIVE)
-			peer_send_simple(p, WIRE_HANDOVER_REQUEST);
-	}
+	if (order > 0)
+		follow(d, p, given);
+}
+
+void role_guard_changed(struct daemon *d)
+{
+	if (!d->st.strict || d->conf.guard == CONF_GUARD_STRICT)
+		return;
+	d->st.strict = false;
+	store(d, &d->st);
 }
 
 /* Who was active last, if it is a peer that was ever seen. */
@@ -391,6 +417,9 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
 	next.handed[0] = '\0';
+	next.outdated = false;
+	/* What it told in its time before, is in the daemon's memory alone. */
+	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
 	ret = store(d, &next);
 	if (ret)
 		return ret;
@@ -413,7 +442,6 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	d->st = next;
 	d->same_boot = true;
 	d->taken_here = true;
-	d->outdated = false;
 	d->want_active = false;
 	d->unfinished = false;
 	d->source = NULL;

@@ -73,9 +73,31 @@ static int role_of_word(const char *word, uint32_t *role)
 	return -EINVAL;
 }
 
+/* What is not always there, up to the last word, which tells a whole file from
+ * a cut one.
+ */
+static bool load_rest(FILE *f, struct state *s)
+{
+	char word[16];
+
+	while (fscanf(f, "%15s", word) == 1) {
+		if (!strcmp(word, "end"))
+			return true;
+		if (!strcmp(word, "outdated"))
+			s->outdated = true;
+		else if (!strcmp(word, "strict"))
+			s->strict = true;
+		else if (strcmp(word, "handed") ||
+			 fscanf(f, "%63s", s->handed) != 1)
+			return false;
+	}
+	return false;
+}
+
 int state_load(const char *dir, struct state *s)
 {
-	char path[320], role[16], word[8];
+	char path[320], role[16];
+	bool whole;
 	FILE *f;
 	int n;
 
@@ -86,13 +108,11 @@ int state_load(const char *dir, struct state *s)
 		return -errno;
 	n = fscanf(f,
 		   "xfrmsync-state 1\nepoch %" SCNu64 "\nnode %" SCNu32
-		   "\nrole %15s\nboot_id %39s\n%7s",
-		   &s->epoch, &s->node, role, s->boot_id, word);
-	if (n == 5 && !strcmp(word, "handed"))
-		n += fscanf(f, "%63s\n%7s", s->handed, word) - 2;
+		   "\nrole %15s\nboot_id %39s\n",
+		   &s->epoch, &s->node, role, s->boot_id);
+	whole = n == 4 && load_rest(f, s);
 	fclose(f);
-	/* The last word tells a whole file from a cut one. */
-	if (n != 5 || strcmp(word, "end") || role_of_word(role, &s->role)) {
+	if (!whole || role_of_word(role, &s->role)) {
 		memset(s, 0, sizeof(*s));
 		return -EINVAL;
 	}
@@ -149,10 +169,11 @@ int state_store(const char *dir, struct state *s)
 		state_boot_id(s->boot_id, sizeof(s->boot_id));
 	snprintf(text, sizeof(text),
 		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
-		 "\nrole %s\nboot_id %s\n%s%s%send\n",
+		 "\nrole %s\nboot_id %s\n%s%s%s%s%send\n",
 		 s->epoch, s->node, role_word(s->role),
 		 s->boot_id[0] ? s->boot_id : "-", s->handed[0] ? "handed " : "",
-		 s->handed, s->handed[0] ? "\n" : "");
+		 s->handed, s->handed[0] ? "\n" : "",
+		 s->outdated ? "outdated\n" : "", s->strict ? "strict\n" : "");
 	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
 	ret = durable_write(path, text, strlen(text), 0600);
 	/* A node may always become active: the state itself is what counts. */

@@ -7,6 +7,7 @@
 #ifndef XFRMSYNC_TOOLS_STATE_H
 #define XFRMSYNC_TOOLS_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct state {
@@ -15,6 +16,8 @@ struct state {
 	uint32_t role;		/* enum xfrmsync_role */
 	char boot_id[40];	/* in which this node was active last; "": never */
 	char handed[64];	/* the peer that it gave all, and that has not said more */
+	bool outdated;		/* another was active since this node was filled */
+	bool strict;		/* an active whose peers were told within limits only */
 };
 
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */

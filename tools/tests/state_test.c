@@ -72,7 +72,7 @@ static void test_handed(void **state)
 {
 	struct state s = {
 		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
-		.boot_id = "of-now", .handed = "end",
+		.boot_id = "of-now", .handed = "end", .outdated = true, .strict = true,
 	};
 	struct state got;
 	char path[100];
@@ -90,6 +90,7 @@ static void test_handed(void **state)
 		assert_int_equal(truncate(path, len), 0);
 		assert_int_equal(state_load(dir, &got), -EINVAL);
 		assert_int_equal(got.handed[0], 0);
+		assert_false(got.outdated || got.strict);
 	}
 	snprintf(s.handed, sizeof(s.handed), "end");
 	assert_int_equal(state_store(dir, &s), 0);
@@ -99,6 +100,12 @@ static void test_handed(void **state)
 	assert_int_equal(state_store(dir, &s), 0);
 	assert_int_equal(state_load(dir, &got), 0);
 	assert_string_equal(got.handed, "");
+	assert_true(got.outdated && got.strict);
+	s.outdated = false;
+	s.strict = false;
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_false(got.outdated || got.strict);
 }
 
 /* Of a standby it stays the boot in which this node was active last. */
