@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 129
+plan 138
 
 need_tool
 check "the module loads" load_module
@@ -259,6 +259,39 @@ check "5: in step" wait_step a b
 carry "$A"
 check "5: traffic through A" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
 check "no number was seen twice" no_replay
+
+# It dies before it has filled the one that gave: more than its socket holds is still to come.
+filled() { grep -c "in step with it" "$TMP/a.log"; }
+stop b
+for ns in "$A" "$B"; do
+	in_ns "$ns" sysctl -qw net.ipv4.tcp_wmem="4096 16384 16384" net.ipv4.tcp_rmem="4096 16384 16384"
+done
+many=$(key 18 many)
+for ((n = 1000; n < 1300; n++)); do
+	echo "xfrm state add src 192.0.3.1 dst 192.0.4.1 proto esp spi $((0x8000 + n)) reqid 9 mode tunnel" \
+		"aead rfc4106(gcm(aes)) $many$n 128"
+done | ip -n "$A" -batch -
+start b
+check "6: many SAs, in step" wait_step a b
+before=$(filled)
+b_has_asked
+check "6: A gives" a_gives
+kill -STOP "${pid[a]}"
+kill -CONT "${pid[b]}"
+check "6: B takes it" wait $asked
+stop b KILL
+epoch=$(sed -n 's/^epoch //p' "$TMP/b.state/state")
+kill -CONT "${pid[a]}"
+check "6: A hears of it" busywait 20000 status a "s['epoch'] == $epoch and
+	s['peers'][0]['state'] != 'synced'"
+check_equal "6: and was not filled" "$before" "$(filled)"
+check "6: A takes over again" ask a takeover
+check "6: its SAs stand past what it gave: none is fenced" status a "s['unsafe_total'] == 0"
+check "6: traffic" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
+check "6: no number was seen twice" no_replay
+start b
+check "6: in step" wait_step a b
+ip -n "$A" xfrm state deleteall src 192.0.3.1 dst 192.0.4.1
 set_dead 3000
 check "as before" wait_step a b
 
