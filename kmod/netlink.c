@@ -377,7 +377,9 @@ static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_PARKED,
 			atomic_read(&ns->park.count)) ||
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_WATCHDOG_MS, ns->watchdog_ms))
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_WATCHDOG_MS, ns->watchdog_ms) ||
+	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_LIFE, ns->life,
+			      XFRMSYNC_A_STATUS_PAD))
 		return -EMSGSIZE;
 	return 0;
 }

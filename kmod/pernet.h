@@ -33,6 +33,7 @@
  * @role: enum xfrmsync_role; written under @role_mutex
  * @epoch: counter of the epoch in force; under @role_mutex
  * @node: node id of the epoch in force; under @role_mutex
+ * @life: number of the time since there was no role last; under @role_mutex
  * @fenced: no packet of a managed SA passes; written under @role_mutex
  * @watchdog_ms: so long may the daemon of an active be silent, 0 for ever; under @role_mutex
  * @watchdog_at: jiffies at which it was silent for too long; under @role_mutex
@@ -70,6 +71,7 @@ struct xfrmsync_net {
 	u32 role;
 	u64 epoch;
 	u32 node;
+	u64 life;
 	bool fenced;
 	u32 watchdog_ms;
 	unsigned long watchdog_at;

@@ -107,7 +107,8 @@ static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
  * @node: node id of the new epoch; ignored for role none
  * @extack: says why not
  *
- * Role none forgets the epoch, so that a namespace can start over.
+ * Role none forgets the epoch, so that a namespace can start over: another life,
+ * by which userspace knows that limits were lifted.
  *
  * Context: process, role_mutex held.
  * Return: 0; -ESTALE (the epoch is older than the one in force, or equal and
@@ -135,6 +136,7 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 	if (role == XFRMSYNC_ROLE_NONE) {
 		xfrmsync_limit_lift(ns);
 		xfrmsync_guard_lift(ns);
+		ns->life = xfrmsync_cookie_new();
 	}
 	if (!change(ns, role)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
@@ -187,6 +189,7 @@ int xfrmsync_role_admit(struct xfrmsync_net *ns, u64 epoch, u32 node,
 void xfrmsync_role_net_init(struct xfrmsync_net *ns)
 {
 	mutex_init(&ns->role_mutex);
+	ns->life = xfrmsync_cookie_new();
 	xfrmsync_watchdog_net_init(ns);
 }
 

@@ -105,6 +105,11 @@ struct xfrmsync_sa *xfrmsync_table_find(const struct xfrm_state *x)
 	return NULL;
 }
 
+u64 xfrmsync_cookie_new(void)
+{
+	return atomic64_inc_return(&last_cookie);
+}
+
 static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 		    struct xfrm_state *x)
 {
@@ -114,7 +119,7 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 	sa->ns = ns;
 	sa->flags = BIT(XFRMSYNC_SA_NEW);
 	refcount_set(&sa->refs, 1);
-	sa->cookie = atomic64_inc_return(&last_cookie);
+	sa->cookie = xfrmsync_cookie_new();
 	sa->id.daddr = x->id.daddr;
 	sa->id.spi = x->id.spi;
 	sa->id.proto = x->id.proto;

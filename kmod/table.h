@@ -110,6 +110,9 @@ struct xfrmsync_sa {
 	struct rcu_head rcu;
 };
 
+/* A number that no life of an SA, or of a namespace, had before in this boot. */
+u64 xfrmsync_cookie_new(void);
+
 int xfrmsync_table_init(void);
 void xfrmsync_table_exit(void);
 

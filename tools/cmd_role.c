@@ -242,6 +242,8 @@ static int set_role(struct change *c, const struct conf *conf,
 		return cmd_fail(&c->common, "%s/state: %s; the epoch must not go back: mend it, or remove it if the other nodes are down",
 				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
 	s = old;
+	/* Without its limits, whatever was active here is not the newest for sure. */
+	state_live_on(&s, st->life);
 	newest_epoch(st, &s);
 	err = fence_unsafe(c, conf, g, &s);
 	if (err)

@@ -476,6 +476,9 @@ static int status_cb(const struct nlmsghdr *nlh, void *data)
 		case XFRMSYNC_A_STATUS_WATCHDOG_MS:
 			st->watchdog_ms = mnl_attr_get_u32(a);
 			break;
+		case XFRMSYNC_A_STATUS_LIFE:
+			st->life = mnl_attr_get_u64(a);
+			break;
 		}
 	}
 	return 0;

@@ -27,6 +27,7 @@ struct genl_status {
 	uint32_t version, role, node, capture, sas, dirty, parked, reader;
 	uint32_t watchdog_ms;
 	uint64_t epoch;
+	uint64_t life;		/* of the module, here; 0 where it does not say */
 };
 
 /* Indexed by XFRMSYNC_A_STATS_*. */

@@ -93,10 +93,30 @@ static bool is_unfinished(const struct daemon *d, const struct genl_status *st)
 	       state_epoch_cmp(st->epoch, st->node, d->st.epoch, d->st.node) < 0;
 }
 
+/*
+ * The module was loaded anew, or had no role for a time: nothing stopped SAs at
+ * the ends of their leases, and who has what range is forgotten. Their counters
+ * are still this node's newest, but the standbys may stand behind them, so the
+ * next lease would not be safe either. As after a reboot, then; on disk, so that
+ * the next daemon knows it, too. False: this is so.
+ */
+static bool lives_on(struct daemon *d, const struct genl_status *st)
+{
+	bool was_owner = role_is_owner(d);
+
+	if (state_live_on(&d->st, st->life))
+		return true;
+	if (was_owner)
+		log_warn("the module was loaded anew, or had no role, since this node was active: no SA is safe until an active has filled this node, or it is rekeyed");
+	d->same_boot = false;
+	return false;
+}
+
 int role_init(struct daemon *d)
 {
 	uint32_t role = XFRMSYNC_ROLE_STANDBY;
 	struct genl_status st;
+	bool lived;
 	int ret;
 
 	load_state(d);
@@ -106,14 +126,15 @@ int role_init(struct daemon *d)
 		return ret;
 	}
 	d->no_hook = st.capture == XFRMSYNC_CAPTURE_SCAN;
+	lived = lives_on(d, &st);
 	/* Only where both say so are the counters in this kernel the newest. */
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
-	    st.role == XFRMSYNC_ROLE_ACTIVE)
+	    st.role == XFRMSYNC_ROLE_ACTIVE && lived)
 		role = XFRMSYNC_ROLE_ACTIVE;
 	else if (is_unfinished(d, &st))
 		d->unfinished = true;
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
-		 st.role == XFRMSYNC_ROLE_STANDBY)
+		 st.role == XFRMSYNC_ROLE_STANDBY && lived)
 		log_warn("was active, but the module is standby (its watchdog, or another tool): starting as standby; a takeover is up to keepalived or to you");
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE)
 		log_warn("was active, but the module does not know of it: starting as standby");

@@ -35,6 +35,16 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 	return 0;
 }
 
+bool state_live_on(struct state *s, uint64_t life)
+{
+	bool same = !s->life || s->life == life;
+
+	s->life = life;
+	if (!same)
+		s->boot_id[0] = '\0';
+	return same;
+}
+
 void state_boot_id(char *buf, size_t len)
 {
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -73,23 +83,27 @@ static int role_of_word(const char *word, uint32_t *role)
 	return -EINVAL;
 }
 
-/* What is not always there, up to the last word, which tells a whole file from
- * a cut one.
+/* Words that may be there, up to the last one, which tells a whole file from a
+ * cut one.
  */
-static bool load_rest(FILE *f, struct state *s)
+static bool read_rest(FILE *f, struct state *s)
 {
 	char word[16];
 
 	while (fscanf(f, "%15s", word) == 1) {
 		if (!strcmp(word, "end"))
 			return true;
-		if (!strcmp(word, "outdated"))
+		if (!strcmp(word, "life")) {
+			if (fscanf(f, "%" SCNu64, &s->life) != 1)
+				return false;
+		} else if (!strcmp(word, "outdated")) {
 			s->outdated = true;
-		else if (!strcmp(word, "strict"))
+		} else if (!strcmp(word, "strict")) {
 			s->strict = true;
-		else if (strcmp(word, "handed") ||
-			 fscanf(f, "%63s", s->handed) != 1)
+		} else if (strcmp(word, "handed") ||
+			   fscanf(f, "%63s", s->handed) != 1) {
 			return false;
+		}
 	}
 	return false;
 }
@@ -99,20 +113,19 @@ int state_load(const char *dir, struct state *s)
 	char path[320], role[16];
 	bool whole;
 	FILE *f;
-	int n;
 
 	memset(s, 0, sizeof(*s));
 	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	n = fscanf(f,
-		   "xfrmsync-state 1\nepoch %" SCNu64 "\nnode %" SCNu32
-		   "\nrole %15s\nboot_id %39s\n",
-		   &s->epoch, &s->node, role, s->boot_id);
-	whole = n == 4 && load_rest(f, s);
+	whole = fscanf(f,
+		       "xfrmsync-state 1\nepoch %" SCNu64 "\nnode %" SCNu32
+		       "\nrole %15s\nboot_id %39s\n",
+		       &s->epoch, &s->node, role, s->boot_id) == 4 &&
+		!role_of_word(role, &s->role) && read_rest(f, s);
 	fclose(f);
-	if (!whole || role_of_word(role, &s->role)) {
+	if (!whole) {
 		memset(s, 0, sizeof(*s));
 		return -EINVAL;
 	}
@@ -169,11 +182,12 @@ int state_store(const char *dir, struct state *s)
 		state_boot_id(s->boot_id, sizeof(s->boot_id));
 	snprintf(text, sizeof(text),
 		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
-		 "\nrole %s\nboot_id %s\n%s%s%s%s%send\n",
+		 "\nrole %s\nboot_id %s\nlife %" PRIu64 "\n%s%s%s%s%send\n",
 		 s->epoch, s->node, role_word(s->role),
-		 s->boot_id[0] ? s->boot_id : "-", s->handed[0] ? "handed " : "",
-		 s->handed, s->handed[0] ? "\n" : "",
-		 s->outdated ? "outdated\n" : "", s->strict ? "strict\n" : "");
+		 s->boot_id[0] ? s->boot_id : "-", s->life,
+		 s->handed[0] ? "handed " : "", s->handed,
+		 s->handed[0] ? "\n" : "", s->outdated ? "outdated\n" : "",
+		 s->strict ? "strict\n" : "");
 	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
 	ret = durable_write(path, text, strlen(text), 0600);
 	/* A node may always become active: the state itself is what counts. */

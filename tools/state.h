@@ -15,6 +15,7 @@ struct state {
 	uint32_t node;		/* id of the node that made the epoch */
 	uint32_t role;		/* enum xfrmsync_role */
 	char boot_id[40];	/* in which this node was active last; "": never */
+	uint64_t life;		/* of the module, when this was stored; 0 not known */
 	char handed[64];	/* the peer that it gave all, and that has not said more */
 	bool outdated;		/* another was active since this node was filled */
 	bool strict;		/* an active whose peers were told within limits only */
@@ -23,6 +24,17 @@ struct state {
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */
 int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 		    uint32_t node_b);
+
+/*
+ * state_live_on - what was stored holds in this life of the module, or no more
+ *
+ * Where the module was loaded anew, or had no role meanwhile, SAs were used without
+ * limits, and what was set for them is gone: boot_id is cleared, so this node's
+ * own counters are not taken for the newest.
+ *
+ * Return: false where it does not hold.
+ */
+bool state_live_on(struct state *s, uint64_t life);
 
 /* The kernel's boot id into buf; empty where it cannot be read. */
 void state_boot_id(char *buf, size_t len);

@@ -301,6 +301,11 @@ enum {
 	XFRMSYNC_A_STATUS_WATCHDOG_MS,
 	/* pad */
 	XFRMSYNC_A_STATUS_PAD,
+	/* u64: Number of the time since the module was loaded, and this namespace
+	 * had no role last; never used twice in a boot. What was set before is
+	 * gone.
+	 */
+	XFRMSYNC_A_STATUS_LIFE,
 
 	__XFRMSYNC_A_STATUS_MAX,
 	XFRMSYNC_A_STATUS_MAX = (__XFRMSYNC_A_STATUS_MAX - 1)
