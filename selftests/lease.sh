@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 60
+plan 74
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
@@ -193,6 +193,33 @@ check "and says what that means" logged a "leases that a removed peer was offere
 try_packets "$A" "$B_IN" 600
 check "what that one may take over is not renewed" busywait 10000 flag "$A" stopped
 check "so it is ahead for ever" is_ahead
+
+# restarted NAME COMMAND...: its daemon dies, that is done, and the next one goes round.
+restarted() {
+	stop "$1" KILL
+	"${@:2}" && start "$1" && busywait 20000 role_is "$1" active
+}
+without_peers() { sed -i '/^\[peer /,/^address/d' "$TMP/a.conf"; }
+with_b() { sed -i 's/^\[filter\]/[peer b]\naddress = 192.0.2.2\n\n&/' "$TMP/a.conf"; }
+check "a new daemon, which nobody else has to acknowledge anything" restarted a without_peers
+try_packets "$A" "$B_IN" 600
+check "knows it: nothing is renewed" flag "$A" stopped
+check "the removed one is still ahead" is_ahead
+
+for ns in "$A" "$P"; do ip -n "$ns" xfrm state flush; done
+tunnel "$A" "$P" link=1 window=128 spi=0x3000
+check "it is a peer again" eval 'with_b && reload a'
+check "and in step" wait_step a b
+check "an SA that is made after all that is renewed" paced 2
+check "the peer is removed while the daemon is down" restarted a without_peers
+check "what that means is said" logged a "a removed peer may have been offered"
+check "nothing is renewed" runs_out
+check "that one is ahead" is_ahead
+check "another daemon, and it is a peer again" restarted a with_b
+check "in step, too" wait_step a b
+try_packets "$A" "$B_IN" 600
+check "only a rekey heals it" flag "$A" stopped
+check "for it is ahead for ever" is_ahead
 
 stop a
 stop b

@@ -37,6 +37,7 @@ reload_module() { # [ROLE]: that of A from then on
 
 	epoch=$(sed -n 's/^epoch //p' "$TMP/a.state/state")
 	for ns in "$A" "$B"; do "$here/nl.py" -n "$ns" role-set none || return; done
+	# shellcheck disable=SC2119 # it has no parameters
 	unload_module && load_module || return
 	[ $# -eq 0 ] || "$here/nl.py" -n "$A" role-set "$1" "$epoch" 1
 }

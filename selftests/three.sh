@@ -12,7 +12,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/wires.sh
 . "$(dirname "$0")/wires.sh"
-plan 98
+plan 100
 
 need_tool
 check "the module loads" load_module

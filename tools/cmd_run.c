@@ -95,24 +95,25 @@ static void harden(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int tls_load(struct daemon *d, const struct conf *conf)
+/* NULL: logged. */
+static struct link_tls *tls_new(const struct conf *conf)
 {
 	struct link_tls *t = malloc(sizeof(*t));
 	char err[400];
 
+	if (t && !link_tls_init(t, conf, err, sizeof(err)))
+		return t;
+	log_err("%s", t ? err : "out of memory");
+	free(t);
+	return NULL;
+}
+
+static void tls_free(struct link_tls *t)
+{
 	if (!t)
-		return -ENOMEM;
-	if (link_tls_init(t, conf, err, sizeof(err))) {
-		log_err("%s", err);
-		free(t);
-		return -EINVAL;
-	}
-	if (d->tls) {
-		link_tls_exit(d->tls);
-		free(d->tls);
-	}
-	d->tls = t;
-	return 0;
+		return;
+	link_tls_exit(t);
+	free(t);
 }
 
 static void heartbeat(struct loop_timer *t)
@@ -193,6 +194,24 @@ static void module_event(struct loop_fd *f, uint32_t events)
 	}
 }
 
+/* What of another configuration can fail; the rest follows. 0, or logged. */
+static int try_conf(struct daemon *d, const struct conf *next)
+{
+	struct link_tls *t = tls_new(next);
+	int ret;
+
+	if (!t)
+		return -EINVAL;
+	ret = members_follow(d, next);
+	if (ret) {
+		tls_free(t);
+		return ret;
+	}
+	tls_free(d->tls);
+	d->tls = t;
+	return 0;
+}
+
 /* Links are closed and come back with a full sync: simple, and always right. */
 static void reload(struct daemon *d)
 {
@@ -212,7 +231,7 @@ static void reload(struct daemon *d)
 	}
 	role_cancel(d, "the configuration was read again meanwhile; try again");
 	peer_exit(d);
-	if (tls_load(d, &next)) {
+	if (try_conf(d, &next)) {
 		log_err("the old configuration stays");
 	} else {
 		lease_peers_changed(d, &next);
@@ -339,8 +358,8 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		ret = watch_signals(d, signals);
 	if (!ret)
 		ret = cache_init(&d->cache);
-	if (!ret)
-		ret = tls_load(d, &d->conf);
+	if (!ret && !(d->tls = tls_new(&d->conf)))
+		ret = -EINVAL;
 	if (!ret)
 		ret = open_kernel(d);
 	if (!ret)
@@ -376,10 +395,7 @@ static void stop(struct daemon *d)
 	genl_close(&d->req);
 	if (d->cache.by_id)
 		cache_exit(&d->cache);
-	if (d->tls) {
-		link_tls_exit(d->tls);
-		free(d->tls);
-	}
+	tls_free(d->tls);
 	loop_exit(&d->loop);
 	if (d->lock_fd >= 0)
 		close(d->lock_fd);

@@ -174,6 +174,8 @@ void lease_used(struct daemon *d, const struct peer *p, uint32_t handle,
 		uint64_t tag, uint64_t number);
 /* Before the configuration is replaced: peers may have other places, or be gone. */
 void lease_peers_changed(struct daemon *d, const struct conf *next);
+/* An SA has a range, or a guard, of a peer that is not in there any more. */
+bool lease_has_removed(const struct daemon *d, const struct conf *next);
 /* A lease that begins there, for this node itself; 0 for none. */
 uint64_t lease_after(const struct daemon *d, const struct cache_entry *e,
 		     uint64_t from);
@@ -279,6 +281,14 @@ int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn *
 /* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */
 int ready_fence(struct daemon *d, size_t *n);
 int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them */
+
+/* ---- members.c: peers that are removed, and have ranges all the same ---- */
+/* Before that configuration is in use. 0, or -errno: it must not be; logged. */
+int members_follow(struct daemon *d, const struct conf *c);
+/* Into what is stored before this node is active. */
+void members_note(struct state *s, const struct conf *c);
+/* One that was removed may have a range of that SA. */
+bool members_were_more(const struct daemon *d, const struct record *rec);
 
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */

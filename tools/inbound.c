@@ -248,6 +248,10 @@ void inbound_unknown(struct daemon *d, struct cache_entry *e,
 				     is_behind(d, &d->peer[i], d->before));
 		m->limit = taken ? rec->seq : rec->guard_end;
 	}
+	if (e->orphan) {
+		e->guard_capped = true;
+		e->guard_cap = taken ? rec->seq : rec->guard_end;
+	}
 	e->guard_end = rec->guard_end;
 }
 

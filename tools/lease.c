@@ -66,9 +66,9 @@ static unsigned int size_log2(const struct daemon *d,
  * all that was given out. Leases move by half at least: with ranges that are
  * small enough, what is given out does not run away from them.
  */
-static uint64_t range_size(const struct daemon *d, unsigned int log2)
+static uint64_t range_size(uint64_t n, unsigned int log2)
 {
-	uint64_t n = d->conf.n_peers, size = 1ULL << log2;
+	uint64_t size = 1ULL << log2;
 
 	return (n > 1 ? size / (2 * n) + 1 : size) + XFRMSYNC_LEASE_HEADROOM;
 }
@@ -78,12 +78,12 @@ static uint64_t given_at_most(const struct daemon *d,
 			      const struct cache_entry *e)
 {
 	const struct conf_lease *l = settings(d, e);
-	uint64_t n = d->conf.n_peers;
+	uint64_t n = e->orphan ? CONF_MAX_PEERS : d->conf.n_peers;
+	unsigned int log2 = e->info.esn ? l->esn_log2 : l->log2;
 
 	if (n < 2)
 		return e->lease_end;
-	return e->lease_end +
-	       4 * n * range_size(d, e->info.esn ? l->esn_log2 : l->log2);
+	return e->lease_end + 4 * n * range_size(n, log2);
 }
 
 /* Numbers that may still be used. */
@@ -280,7 +280,7 @@ bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 	if (!end || !e->bound || e->unsafe || e->rec.dir == XFRMSYNC_DIR_IN)
 		return e->rec.dir == XFRMSYNC_DIR_IN || is_inbound(e);
 	log2 = size_log2(d, e, e->rec.oseq);
-	range = range_size(d, log2);
+	range = range_size(d->conf.n_peers, log2);
 	if (e->given_for != end) {
 		e->given_for = end;
 		e->given_from = end;
@@ -354,6 +354,7 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 	size_t i;
 
 	e->lease_end = rec->lease_end;
+	e->orphan = members_were_more(d, rec);
 	/* A new one was given to nobody. */
 	e->given = rec->flags & XFRMSYNC_RECORD_F_SHARED || e->lease_end ?
 		   given_at_most(d, e) : 0;
@@ -396,6 +397,22 @@ static bool move_marks(struct cache_entry *e, const struct conf *old,
 		orphan |= before[i].offered &&
 			  place(next, old->peer[i].name) < 0;
 	return orphan;
+}
+
+bool lease_has_removed(const struct daemon *d, const struct conf *next)
+{
+	const struct cache_entry *e;
+	size_t i;
+
+	for (i = 0; i < d->conf.n_peers; i++) {
+		if (place(next, d->conf.peer[i].name) >= 0)
+			continue;
+		cache_for_each(&d->cache, e) {
+			if (e->mark[i].lease.offered || e->mark[i].guard.told)
+				return true;
+		}
+	}
+	return false;
 }
 
 void lease_peers_changed(struct daemon *d, const struct conf *next)

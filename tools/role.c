@@ -18,8 +18,10 @@ bool role_is_active(const struct daemon *d)
 
 static int store(struct daemon *d, struct state *next)
 {
-	int ret = state_store(d->conf.state_dir, next);
+	int ret;
 
+	members_note(next, &d->conf);
+	ret = state_store(d->conf.state_dir, next);
 	if (ret)
 		log_err("cannot store the role in %s: %s", d->conf.state_dir,
 			strerror(-ret));
@@ -154,7 +156,10 @@ int role_init(struct daemon *d)
 	d->st.strict &= role == XFRMSYNC_ROLE_ACTIVE &&
 			d->conf.guard == CONF_GUARD_STRICT;
 	d->taken_here = d->st.strict;
-	ret = set_role(d, role, d->st.epoch, d->st.node);
+	d->st.role = role;
+	ret = members_follow(d, &d->conf);
+	if (!ret)
+		ret = set_role(d, role, d->st.epoch, d->st.node);
 	if (ret)
 		return ret;
 	log_info("node %s (id %u) is %s, epoch %llu of node %u",

@@ -154,6 +154,7 @@ static int take_record(const struct record *rec, void *data)
 	if (!e->cookie) {
 		/* Ours since it came from the active before us. */
 		e->cookie = rec->cookie;
+		e->orphan |= members_were_more(d, rec);
 		check_bound(d, e, rec);
 	}
 	cache_note_record(e, rec);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: the role and the epoch that this node last decided for, and to whom it gave.
+ * In: the role and the epoch that this node last decided for, to whom it gave, and
+ * who else may have ranges.
  * Out: the same, from disk, after any crash.
  * Runs at start and at each change of role; blocks on the disk.
  */
@@ -40,9 +41,13 @@ bool state_live_on(struct state *s, uint64_t life)
 	bool same = !s->life || s->life == life;
 
 	s->life = life;
-	if (!same)
-		s->boot_id[0] = '\0';
-	return same;
+	if (same)
+		return true;
+	s->boot_id[0] = '\0';
+	memset(s->member, 0, sizeof(s->member));
+	s->n_members = 0;
+	s->orphans = 0;
+	return false;
 }
 
 void state_boot_id(char *buf, size_t len)
@@ -83,6 +88,24 @@ static int role_of_word(const char *word, uint32_t *role)
 	return -EINVAL;
 }
 
+/* The value of a word that may be there, if it has one. */
+static bool read_word(FILE *f, const char *word, struct state *s)
+{
+	if (!strcmp(word, "outdated"))
+		return s->outdated = true;
+	if (!strcmp(word, "strict"))
+		return s->strict = true;
+	if (!strcmp(word, "life"))
+		return fscanf(f, "%" SCNu64, &s->life) == 1;
+	if (!strcmp(word, "handed"))
+		return fscanf(f, "%63s", s->handed) == 1;
+	if (!strcmp(word, "orphans"))
+		return fscanf(f, "%" SCNu64, &s->orphans) == 1;
+	if (strcmp(word, "member") || s->n_members == CONF_MAX_PEERS)
+		return false;
+	return fscanf(f, "%63s", s->member[s->n_members++]) == 1;
+}
+
 /* Words that may be there, up to the last one, which tells a whole file from a
  * cut one.
  */
@@ -93,17 +116,8 @@ static bool read_rest(FILE *f, struct state *s)
 	while (fscanf(f, "%15s", word) == 1) {
 		if (!strcmp(word, "end"))
 			return true;
-		if (!strcmp(word, "life")) {
-			if (fscanf(f, "%" SCNu64, &s->life) != 1)
-				return false;
-		} else if (!strcmp(word, "outdated")) {
-			s->outdated = true;
-		} else if (!strcmp(word, "strict")) {
-			s->strict = true;
-		} else if (strcmp(word, "handed") ||
-			   fscanf(f, "%63s", s->handed) != 1) {
+		if (!read_word(f, word, s))
 			return false;
-		}
 	}
 	return false;
 }
@@ -171,25 +185,46 @@ int state_lock(const char *dir)
 	return fd;
 }
 
+static int put(const char *path, const struct state *s)
+{
+	char *text = NULL;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+	int ret;
+
+	if (!f)
+		return -ENOMEM;
+	fprintf(f, "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
+		"\nrole %s\nboot_id %s\nlife %" PRIu64 "\n",
+		s->epoch, s->node, role_word(s->role),
+		s->boot_id[0] ? s->boot_id : "-", s->life);
+	if (s->handed[0])
+		fprintf(f, "handed %s\n", s->handed);
+	for (i = 0; i < s->n_members; i++)
+		fprintf(f, "member %s\n", s->member[i]);
+	if (s->outdated)
+		fprintf(f, "outdated\n");
+	if (s->strict)
+		fprintf(f, "strict\n");
+	if (s->orphans)
+		fprintf(f, "orphans %" PRIu64 "\n", s->orphans);
+	fprintf(f, "end\n");
+	ret = fclose(f) ? -ENOMEM : durable_write(path, text, len, 0600);
+	free(text);
+	return ret;
+}
+
 int state_store(const char *dir, struct state *s)
 {
-	char text[400], path[320];
+	char path[320];
 	int ret;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return -errno;
 	if (s->role == XFRMSYNC_ROLE_ACTIVE)
 		state_boot_id(s->boot_id, sizeof(s->boot_id));
-	snprintf(text, sizeof(text),
-		 "xfrmsync-state 1\nepoch %" PRIu64 "\nnode %" PRIu32
-		 "\nrole %s\nboot_id %s\nlife %" PRIu64 "\n%s%s%s%s%send\n",
-		 s->epoch, s->node, role_word(s->role),
-		 s->boot_id[0] ? s->boot_id : "-", s->life,
-		 s->handed[0] ? "handed " : "", s->handed,
-		 s->handed[0] ? "\n" : "", s->outdated ? "outdated\n" : "",
-		 s->strict ? "strict\n" : "");
 	snprintf(path, sizeof(path), "%s/" STATE_FILE, dir);
-	ret = durable_write(path, text, strlen(text), 0600);
+	ret = put(path, s);
 	/* A node may always become active: the state itself is what counts. */
 	if (!ret && !strcmp(dir, CONF_DEFAULT_STATE_DIR) && modprobe_store(s))
 		log_warn("cannot write modprobe's configuration: the role is not in force from load of the module on");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In: the role and the epoch that this node last decided for, and to whom it gave.
+ * In: the role and the epoch that this node last decided for, to whom it gave, and
+ * who else may have ranges.
  * Out: the same, from disk, after any crash.
  * Runs at start and at each change of role; blocks on the disk.
  */
@@ -8,7 +9,10 @@
 #define XFRMSYNC_TOOLS_STATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "conf.h"
 
 struct state {
 	uint64_t epoch;		/* counter of the epoch */
@@ -19,6 +23,9 @@ struct state {
 	char handed[64];	/* the peer that it gave all, and that has not said more */
 	bool outdated;		/* another was active since this node was filled */
 	bool strict;		/* an active whose peers were told within limits only */
+	char member[CONF_MAX_PEERS][64];	/* peers that it may have offered ranges, active */
+	size_t n_members;
+	uint64_t orphans;	/* cookie up to which others had SAs that are peers no more */
 };
 
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */
@@ -30,7 +37,8 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
  *
  * Where the module was loaded anew, or had no role meanwhile, SAs were used without
  * limits, and what was set for them is gone: boot_id is cleared, so this node's
- * own counters are not taken for the newest.
+ * own counters are not taken for the newest. SAs have other cookies, and members
+ * ranges of none that is safe.
  *
  * Return: false where it does not hold.
  */

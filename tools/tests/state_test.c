@@ -67,6 +67,61 @@ static void test_round_trip(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* As many as there may be; all of them, or none. */
+static void test_members(void **state)
+{
+	struct state s = {
+		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_ACTIVE,
+		.life = UINT64_MAX, .orphans = UINT64_MAX - 1,
+		.handed = "member", .n_members = CONF_MAX_PEERS,
+	};
+	struct state got;
+	char path[100];
+	struct stat st;
+	off_t len;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < s.n_members; i++)
+		memset(s.member[i], 'a' + i, sizeof(s.member[i]) - 1);
+	snprintf(s.member[3], sizeof(s.member[3]), "end");
+	memset(s.member[3] + 3, 0, sizeof(s.member[3]) - 3);
+	assert_int_equal(state_store(dir, &s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_memory_equal(&s, &got, sizeof(s));
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(stat(path, &st), 0);
+	for (len = st.st_size - 2; len >= 0; len--) {
+		assert_int_equal(truncate(path, len), 0);
+		assert_int_equal(state_load(dir, &got), -EINVAL);
+		assert_int_equal(got.n_members, 0);
+	}
+}
+
+/* In another life of the module nobody owns anything; not known is no other. */
+static void test_life(void **state)
+{
+	const struct state stored = {
+		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
+		.boot_id = "of-now", .handed = "b", .member = { "b", "c" },
+		.n_members = 2, .orphans = 9,
+	};
+	struct state s = stored;
+
+	(void)state;
+	assert_true(state_live_on(&s, 5));
+	assert_true(state_live_on(&s, 5));
+	assert_string_equal(s.boot_id, "of-now");
+	assert_int_equal(s.n_members, 2);
+	assert_false(state_live_on(&s, 6));
+	assert_string_equal(s.boot_id, "");
+	assert_string_equal(s.member[0], "");
+	assert_int_equal(s.n_members, 0);
+	assert_int_equal(s.orphans, 0);
+	assert_string_equal(s.handed, "b");
+	assert_true(state_live_on(&s, 6));
+}
+
 /* Nobody, or a peer; a cut file is none of both. */
 static void test_handed(void **state)
 {
@@ -183,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_handed),
 		cmocka_unit_test(test_boot),
 		cmocka_unit_test(test_cut),
