@@ -4,7 +4,7 @@
 # other, planned takeovers, three actives with a strict guard, a standby that is removed.
 #
 # The wires are in wires.sh.
-# timeout: 300
+# timeout: 400
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
