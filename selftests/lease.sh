@@ -82,7 +82,7 @@ done
 modprobe -q esp4_offload
 tunnel "$A" "$P" link=1 window=128
 check "a lease under TCP" bind "$A" lease-end=$((ROOM + 100))
-results /usr/bin/python3 "$here/lease.py" "$A" "$P" "$A_SPI" $((ROOM + 100))
+results /usr/bin/python3 "$here/lease.py" kernel "$A" "$P" "$A_SPI" $((ROOM + 100))
 nl "$A" role-set none >/dev/null
 check_fails "without a role nothing is stopped" flag "$A" stopped
 check "and it goes on" send_and_count "$A" "$B_IN" 5 "$TMP/p"
