@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 138
+plan 139
 
 need_tool
 check "the module loads" load_module
@@ -268,7 +268,7 @@ for ns in "$A" "$B"; do
 done
 many=$(key 18 many)
 for ((n = 1000; n < 1300; n++)); do
-	echo "xfrm state add src 192.0.3.1 dst 192.0.4.1 proto esp spi $((0x8000 + n)) reqid 9 mode tunnel" \
+	echo "xfrm state add src 192.0.3.1 dst 192.0.4.1 proto esp spi $((0x8000 + n)) reqid 7 mode tunnel" \
 		"aead rfc4106(gcm(aes)) $many$n 128"
 done | ip -n "$A" -batch -
 start b
