@@ -17,6 +17,7 @@
 #include "lifecycle.h"
 #include "limit.h"
 #include "restore.h"
+#include "stop.h"
 #include "trace.h"
 
 /* SAs looked at in one hold of xfrm_state_lock. */
@@ -31,6 +32,7 @@ static void let_go(struct xfrmsync_sa *sa, bool expired)
 		set_bit(XFRMSYNC_SA_EXPIRED, &sa->flags);
 	if (!xfrmsync_table_del(sa))
 		return;
+	xfrmsync_stop_was_untold(sa);
 	xfrmsync_stats_inc(ns, UNTRACKED);
 	trace_xfrmsync_untrack(sa);
 	xfrmsync_dirty_gone(sa);
@@ -253,6 +255,22 @@ static void let_dead_go(struct xfrmsync_net *ns)
 	}
 }
 
+/* What a walk took up, and what is to be rekeyed now that the node is active. */
+static void look_at_new(struct xfrmsync_net *ns)
+{
+	struct xfrmsync_sa *sa;
+	unsigned long index;
+
+	xa_for_each(&ns->sas, index, sa) {
+		rcu_read_lock();
+		sa = xa_load(&ns->sas, index);
+		if (sa && !test_bit(XFRMSYNC_SA_GONE, &sa->flags))
+			xfrmsync_restore_born(ns, sa);
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
 static void reconcile(struct work_struct *work)
 {
 	struct xfrmsync_net *ns = container_of(work, struct xfrmsync_net,
@@ -264,6 +282,7 @@ static void reconcile(struct work_struct *work)
 		pr_warn_ratelimited("out of memory, some SAs are not followed yet; trying again\n");
 		reconcile_later(ns);
 	}
+	look_at_new(ns);
 }
 
 static void reconcile_again(struct work_struct *work)

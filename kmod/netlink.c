@@ -379,7 +379,8 @@ static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_READER, READ_ONCE(ns->reader)) ||
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_WATCHDOG_MS, ns->watchdog_ms) ||
 	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_LIFE, ns->life,
-			      XFRMSYNC_A_STATUS_PAD))
+			      XFRMSYNC_A_STATUS_PAD) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_UNTOLD, atomic_read(&ns->untold)))
 		return -EMSGSIZE;
 	return 0;
 }

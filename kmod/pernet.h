@@ -47,6 +47,7 @@
  * @pull_mutex: one pull at a time; protects @fifo
  * @fifo: SAs taken off @dirty, oldest first, not yet in a batch
  * @reader: port id of the reader, 0 for none; written under @pull_mutex
+ * @untold: SAs that came to a standby, and no active told
  * @gone: SAs that are deleted and still wait to be told; sizes the sweep
  * @resync: deletions were dropped, the reader must start again
  * @sweep: frees deletions that nobody waits for
@@ -87,6 +88,7 @@ struct xfrmsync_net {
 	struct mutex pull_mutex;
 	struct llist_node *fifo;
 	u32 reader;
+	atomic_t untold;
 	atomic_t gone;
 	bool resync;
 	struct work_struct sweep;

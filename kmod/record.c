@@ -217,6 +217,8 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
 	if (test_bit(XFRMSYNC_SA_FENCED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_FENCED;
+	if (test_bit(XFRMSYNC_SA_UNTOLD, &sa->flags))
+		flags |= XFRMSYNC_RECORD_F_UNTOLD;
 	return flags;
 }
 

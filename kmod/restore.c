@@ -355,7 +355,8 @@ static void write_lifetime(struct xfrm_state *x,
 /* x->lock held. */
 static void fence_one(struct xfrmsync_sa *sa, bool fence)
 {
-	if (fence && xfrmsync_stop(sa, XFRMSYNC_SA_FENCED))
+	if (fence && (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED) ||
+		      xfrmsync_stop_was_untold(sa)))
 		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
 	else if (!fence && xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED))
 		clear_bit(XFRMSYNC_SA_UNSAFE, &sa->flags);	/* no rekey */
@@ -506,8 +507,20 @@ static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
 	xfrmsync_park_drop(ns, &sa->id);
 }
 
+/* A standby's SA that no active told may be one that the active sends with. An
+ * SA that an active created on this node is not looked at any more when it is a
+ * standby. x->lock held.
+ */
+static void fence_untold(struct xfrmsync_sa *sa)
+{
+	if (READ_ONCE(sa->ns->role) == XFRMSYNC_ROLE_STANDBY && !sa->tag &&
+	    !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+		xfrmsync_stop_untold(sa);
+}
+
 static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
+	bool unmanaged = test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags);
 	u32 reason = XFRMSYNC_REASON_OK;
 
 	spin_lock_bh(&sa->x->lock);
@@ -526,6 +539,9 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		assign_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags,
 			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
 		fence_one(sa, r->flags & XFRMSYNC_RECORD_F_FENCED);
+		/* As if it appeared now. */
+		if (unmanaged && !(r->flags & XFRMSYNC_RECORD_F_UNMANAGED))
+			fence_untold(sa);
 	}
 	if (!reason && (r->has & XFRMSYNC_HAS_GUARD))
 		xfrmsync_guard_set(sa, r->guard_end);
@@ -569,36 +585,60 @@ u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r)
 	return reason;
 }
 
+/* x->lock held. */
+static void raise_parked(struct xfrmsync_sa *sa, u64 oseq, u32 flags)
+{
+	struct xfrm_state *x = sa->x;
+
+	if (!!(flags & XFRMSYNC_RECORD_F_ESN) != is_esn(x) ||
+	    (!is_esn(x) && oseq > U32_MAX) ||
+	    x->km.state != XFRM_STATE_VALID || oseq <= xfrmsync_oseq(x))
+		return;
+	sa->sent = xfrmsync_oseq(x);
+	write_oseq(x, oseq);
+	write_previous(x);
+	note_restored(sa);
+}
+
+/* A takeover may come between the look at the role and the fence. */
+static void ask_for_rekey(struct xfrmsync_sa *sa)
+{
+	smp_mb();	/* UNTOLD is visible before the role is read */
+	if (test_bit(XFRMSYNC_SA_UNTOLD, &sa->flags) &&
+	    READ_ONCE(sa->ns->role) == XFRMSYNC_ROLE_ACTIVE &&
+	    xfrmsync_stop_was_untold(sa))
+		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
+}
+
 /**
  * xfrmsync_restore_born() - an SA appeared, a record may be waiting for it
  * @ns: the namespace
- * @sa: the SA
+ * @sa: the SA, maybe one that was looked at before
  *
  * Which incarnation it is, userspace tells later (bind). Until then only its
  * outbound number is raised, which repeats no number of any incarnation. XFRM
  * calls this just after it made the SA visible: a packet on another CPU can
- * come between, until a fence holds SAs that are not prepared.
+ * come between, but for a standby, whose fence is up. There the SA is fenced for
+ * itself as well, until what an active told is restored onto it: so a takeover
+ * has nothing to look for.
  *
- * Context: XFRM's callback, under RCU; takes x->lock.
+ * Context: XFRM's callback or process, under RCU; takes x->lock.
  */
 void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 {
-	struct xfrm_state *x = sa->x;
 	u32 flags;
 	u64 oseq;
 
-	if (!xfrmsync_park_peek(ns, &sa->id, &oseq, &flags))
-		return;
-	spin_lock_bh(&x->lock);
-	if (!!(flags & XFRMSYNC_RECORD_F_ESN) == is_esn(x) &&
-	    (is_esn(x) || oseq <= U32_MAX) &&
-	    x->km.state == XFRM_STATE_VALID && oseq > xfrmsync_oseq(x)) {
-		sa->sent = xfrmsync_oseq(x);
-		write_oseq(x, oseq);
-		write_previous(x);
-		note_restored(sa);
+	if (test_and_clear_bit(XFRMSYNC_SA_FOUND, &sa->flags)) {
+		bool parked = xfrmsync_park_peek(ns, &sa->id, &oseq, &flags);
+
+		spin_lock_bh(&sa->x->lock);
+		if (parked)
+			raise_parked(sa, oseq, flags);
+		fence_untold(sa);
+		spin_unlock_bh(&sa->x->lock);
 	}
-	spin_unlock_bh(&x->lock);
+	ask_for_rekey(sa);
 }
 
 /* The errno that goes with a reason. */

@@ -147,8 +147,12 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 		xfrmsync_guard_lift(ns);
 	ns->epoch = epoch;
 	ns->node = node;
-	if (role == XFRMSYNC_ROLE_ACTIVE)
+	if (role == XFRMSYNC_ROLE_ACTIVE) {
 		xfrmsync_expire_now_active(ns);
+		smp_mb();	/* the role is visible before SAs are looked for */
+		if (atomic_read(&ns->untold))
+			schedule_work(&ns->reconcile);
+	}
 	xfrmsync_watchdog_role(ns);
 	return 0;
 }

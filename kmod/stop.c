@@ -8,6 +8,7 @@
  * policies want protected is dropped, not sent in clear.
  */
 #include "dirty.h"
+#include "pernet.h"
 #include "stop.h"
 
 /**
@@ -52,8 +53,44 @@ bool xfrmsync_go_on(struct xfrmsync_sa *sa, int reason)
 
 	if (!test_and_clear_bit(reason, &sa->flags))
 		return false;
+	if (reason == XFRMSYNC_SA_FENCED)
+		xfrmsync_stop_was_untold(sa);
 	if (!xfrmsync_is_stopped(sa) && sa->x->km.state == XFRM_STATE_ERROR)
 		sa->x->km.state = XFRM_STATE_VALID;
 	xfrmsync_dirty_mark(sa);
+	return true;
+}
+
+/**
+ * xfrmsync_stop_untold() - fence an SA that came to a standby
+ * @sa: the SA
+ *
+ * Whether the active has it too, and has sent with it, nobody knows yet. What is
+ * restored onto it, or bound to it, says so and lifts this. Its rekey is asked for
+ * when the node is active, and not before: most are told a moment later.
+ *
+ * Context: x->lock held.
+ */
+void xfrmsync_stop_untold(struct xfrmsync_sa *sa)
+{
+	lockdep_assert_held(&sa->x->lock);
+
+	if (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED) &&
+	    !test_and_set_bit(XFRMSYNC_SA_UNTOLD, &sa->flags))
+		atomic_inc(&sa->ns->untold);
+}
+
+/**
+ * xfrmsync_stop_was_untold() - it is told now, or gone, or known not to be safe
+ * @sa: the SA
+ *
+ * Context: any.
+ * Return: true where it was not before.
+ */
+bool xfrmsync_stop_was_untold(struct xfrmsync_sa *sa)
+{
+	if (!test_and_clear_bit(XFRMSYNC_SA_UNTOLD, &sa->flags))
+		return false;
+	atomic_dec(&sa->ns->untold);
 	return true;
 }

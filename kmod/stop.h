@@ -20,5 +20,7 @@ static inline bool xfrmsync_is_stopped(const struct xfrmsync_sa *sa)
 
 bool xfrmsync_stop(struct xfrmsync_sa *sa, int reason);
 bool xfrmsync_go_on(struct xfrmsync_sa *sa, int reason);
+void xfrmsync_stop_untold(struct xfrmsync_sa *sa);
+bool xfrmsync_stop_was_untold(struct xfrmsync_sa *sa);
 
 #endif

@@ -117,7 +117,7 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 	sa->watch = XFRMSYNC_NEVER;
 	sa->soft = XFRMSYNC_NEVER;
 	sa->ns = ns;
-	sa->flags = BIT(XFRMSYNC_SA_NEW);
+	sa->flags = BIT(XFRMSYNC_SA_NEW) | BIT(XFRMSYNC_SA_FOUND);
 	refcount_set(&sa->refs, 1);
 	sa->cookie = xfrmsync_cookie_new();
 	sa->id.daddr = x->id.daddr;

@@ -28,6 +28,8 @@ enum {
 	XFRMSYNC_SA_GOES_ON,	/* at the end of its lease it is marked, not stopped */
 	XFRMSYNC_SA_OVERRUN,	/* it went on past the end of its lease */
 	XFRMSYNC_SA_FENCED,	/* in XFRM_STATE_ERROR, by us: not safe to use */
+	XFRMSYNC_SA_UNTOLD,	/* FENCED, because it came to a standby and no active told it */
+	XFRMSYNC_SA_FOUND,	/* taken up, and not looked at under x->lock yet */
 	XFRMSYNC_SA_EXPIRING,	/* waits for its soft expiry */
 	XFRMSYNC_SA_LOW,	/* ... because its lease is nearly used up */
 	XFRMSYNC_SA_UNSAFE,	/* ... because it is not safe to use */

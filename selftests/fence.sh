@@ -9,7 +9,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 81
+plan 97
 
 here=$(dirname "$0")
 
@@ -183,14 +183,17 @@ role standby
 
 # --- what is not the cluster's ----------------------------------------------------------
 
-bind() { # FLAG...: of both SAs
-	"$here/nl.py" -n "$A" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 flags="$1" \
-		-- family=2 dst="$A_OUT" spi="$B_SPI" proto=50 flags="$1" >/dev/null
+bind() { # FLAG [ATTRIBUTE...]: of both SAs
+	local flag=$1
+
+	shift
+	"$here/nl.py" -n "$A" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 flags="$flag" "$@" \
+		-- family=2 dst="$A_OUT" spi="$B_SPI" proto=50 flags="$flag" "$@" >/dev/null
 }
 check "unmanaged" bind unmanaged
 check "it passes, from A" send_and_count "$A" "$B_IN" 5 "$TMP/b"
 check "it passes, to A" send_and_count "$B" "$A_IN" 5 "$TMP/a"
-check "managed again" bind 0
+check "managed again" bind 0 tag=7
 out=$(fenced out)
 try_packets "$A" "$B_IN" 3
 check_equal "it does not" $((out + 3)) "$(fenced out)"
@@ -199,3 +202,59 @@ check "what no SA protects passes" send_and_count "$A" 192.0.2.2 5 "$TMP/b"
 role none
 check "no role, no fence" send_and_count "$A" "$B_IN" 5 "$TMP/b"
 clear_tunnel
+
+# --- what came to a standby, and no active told ------------------------------------------
+
+untold_is() { "$here/nl.py" -n "$A" status | grep -q "\"untold\": $1[,}]"; } # N
+flagged() { # FLAG
+	"$here/nl.py" -n "$A" dump | grep "\"spi\": $((A_SPI))," | grep -q "\"$1\""
+}
+watch_expiries() {
+	ip -n "$A" xfrm monitor expire >"$TMP/expire" 2>/dev/null &
+	lib_pids+=($!)
+}
+expired() { grep -q "spi $A_SPI.*" <(tr '\n' ' ' <"$TMP/expire"); }
+restore() { # OSEQ SEQ: both SAs, as of an active
+	local n
+
+	for n in "dst=$B_OUT spi=$A_SPI" "dst=$A_OUT spi=$B_SPI"; do
+		# shellcheck disable=SC2086 # words
+		"$here/nl.py" -n "$A" restore epoch=$epoch node=2 -- family=2 proto=50 $n \
+			flags=esn,bmp oseq="$1" seq="$2" window=128 bitmap=0:0:0:0 \
+			restore-flags=bind tag=9 >/dev/null || return
+	done
+}
+
+watch_expiries
+role standby
+tunnel "$A" "$B" window=128
+check "two SAs come to a standby" untold_is 2
+check "they are fenced for themselves" flagged fenced
+role active
+check "a takeover does not use them" test "$(try_packets "$A" "$B_IN" 5; sa_oseq "$A" "$B_OUT" "$A_SPI")" = 0
+check "but has them rekeyed" busywait 10000 expired
+check "from then on they are fenced ones as others" untold_is 0
+check "until somebody says otherwise" bind 0
+check "then they are used" send_and_count "$A" "$B_IN" 5 "$TMP/b"
+clear_tunnel
+role active
+tunnel "$A" "$B" window=128
+check_fails "what comes to an active is not fenced" flagged fenced
+check "and used" send_and_count "$A" "$B_IN" 5 "$TMP/b"
+clear_tunnel
+role standby
+tunnel "$A" "$B" window=128
+epoch=$((epoch + 1))
+check "an active tells what came to its standby" restore 1000 2000
+check "it is not fenced any more" untold_is 0
+role active
+check "a takeover uses it" send_and_count "$A" "$B_IN" 5 "$TMP/b"
+check_equal "where it was told to stand" 1005 "$(sa_oseq "$A" "$B_OUT" "$A_SPI")"
+clear_tunnel
+role standby
+tunnel "$A" "$B" window=128
+check "what is not the cluster's" bind unmanaged
+role active
+check "is used" send_and_count "$A" "$B_IN" 5 "$TMP/b"
+clear_tunnel
+check "nothing is left to be told" untold_is 0

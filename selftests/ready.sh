@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 50
+plan 69
 
 here=$(dirname "$0")
 
@@ -177,6 +177,48 @@ check "the static SA, by force" ask a takeover --force-unsafe
 check_fails "is used" is_fenced "$A" "$B_OUT" "$A_SPI"
 check "and all is well" wait_step a b
 
-stop a
+# --- what comes to a standby, and the active does not tell -----------------------------
+
+comes() { # NS SPI REQID
+	ip -n "$1" xfrm state add src 192.0.3.1 dst 192.0.3.8 proto esp spi "$2" reqid "$3" mode tunnel \
+		flag esn replay-window 64 aead 'rfc4106(gcm(aes))' "$(key 20 "came$2")" 128
+}
+untold() { # SPI: b names it
+	status b "any('$1' in u['sa'] and 'did not tell' in u['why'] for u in s['unsafe'])"
+}
+
+comes "$B" 0x6300 7
+check "an SA that the active did not tell" busywait 10000 untold 0x00006300
+check "is counted" status b "s['unsafe_total'] == 1 and not s['ready']"
+check "and planned to be fenced" plan_says b "s('0x00006300')['action'].startswith('fence')"
+comes "$B" 0x6301 99
+check "one that is not managed is not" busywait 10000 status b "s['unsafe_total'] == 1"
+exempt() { ! is_fenced "$B" 192.0.3.8 0x6301; }
+check "nor fenced" busywait 10000 exempt
+comes "$B" 0x6302 7
+check "another one" busywait 10000 untold 0x00006302
+comes "$A" 0x6302 7
+check "that the active tells then" busywait 10000 status b "s['unsafe_total'] == 1"
+check_fails "is not fenced" is_fenced "$B" 192.0.3.8 0x6302
+stop b
+comes "$B" 0x6303 7
+start b
+check "one that came while there was no daemon" busywait 20000 untold 0x00006303
+check "the standby is filled all the same" busywait 20000 status b "s['peers'][0]['state'] == 'synced'"
+crash a
+check "a takeover" busywait 20000 ask b takeover
+carry "$B"
+for spi in 0x6300 0x6303; do
+	check "$spi is fenced" is_fenced "$B" 192.0.3.8 $spi
+done
+for spi in 0x6301 0x6302; do
+	check_fails "$spi is not" is_fenced "$B" 192.0.3.8 $spi
+done
+check "what is safe carries traffic" carries "$B"
+comes "$B" 0x6304 7
+check_fails "what comes to the active is not fenced" is_fenced "$B" 192.0.3.8 0x6304
+check "the untold ones, by force" ask b takeover --force-unsafe
+check_fails "are used" is_fenced "$B" 192.0.3.8 0x6300
+
 stop b
 check "every daemon ended cleanly" ended_cleanly

@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include "bindings.h"
 #include "daemon.h"
 #include "log.h"
 #include "owned.h"
@@ -319,6 +320,22 @@ static void conflict(struct daemon *d, struct cache_entry *e)
 	d->conflicts++;
 }
 
+/* XFRM updates none that is stopped. The node's own fence is up, and the record
+ * follows.
+ */
+static void let_go(struct daemon *d, const struct record *k)
+{
+	struct bindings one = {};
+	struct record other = *k;
+
+	if (!(k->flags & XFRMSYNC_RECORD_F_FENCED))
+		return;
+	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	if (!bindings_add(&one, &other))
+		bindings_put(&d->req, &one, "cannot be let go");
+	bindings_free(&one);
+}
+
 /* The same SA, perhaps with other parameters. */
 static void update(struct daemon *d, struct cache_entry *e,
 		   const struct record *k, struct buf *ctx)
@@ -330,6 +347,7 @@ static void update(struct daemon *d, struct cache_entry *e,
 		done(d, e);
 		return;
 	}
+	let_go(d, k);
 	ret = xfrm_update_sa(&d->xfrm, e->context, e->context_len);
 	buf_clear(ctx);
 	if (!ret)

@@ -170,6 +170,28 @@ static int keep_unsafe(const struct record *r, void *data)
 	return bindings_add(&c->unsafe, &other);
 }
 
+static int keep_untold(const struct record *r, void *data)
+{
+	struct record other = *r;
+
+	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	return r->flags & XFRMSYNC_RECORD_F_UNTOLD ? bindings_add(data, &other) : 0;
+}
+
+/* No active can have told what came, or the operator knows better. */
+static int use_untold(struct change *c, struct genl *g)
+{
+	struct bindings list = {};
+	int ret = 0;
+
+	if (!c->dry_run && (genl_dump(g, keep_untold, &list) ||
+			    bindings_put(g, &list, "cannot be let go")))
+		ret = cmd_fail(&c->common, "SAs that are fenced cannot be let go: %s",
+			       g->error);
+	bindings_free(&list);
+	return ret;
+}
+
 /* Nobody was active after this node, in this boot: its counters are the newest. */
 static bool is_owner(const struct conf *conf, const struct state *s)
 {
@@ -184,9 +206,10 @@ static bool is_owner(const struct conf *conf, const struct state *s)
 static int fence_unsafe(struct change *c, const struct conf *conf,
 			struct genl *g, const struct state *s)
 {
-	if (c->role != XFRMSYNC_ROLE_ACTIVE || c->force || !s->epoch ||
-	    is_owner(conf, s))
+	if (c->role != XFRMSYNC_ROLE_ACTIVE)
 		return CMD_OK;
+	if (c->force || !s->epoch || is_owner(conf, s))
+		return use_untold(c, g);
 	c->filter = &conf->filter;
 	c->outdated = s->outdated;
 	if (genl_dump(g, keep_unsafe, c) ||

@@ -140,6 +140,7 @@ static void reason(json_t *list, size_t n, const char *what)
 
 /* SAs that a takeover would not use, by name; the first of very many. */
 struct unsafe {
+	const struct daemon *d;
 	json_t *list;
 	size_t n;
 };
@@ -165,12 +166,27 @@ static int count_unsafe(const struct record *k, struct cache_entry *e,
 	return 0;
 }
 
-/* A standby in step, or the active for its peers, knows without the kernel. */
+/* What the cache does not tell. */
+static int count_untold(const struct record *k, struct cache_entry *e,
+			const char *why, void *data)
+{
+	struct unsafe *u = data;
+
+	if (why && k->flags & XFRMSYNC_RECORD_F_UNTOLD &&
+	    !(e && ready_why_entry(u->d, e)))
+		add_unsafe(u, &k->id, why);
+	return 0;
+}
+
+/* A standby in step, or the active for its peers, knows without the kernel, but
+ * for what nobody told it.
+ */
 static void find_unsafe(struct daemon *d, struct unsafe *u)
 {
 	const struct cache_entry *e;
 	const char *why;
 
+	u->d = d;
 	u->list = json_array();
 	u->n = 0;
 	if (!role_is_active(d) && !d->synced) {
@@ -182,6 +198,8 @@ static void find_unsafe(struct daemon *d, struct unsafe *u)
 		if (why)
 			add_unsafe(u, &e->id, why);
 	}
+	if (!role_is_active(d) && ready_untold(d))
+		ready_each(d, count_untold, u);
 }
 
 /* What would keep this node from carrying the tunnels on. */

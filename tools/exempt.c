@@ -35,6 +35,10 @@ static int collect(const struct record *rec, void *data)
 		return 0;
 	other = *rec;
 	other.flags ^= XFRMSYNC_RECORD_F_UNMANAGED;
+	/* No active will tell it. */
+	if (other.flags & XFRMSYNC_RECORD_F_UNMANAGED &&
+	    other.flags & XFRMSYNC_RECORD_F_UNTOLD)
+		other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
 	return bindings_add(&f->list, &other);
 }
 

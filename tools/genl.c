@@ -479,6 +479,9 @@ static int status_cb(const struct nlmsghdr *nlh, void *data)
 		case XFRMSYNC_A_STATUS_LIFE:
 			st->life = mnl_attr_get_u64(a);
 			break;
+		case XFRMSYNC_A_STATUS_UNTOLD:
+			st->untold = mnl_attr_get_u32(a);
+			break;
 		}
 	}
 	return 0;

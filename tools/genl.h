@@ -25,7 +25,7 @@ struct genl {
 
 struct genl_status {
 	uint32_t version, role, node, capture, sas, dirty, parked, reader;
-	uint32_t watchdog_ms;
+	uint32_t watchdog_ms, untold;
 	uint64_t epoch;
 	uint64_t life;		/* of the module, here; 0 where it does not say */
 };

@@ -21,6 +21,8 @@ bool ready_is_raised(const struct record *k)
 	       (k->lease_end > k->oseq || !k->oseq);
 }
 
+static const char UNTOLD[] = "it came to this node while another one was active, which did not tell it: that one may have sent with it";
+
 static bool is_managed(const struct daemon *d, const struct record *k)
 {
 	return !(k->flags & (XFRMSYNC_RECORD_F_LARVAL |
@@ -33,6 +35,8 @@ static bool is_managed(const struct daemon *d, const struct record *k)
 /* This node follows no active, and was not filled since another was one. */
 static const char *why_alone(const struct daemon *d, const struct record *k)
 {
+	if (k->flags & XFRMSYNC_RECORD_F_UNTOLD)
+		return UNTOLD;
 	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
 		return "it is fenced here: it was not safe before";
 	if (!d->st.outdated && (ready_is_raised(k) ||
@@ -63,6 +67,7 @@ const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 const char *ready_why(const struct daemon *d, const struct record *k)
 {
 	const struct cache_entry *e;
+	const char *why = NULL;
 
 	if (!is_managed(d, k) || role_is_active(d) || role_is_owner(d) ||
 	    !d->st.epoch)
@@ -70,10 +75,12 @@ const char *ready_why(const struct daemon *d, const struct record *k)
 	if (!d->synced)
 		return why_alone(d, k);
 	e = cache_find((struct cache *)&d->cache, &k->id);
-	/* This node's own: another SA, or one that the active does not know. */
-	if (!e || e->applied == CACHE_CONFLICT)
-		return NULL;
-	return ready_why_entry(d, e);
+	/* Else it was this node's own before there was an active: another SA, or
+	 * one that the active does not know.
+	 */
+	if (e && e->applied != CACHE_CONFLICT)
+		why = ready_why_entry(d, e);
+	return !why && k->flags & XFRMSYNC_RECORD_F_UNTOLD ? UNTOLD : why;
 }
 
 struct walk {
@@ -112,21 +119,29 @@ static int keep(const struct record *k, bool fenced, struct bindings *list)
 	return bindings_add(list, &other);
 }
 
+struct sorted {
+	struct bindings list;
+	size_t unsafe;
+};
+
+/* What came to this node while nobody was active after it, is its own. */
 static int keep_unsafe(const struct record *k, struct cache_entry *e,
 		       const char *why, void *data)
 {
-	struct bindings *list = data;
+	struct sorted *s = data;
 	char name[128];
 
 	(void)e;
 	if (!why)
-		return 0;
-	if (list->n < NAMED)
+		return k->flags & XFRMSYNC_RECORD_F_UNTOLD ?
+		       keep(k, false, &s->list) : 0;
+	if (s->unsafe < NAMED)
 		log_warn("%s: %s: fenced until it is rekeyed",
 			 sa_id_str(&k->id, name, sizeof(name)), why);
-	else if (list->n == NAMED)
+	else if (s->unsafe == NAMED)
 		log_warn("... and more SAs: see status");
-	return keep(k, true, list);
+	s->unsafe++;
+	return keep(k, true, &s->list);
 }
 
 /* Nothing to look for where this node is in step and nothing stands out. */
@@ -137,19 +152,26 @@ static bool all_safe(const struct daemon *d)
 		!d->applied[CACHE_FAILED] && !d->applied[CACHE_REFUSED]);
 }
 
+bool ready_untold(struct daemon *d)
+{
+	struct genl_status st;
+
+	return genl_status_get(&d->req, &st) || st.untold;
+}
+
 int ready_fence(struct daemon *d, size_t *n)
 {
-	struct bindings list = {};
+	struct sorted s = {};
 	int ret;
 
 	*n = 0;
-	if (all_safe(d))
+	if (all_safe(d) && !ready_untold(d))
 		return 0;
-	ret = ready_each(d, keep_unsafe, &list);
+	ret = ready_each(d, keep_unsafe, &s);
 	if (!ret)
-		ret = bindings_put(&d->req, &list, "cannot be fenced");
-	*n = list.n;
-	bindings_free(&list);
+		ret = bindings_put(&d->req, &s.list, "cannot be fenced");
+	*n = s.unsafe;
+	bindings_free(&s.list);
 	return ret;
 }
 
@@ -174,6 +196,28 @@ int ready_release(struct daemon *d, size_t *n)
 	if (!ret)
 		ret = bindings_put(&d->req, &list, "cannot be let go");
 	*n = list.n;
+	bindings_free(&list);
+	return ret;
+}
+
+static int keep_untold(const struct record *k, struct cache_entry *e,
+		       const char *why, void *data)
+{
+	(void)e;
+	(void)why;
+	return k->flags & XFRMSYNC_RECORD_F_UNTOLD ? keep(k, false, data) : 0;
+}
+
+int ready_own(struct daemon *d)
+{
+	struct bindings list = {};
+	int ret;
+
+	if (!ready_untold(d))
+		return 0;
+	ret = ready_each(d, keep_untold, &list);
+	if (!ret)
+		ret = bindings_put(&d->req, &list, "cannot be let go");
 	bindings_free(&list);
 	return ret;
 }

@@ -353,6 +353,7 @@ static const struct {
 	{ XFRMSYNC_RECORD_F_FENCED, "fenced" },
 	{ XFRMSYNC_RECORD_F_GOES_ON, "goes_on" },
 	{ XFRMSYNC_RECORD_F_WINDOW_RESTORED, "window-restored" },
+	{ XFRMSYNC_RECORD_F_UNTOLD, "untold" },
 };
 
 #define N_FLAGS (sizeof(flag_names) / sizeof(flag_names[0]))

@@ -414,6 +414,8 @@ static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
 		ret = ready_release(d, &released);
 	else if (what == FENCE_THEM)
 		ret = ready_fence(d, unsafe);
+	else
+		ret = ready_own(d);
 	if (ret) {
 		log_err("SAs that are not safe cannot be fenced (%s): mend it, or takeover --force-unsafe",
 			d->req.error);

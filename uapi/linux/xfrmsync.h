@@ -91,6 +91,11 @@ enum xfrmsync_record_flags {
 	 * accepted here is in it.
 	 */
 	XFRMSYNC_RECORD_F_WINDOW_RESTORED = 32768,
+	/*
+	 * It came to a standby and nothing was restored onto it, or bound to it,
+	 * since: an active may have sent with it. Fenced until then.
+	 */
+	XFRMSYNC_RECORD_F_UNTOLD = 65536,
 };
 
 enum xfrmsync_restore_flags {
@@ -306,6 +311,8 @@ enum {
 	 * gone.
 	 */
 	XFRMSYNC_A_STATUS_LIFE,
+	/* u32: SAs that came to a standby, and nothing was restored onto since. */
+	XFRMSYNC_A_STATUS_UNTOLD,
 
 	__XFRMSYNC_A_STATUS_MAX,
 	XFRMSYNC_A_STATUS_MAX = (__XFRMSYNC_A_STATUS_MAX - 1)
