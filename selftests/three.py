@@ -246,7 +246,7 @@ class Three(Actives):
         self.ok("so it stays ahead, and apart from the other one", not self.overlaps(), self.overlaps())
         one.end(signal.SIGTERM)
         one.start()
-        self.until(lambda: one.status()["peers"][0]["state"] == "synced", 20, 0.05)
+        self.until(lambda: self.connected(one) and one.status()["peers"][0]["state"] == "synced", 20, 0.05)
         self.exhaust(one)
         self.stops_at(one, ends, "nor by the next daemon")
         self.until(lambda: not one.status()["peers"][0]["leases_waiting"], 20, 0.05)

@@ -306,9 +306,10 @@ enum {
 	XFRMSYNC_A_STATUS_WATCHDOG_MS,
 	/* pad */
 	XFRMSYNC_A_STATUS_PAD,
-	/* u64: Number of the time since the module was loaded, and this namespace
-	 * had no role last; never used twice in a boot. What was set before is
-	 * gone.
+	/*
+	 * u64: Number of the time since the module was loaded, and this
+	 * namespace had no role last; never used twice in a boot. What was set
+	 * before is gone.
 	 */
 	XFRMSYNC_A_STATUS_LIFE,
 	/* u32: SAs that came to a standby, and nothing was restored onto since. */
