@@ -18,6 +18,7 @@
 #include <linux/xfrm.h>
 
 #include "check.h"
+#include "xfrm_attr.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -19,6 +19,11 @@
 #define XFRM_ATTR_SA_PCPU 35
 #define XFRM_ATTR_MAX 255
 
+/* Nor do the first of Debian 12's have it. */
+#ifndef XFRM_OFFLOAD_PACKET
+#define XFRM_OFFLOAD_PACKET 4
+#endif
+
 struct xfrm_attrs {
 	const struct nlattr *tb[XFRM_ATTR_MAX + 1];
 };
