@@ -248,7 +248,9 @@ static void test_wrong_length(void **state)
 static void test_missing_identity(void **state)
 {
 	static const uint16_t needed[] = { A(FAMILY), A(DST), A(SPI), A(PROTO) };
-	static const uint8_t values[4][4] = { { 2 }, { 10, 0, 0, 1 }, { 1 }, { 50 } };
+	static const uint16_t family = AF_INET;
+	static const uint8_t dst[4] = { 10, 0, 0, 1 }, spi[4] = { 1 }, proto = 50;
+	static const void *const values[] = { &family, dst, spi, &proto };
 	static const size_t sizes[] = { 2, 4, 4, 1 };
 	struct record got;
 	size_t skip, i;
