@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: frames and files, byte by byte (vectors/); files that a machine of the
+ *     other byte order has written ($XFRMSYNC_EXCHANGE, a folder).
+ * Out: what is in them, and the same bytes again, the same on every machine.
+ * Host only.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <linux/xfrmsync.h>
+
+#include "context.h"
+#include "context_file.h"
+#include "durable.h"
+#include "vector.h"
+#include "wire.h"
+
+#define NOW 1700000000ULL
+#define EPOCH 0x0102030405060708ULL
+#define NODE 0x0a0b0c0d
+#define TAG 0xfedcba9876543210ULL
+
+static const struct secret key = {
+	.key = "0123456789abcdef0123456789abcdef", .len = 32,
+};
+
+/* Of the vectors' records, the one with all its values. */
+static struct record all_values(void)
+{
+	struct record rec = {
+		.oseq = 0x100000005ULL, .seq = 0x200000006ULL, .bmp_words = 4,
+		.bmp = { 0xf0000000, 1, 0x80000000, 0x01020304 },
+		.bytes = 0x0123456789, .packets = 4711,
+		.add_time = NOW - 600, .use_time = NOW - 60, .last_used = NOW - 1,
+		.replay_window_errors = 1, .replay_errors = 2,
+		.integrity_errors = 3, .guard = 64,
+		.flags = XFRMSYNC_RECORD_F_DYING,
+	};
+
+	return rec;
+}
+
+#define SENT 0x100000001ULL
+
+static void same_record(const struct record *got, const struct record *want)
+{
+	assert_memory_equal(got, want, sizeof(*got));
+}
+
+/* The payload; the vector's header is of that type. */
+static struct rd open_frame(const struct buf *b, uint8_t type)
+{
+	struct wire_header h;
+	struct rd r;
+
+	assert_int_equal(wire_header_parse(b->data, b->len, &h), 1);
+	assert_int_equal(h.type, type);
+	assert_int_equal(h.epoch, EPOCH);
+	assert_int_equal(h.node, NODE);
+	assert_int_equal(h.length, b->len - WIRE_HEADER);
+	r = (struct rd){ .p = b->data + WIRE_HEADER, .left = h.length };
+	return r;
+}
+
+/* Frees both. */
+static void close_frame(const char *name, struct buf *vector, struct buf *ours)
+{
+	wire_end(ours, 0);
+	vector_equal(name, vector, ours->data, ours->len);
+	buf_free(vector);
+	buf_free(ours);
+}
+
+static void test_hello(void **state)
+{
+	struct wire_hello want = {
+		.node_id = 7, .role = XFRMSYNC_ROLE_ACTIVE, .has_tag_key = true,
+		.instance = 0x1122334455667788ULL, .name = "gw-a",
+	};
+	struct buf b = vector_read("frame-hello"), ours = {};
+	struct rd r = open_frame(&b, WIRE_HELLO);
+	struct wire_hello got;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < WIRE_TAG_KEY; i++)
+		want.tag_key[i] = 0xe0 + i;
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	assert_memory_equal(&got, &want, sizeof(got));
+	assert_true(rd_done(&r));
+	wire_begin(&ours, WIRE_HELLO, EPOCH, NODE);
+	wire_put_hello(&ours, &got);
+	close_frame("frame-hello", &b, &ours);
+}
+
+static void test_context(void **state)
+{
+	struct buf b = vector_read("frame-context"), ours = {};
+	struct rd r = open_frame(&b, WIRE_CONTEXT);
+	struct record want = all_values();
+	struct context_sa info;
+	struct wire_sa sa;
+
+	(void)state;
+	want.tag = TAG;
+	want.lease_end = 0x140000000ULL;
+	assert_int_equal(wire_get_sa(&r, &sa, NOW), 0);
+	assert_int_equal(sa.handle, 5);
+	assert_int_equal(sa.flags, WIRE_SA_UNSAFE);
+	assert_true(sa.tag == TAG);
+	assert_true(sa.lease_end == 0x140000000ULL);
+	assert_true(sa.range_end == 0x180000000ULL);
+	assert_true(sa.sent == SENT);
+	same_record(&sa.rec, &want);
+	assert_int_equal(context_sa_info(sa.context, sa.context_len, &info, NULL), 0);
+	assert_int_equal(info.id.spi, htonl(0xc0000001));
+	assert_int_equal(info.window, 128);
+	wire_begin(&ours, WIRE_CONTEXT, EPOCH, NODE);
+	wire_put_sa(&ours, &sa, NOW);
+	close_frame("frame-context", &b, &ours);
+}
+
+static void test_records(void **state)
+{
+	const struct record want[] = { { .oseq = 9 }, all_values(), { .oseq = 0 } };
+	const uint64_t want_sent[] = { 9, SENT, 0 };
+	struct buf b = vector_read("frame-records"), ours = {};
+	struct rd r = open_frame(&b, WIRE_RECORDS);
+	struct record got;
+	uint32_t handle;
+	uint64_t sent;
+	size_t i;
+
+	(void)state;
+	wire_begin(&ours, WIRE_RECORDS, EPOCH, NODE);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(wire_get_record(&r, &handle, &got, &sent, NOW), 0);
+		assert_int_equal(handle, i + 1);
+		assert_true(sent == want_sent[i]);
+		same_record(&got, &want[i]);
+		wire_put_record(&ours, handle, &got, sent, NOW);
+	}
+	assert_true(rd_done(&r));
+	close_frame("frame-records", &b, &ours);
+}
+
+static void test_merge(void **state)
+{
+	const struct record want = {
+		.seq = 0x200000006ULL, .bmp_words = 1, .bmp = { 0x80000001 },
+	};
+	struct buf b = vector_read("frame-merge"), ours = {};
+	struct rd r = open_frame(&b, WIRE_MERGE);
+	struct record got;
+	uint32_t handle;
+	uint64_t tag;
+
+	(void)state;
+	assert_int_equal(wire_get_merge(&r, &handle, &tag, &got), 0);
+	assert_int_equal(handle, 5);
+	assert_true(tag == TAG);
+	same_record(&got, &want);
+	wire_begin(&ours, WIRE_MERGE, EPOCH, NODE);
+	wire_put_merge(&ours, handle, tag, &got);
+	close_frame("frame-merge", &b, &ours);
+}
+
+static void test_policy(void **state)
+{
+	struct buf b = vector_read("frame-policy"), ours = {};
+	struct rd r = open_frame(&b, WIRE_POLICY);
+	struct buf policy = vector_read("policy-out");
+	struct context_policy info;
+
+	(void)state;
+	assert_int_equal(context_policy_info(r.p, r.left, &info, NULL), 0);
+	assert_string_equal(info.name, "policy out 10.1.1.0/24 -> 10.2.0.0/16");
+	wire_begin(&ours, WIRE_POLICY, EPOCH, NODE);
+	buf_put(&ours, policy.data, policy.len);
+	close_frame("frame-policy", &b, &ours);
+	buf_free(&policy);
+}
+
+static int header_of(const char *name)
+{
+	struct buf b = vector_read(name);
+	struct wire_header h;
+	int ret = wire_header_parse(b.data, b.len, &h);
+
+	buf_free(&b);
+	return ret;
+}
+
+static void test_bad_frames(void **state)
+{
+	struct buf b = vector_read("bad-frame-record");
+	struct rd r = open_frame(&b, WIRE_RECORDS);
+	struct record rec;
+	uint32_t handle;
+	uint64_t sent;
+
+	(void)state;
+	assert_int_equal(wire_get_record(&r, &handle, &rec, &sent, NOW), -EBADMSG);
+	buf_free(&b);
+	assert_int_equal(header_of("bad-frame-magic"), -EPROTO);
+	assert_int_equal(header_of("bad-frame-version"), -EPROTONOSUPPORT);
+	assert_int_equal(header_of("bad-frame-long"), -EMSGSIZE);
+}
+
+/* ---- files ---- */
+
+static char dir[] = "/tmp/xfrmsync-vectors.XXXXXX";
+static char path[64];
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/file", dir);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(dir);
+}
+
+static void check_sa(const struct context_entry *e, const struct record *rec,
+		     uint8_t flags, const char *context)
+{
+	struct buf b = vector_read(context);
+
+	assert_int_equal(e->kind, CONTEXT_ENTRY_SA);
+	assert_int_equal(e->flags, flags);
+	same_record(&e->rec, rec);
+	vector_equal(context, &b, e->context, e->context_len);
+	buf_free(&b);
+}
+
+static void check_file(const char *file)
+{
+	const struct record all = all_values(), few = { .oseq = 2, .seq = 3 };
+	struct buf policy = vector_read("policy-out");
+	struct context_entry e;
+	struct context_file f;
+	char err[200] = "";
+	struct rd r = {};
+
+	if (context_file_read(&f, file, &key, true, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_string_equal(f.node, "gw-a");
+	assert_int_equal(f.saved_at, NOW);
+	assert_int_equal(f.sas, 2);
+	assert_int_equal(f.policies, 1);
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
+	check_sa(&e, &all, CONTEXT_ENTRY_STOPPED, "sa-gcm-esn");
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
+	check_sa(&e, &few, 0, "sa-ah6");
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
+	assert_int_equal(e.kind, CONTEXT_ENTRY_POLICY);
+	vector_equal("policy-out", &policy, e.context, e.context_len);
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 0);
+	context_file_free(&f);
+	buf_free(&policy);
+}
+
+static void write_file(const char *file, const struct secret *with)
+{
+	struct context_file f = { .saved_at = NOW, .node = "gw-a" };
+	struct record all = all_values(), few = { .oseq = 2, .seq = 3 };
+	struct buf gcm = vector_read("sa-gcm-esn"), ah = vector_read("sa-ah6");
+	struct buf policy = vector_read("policy-out");
+
+	context_file_begin(&f);
+	context_file_put_sa(&f, &all, SENT, CONTEXT_ENTRY_STOPPED, gcm.data,
+			    gcm.len);
+	context_file_put_sa(&f, &few, 2, 0, ah.data, ah.len);
+	context_file_put_policy(&f, policy.data, policy.len);
+	assert_int_equal(context_file_write(&f, file, with), 0);
+	context_file_free(&f);
+	buf_free(&gcm);
+	buf_free(&ah);
+	buf_free(&policy);
+}
+
+static void spill(const char *name)
+{
+	struct buf b = vector_read(name);
+
+	assert_int_equal(durable_write(path, b.data, b.len, 0600), 0);
+	buf_free(&b);
+}
+
+static void test_plain(void **state)
+{
+	struct buf b = vector_read("file-plain");
+	uint8_t raw[4096];
+	FILE *f;
+
+	(void)state;
+	spill("file-plain");
+	check_file(path);
+	write_file(path, NULL);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	vector_equal("file-plain", &b, raw, fread(raw, 1, sizeof(raw), f));
+	fclose(f);
+	buf_free(&b);
+}
+
+/* Each was sealed on a machine of that kind; the seal itself is random. */
+static void test_sealed(void **state)
+{
+	(void)state;
+	spill("file-sealed-x86_64");
+	check_file(path);
+	spill("file-sealed-s390x");
+	check_file(path);
+}
+
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+#define OURS "little"
+#else
+#define OURS "big"
+#endif
+
+/* What the other machine left there is read, ours is left for it. */
+static void test_exchange(void **state)
+{
+	static const char *const orders[] = { "little", "big" };
+	const char *exchange = getenv("XFRMSYNC_EXCHANGE");
+	char file[256];
+	size_t i;
+
+	(void)state;
+	if (!exchange) {
+		write_file(path, &key);
+		check_file(path);
+		return;
+	}
+	snprintf(file, sizeof(file), "%s/" OURS, exchange);
+	write_file(file, &key);
+	for (i = 0; i < 2; i++) {
+		snprintf(file, sizeof(file), "%s/%s", exchange, orders[i]);
+		if (access(file, R_OK))
+			continue;
+		check_file(file);
+		print_message("# read what a %s-endian machine sealed\n", orders[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_context),
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_bad_frames),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_exchange),
+	};
+
+	return cmocka_run_group_tests_name("vectors: frames, files", tests, set_up,
+					   tear_down);
+}
