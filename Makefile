@@ -49,6 +49,11 @@ check-long: ## the same, with all kselftests on both kernels
 	@selftests/install-deps.sh check
 	@selftests/check.sh long
 
+.PHONY: check-be
+check-be: ## the unit tests again, on a big-endian machine (s390x, by qemu-user)
+	@selftests/install-deps.sh check
+	@selftests/bigendian.sh
+
 .PHONY: selftests
 selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
