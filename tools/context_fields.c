@@ -29,34 +29,34 @@
 
 static const struct rule {
 	const char *name;
-	uint8_t use;
+	uint8_t use, class;
 	uint16_t min, max;	/* length of the value, bytes */
 } rules[] = {
-	[CONTEXT_SA_ID] = { "SA_ID", NEED_SA, 44, 44 },
-	[CONTEXT_SELECTOR] = { "SELECTOR", NEED_BOTH, 52, 52 },
-	[CONTEXT_SEL_DEVICE] = { "SEL_DEVICE", IN_BOTH, 1, IF_NAMESIZE - 1 },
-	[CONTEXT_LIFETIME] = { "LIFETIME", NEED_BOTH, 64, 64 },
-	[CONTEXT_SA_FLAGS] = { "SA_FLAGS", NEED_SA, 8, 8 },
-	[CONTEXT_REPLAY] = { "REPLAY", NEED_SA, 12, 12 },
-#define ALG_RULE(name) { name, IN_SA, 10, 9 + ALG_NAME_MAX + ALG_KEY_MAX }
+	[CONTEXT_SA_ID] = { "SA_ID", NEED_SA, 'M', 44, 44 },
+	[CONTEXT_SELECTOR] = { "SELECTOR", NEED_BOTH, 'M', 52, 52 },
+	[CONTEXT_SEL_DEVICE] = { "SEL_DEVICE", IN_BOTH, 'M', 1, IF_NAMESIZE - 1 },
+	[CONTEXT_LIFETIME] = { "LIFETIME", NEED_BOTH, 'M', 64, 64 },
+	[CONTEXT_SA_FLAGS] = { "SA_FLAGS", NEED_SA, 'M', 8, 8 },
+	[CONTEXT_REPLAY] = { "REPLAY", NEED_SA, 'M', 12, 12 },
+#define ALG_RULE(name) { name, IN_SA, 'M', 10, 9 + ALG_NAME_MAX + ALG_KEY_MAX }
 	[CONTEXT_AEAD] = ALG_RULE("AEAD"),
 	[CONTEXT_AUTH] = ALG_RULE("AUTH"),
 	[CONTEXT_CRYPT] = ALG_RULE("CRYPT"),
 	[CONTEXT_COMP] = ALG_RULE("COMP"),
-	[CONTEXT_ENCAP] = { "ENCAP", IN_SA, 24, 24 },
-	[CONTEXT_COADDR] = { "COADDR", IN_SA, 16, 16 },
-	[CONTEXT_MARK] = { "MARK", IN_BOTH, 8, 8 },
-	[CONTEXT_SET_MARK] = { "SET_MARK", IN_SA, 8, 8 },
-	[CONTEXT_IF_ID] = { "IF_ID", IN_BOTH, 4, 4 },
-	[CONTEXT_TFC_PAD] = { "TFC_PAD", IN_SA, 4, 4 },
-	[CONTEXT_SEC_CTX] = { "SEC_CTX", IN_BOTH, 2, 4096 },
-	[CONTEXT_MTIMER] = { "MTIMER", IN_SA, 4, 4 },
-	[CONTEXT_OFFLOAD] = { "OFFLOAD", IN_BOTH, 2, IF_NAMESIZE },
-	[CONTEXT_DIR] = { "DIR", IN_SA, 4, 4 },
-	[CONTEXT_KEEPALIVE] = { "KEEPALIVE", IN_SA, 4, 4 },
-	[CONTEXT_PCPU] = { "PCPU", IN_SA, 4, 4 },
-	[CONTEXT_POLICY] = { "POLICY", NEED_POLICY, 12, 12 },
-	[CONTEXT_TEMPLATES] = { "TEMPLATES", IN_POLICY, 0,
+	[CONTEXT_ENCAP] = { "ENCAP", IN_SA, 'M', 24, 24 },
+	[CONTEXT_COADDR] = { "COADDR", IN_SA, 'M', 16, 16 },
+	[CONTEXT_MARK] = { "MARK", IN_BOTH, 'M', 8, 8 },
+	[CONTEXT_SET_MARK] = { "SET_MARK", IN_SA, 'M', 8, 8 },
+	[CONTEXT_IF_ID] = { "IF_ID", IN_BOTH, 'M', 4, 4 },
+	[CONTEXT_TFC_PAD] = { "TFC_PAD", IN_SA, 'O', 4, 4 },
+	[CONTEXT_SEC_CTX] = { "SEC_CTX", IN_BOTH, 'M', 2, 4096 },
+	[CONTEXT_MTIMER] = { "MTIMER", IN_SA, 'O', 4, 4 },
+	[CONTEXT_OFFLOAD] = { "OFFLOAD", IN_BOTH, 'O', 2, IF_NAMESIZE },
+	[CONTEXT_DIR] = { "DIR", IN_SA, 'O', 4, 4 },
+	[CONTEXT_KEEPALIVE] = { "KEEPALIVE", IN_SA, 'O', 4, 4 },
+	[CONTEXT_PCPU] = { "PCPU", IN_SA, 'O', 4, 4 },
+	[CONTEXT_POLICY] = { "POLICY", NEED_POLICY, 'M', 12, 12 },
+	[CONTEXT_TEMPLATES] = { "TEMPLATES", IN_POLICY, 'M', 0,
 				TEMPLATES_MAX * TEMPLATE_LEN },
 };
 
@@ -118,6 +118,8 @@ static int field_check(const struct field *f, enum context_kind kind,
 		return say(why, -EBADMSG, f->type, kind == CONTEXT_IS_SA ?
 			   "does not belong to an SA" :
 			   "does not belong to a policy");
+	if (f->class != rule->class)
+		return say(why, -EBADMSG, f->type, "has a wrong class");
 	if (f->value.left < rule->min || f->value.left > rule->max)
 		return say(why, -EBADMSG, f->type, "has a wrong length");
 	return 0;

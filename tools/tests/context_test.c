@@ -387,6 +387,12 @@ static void test_named(void **state)
 	fill(&b, make_everything);
 	find_field(&b, CONTEXT_MARK)[2] = 'Q';
 	expect(&b, -EBADMSG, "field 0x000d (MARK) has an unknown class");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_MARK)[2] = FIELD_OPTIONAL;
+	expect(&b, -EBADMSG, "field 0x000d (MARK) has a wrong class");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_TFC_PAD)[2] = FIELD_MANDATORY;
+	expect(&b, -EBADMSG, "field 0x0010 (TFC_PAD) has a wrong class");
 
 	fill(&b, make_gcm);
 	append_field(&b, CONTEXT_POLICY, FIELD_MANDATORY);
