@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sodium.h>
 
 #include "context_fields.h"
 
@@ -259,6 +260,11 @@ void fields_get_lifetime(const struct fields *fs, struct xfrm_lifetime_cfg *lft)
 	lft->hard_add_expires_seconds = rd_u64(&r);
 	lft->soft_use_expires_seconds = rd_u64(&r);
 	lft->hard_use_expires_seconds = rd_u64(&r);
+}
+
+bool fields_is_addr(uint16_t family, const void *addr)
+{
+	return family != AF_INET || sodium_is_zero((const uint8_t *)addr + 4, 12);
 }
 
 int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg)

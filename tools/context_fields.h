@@ -62,6 +62,8 @@ struct alg {
 
 /* Of AEAD, AUTH, CRYPT or COMP, which is there. 0 or -EBADMSG. */
 int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg);
+/* An address has one form: IPv4 stands in the first four bytes, zeros follow. */
+bool fields_is_addr(uint16_t family, const void *addr);
 /* Its name in the documents; NULL: not known. */
 const char *fields_name(uint16_t type);
 

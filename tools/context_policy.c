@@ -44,15 +44,18 @@ static int put_templates(struct buf *b, const struct xfrm_attrs *a)
 	return 0;
 }
 
-static void read_template(struct rd *r, struct xfrm_user_tmpl *t)
+/* False: it is not canonical. */
+static bool read_template(struct rd *r, struct xfrm_user_tmpl *t)
 {
+	uint16_t zero;
+
 	memset(t, 0, sizeof(*t));
 	t->family = rd_u16(r);
 	t->id.proto = rd_u8(r);
 	t->mode = rd_u8(r);
 	t->share = rd_u8(r);
 	t->optional = rd_u8(r);
-	rd_u16(r);
+	zero = rd_u16(r);
 	rd_copy(r, &t->id.spi, 4);
 	t->reqid = rd_u32(r);
 	rd_copy(r, &t->id.daddr, 16);
@@ -60,6 +63,8 @@ static void read_template(struct rd *r, struct xfrm_user_tmpl *t)
 	t->aalgos = rd_u32(r);
 	t->ealgos = rd_u32(r);
 	t->calgos = rd_u32(r);
+	return !zero && fields_is_addr(t->family, &t->id.daddr) &&
+	       fields_is_addr(t->family, &t->saddr);
 }
 
 int context_from_policy(const struct nlmsghdr *nlh, struct buf *out)
@@ -138,9 +143,9 @@ static void take_template(struct context_policy *info, unsigned int i,
 	info->optional |= t->optional && t->id.proto != IPPROTO_COMP;
 }
 
-static void policy_end_points(const struct fields *fs,
-			      const struct xfrm_selector *sel,
-			      struct context_policy *info)
+static int policy_end_points(const struct fields *fs,
+			     const struct xfrm_selector *sel,
+			     struct context_policy *info)
 {
 	const struct context_template *first = &info->template[0];
 	struct rd r = fs->known[CONTEXT_TEMPLATES].value;
@@ -156,16 +161,19 @@ static void policy_end_points(const struct fields *fs,
 	memcpy(info->src, &sel->saddr, 16);
 	memcpy(info->dst, &sel->daddr, 16);
 	for (i = 0; i < info->templates; i++) {
-		read_template(&r, &t);
+		if (!read_template(&r, &t))
+			return fields_bad(fs, CONTEXT_TEMPLATES,
+					  "is not canonical");
 		take_template(info, i, &t);
 	}
 	info->reqid = first->reqid;
 	/* Transport mode templates stand for the packet's own addresses. */
 	if (!info->templates || (!first->has_dst && !first->has_src))
-		return;
+		return 0;
 	info->family = first->family;
 	memcpy(info->src, first->src, 16);
 	memcpy(info->dst, first->dst, 16);
+	return 0;
 }
 
 static void policy_name(const struct xfrm_selector *sel,
@@ -226,7 +234,9 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
 	info->templates = templates / TEMPLATE_LEN;
 	info->dir = pol.dir;
-	policy_end_points(fs, &pol.sel, info);
+	ret = policy_end_points(fs, &pol.sel, info);
+	if (ret)
+		return ret;
 	policy_key(fs, type, info);
 	policy_name(&pol.sel, info);
 	return 0;

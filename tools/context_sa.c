@@ -190,18 +190,20 @@ int context_from_sa(const struct nlmsghdr *nlh, struct buf *out)
 
 /* ---- the outline ---- */
 
-static int get_encap(const struct fields *fs, struct xfrm_encap_tmpl *encap)
+static int get_encap(const struct fields *fs, uint16_t family,
+		     struct xfrm_encap_tmpl *encap)
 {
 	struct rd r = fs->known[CONTEXT_ENCAP].value;
+	uint16_t zero;
 
 	memset(encap, 0, sizeof(*encap));
 	encap->encap_type = rd_u16(&r);
 	rd_copy(&r, &encap->encap_sport, 2);
 	rd_copy(&r, &encap->encap_dport, 2);
-	if (rd_u16(&r))
-		return fields_bad(fs, CONTEXT_ENCAP, "is not canonical");
+	zero = rd_u16(&r);
 	rd_copy(&r, &encap->encap_oa, 16);
-	return 0;
+	return zero || !fields_is_addr(family, &encap->encap_oa) ?
+	       fields_bad(fs, CONTEXT_ENCAP, "is not canonical") : 0;
 }
 
 static int get_sa_id(const struct fields *fs, struct context_sa *info)
@@ -217,6 +219,9 @@ static int get_sa_id(const struct fields *fs, struct context_sa *info)
 	rd_copy(&r, info->src, 16);
 	if (info->id.family != AF_INET && info->id.family != AF_INET6)
 		return fields_bad(fs, CONTEXT_SA_ID, "has an unknown family");
+	if (!fields_is_addr(info->id.family, info->id.dst) ||
+	    !fields_is_addr(info->id.family, info->src))
+		return fields_bad(fs, CONTEXT_SA_ID, "is not canonical");
 	return 0;
 }
 
@@ -301,7 +306,10 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 	if (!ret)
 		ret = check_algs(fs);
 	if (!ret && fs->has[CONTEXT_ENCAP])
-		ret = get_encap(fs, &encap);
+		ret = get_encap(fs, info->id.family, &encap);
+	if (!ret && fs->has[CONTEXT_COADDR] &&
+	    !fields_is_addr(info->id.family, fs->known[CONTEXT_COADDR].value.p))
+		ret = fields_bad(fs, CONTEXT_COADDR, "is not canonical");
 	if (ret)
 		return ret;
 	get_rest(fs, info);
@@ -443,7 +451,7 @@ static void to_attrs(struct xfrm_msg *m, const struct fields *fs,
 
 	for (type = CONTEXT_AEAD; type <= CONTEXT_COMP; type++)
 		to_alg(m, fs, type);
-	if (fs->has[CONTEXT_ENCAP] && !get_encap(fs, &encap))
+	if (fs->has[CONTEXT_ENCAP] && !get_encap(fs, info->id.family, &encap))
 		xfrm_msg_put(m, XFRMA_ENCAP, &encap, sizeof(encap));
 	if (fs->has[CONTEXT_COADDR])
 		xfrm_msg_put(m, XFRMA_COADDR, fs->known[CONTEXT_COADDR].value.p, 16);

@@ -127,6 +127,7 @@ static void make_everything(struct msg *m)
 		.encap_type = 2, .encap_sport = htons(4500),
 		.encap_dport = htons(4501),
 	};
+	xfrm_address_t coaddr = { .a4 = htonl(0xc0000203) };
 	struct xfrm_usersa_info *sa = sa_begin(m, AF_INET, IPPROTO_ESP);
 
 	sa->flags = XFRM_STATE_ESN | XFRM_STATE_AF_UNSPEC;
@@ -135,6 +136,7 @@ static void make_everything(struct msg *m)
 	sa->sel.prefixlen_d = 24;
 	put_aead(m);
 	mnl_attr_put(&m->nlh, XFRMA_ENCAP, sizeof(encap), &encap);
+	mnl_attr_put(&m->nlh, XFRMA_COADDR, sizeof(coaddr), &coaddr);
 	put_mark(m);
 	put_u32(m, XFRMA_SET_MARK, 7);
 	put_u32(m, XFRMA_SET_MARK_MASK, 0xf);
@@ -394,6 +396,16 @@ static void test_named(void **state)
 	find_field(&b, CONTEXT_TFC_PAD)[2] = FIELD_MANDATORY;
 	expect(&b, -EBADMSG, "field 0x0010 (TFC_PAD) has a wrong class");
 
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_SA_ID)[FIELD_HEADER + 12 + 4] = 1;
+	expect(&b, -EBADMSG, "field 0x0001 (SA_ID) is not canonical");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_ENCAP)[FIELD_HEADER + 8 + 15] = 1;
+	expect(&b, -EBADMSG, "field 0x000b (ENCAP) is not canonical");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_COADDR)[FIELD_HEADER + 4] = 1;
+	expect(&b, -EBADMSG, "field 0x000c (COADDR) is not canonical");
+
 	fill(&b, make_gcm);
 	append_field(&b, CONTEXT_POLICY, FIELD_MANDATORY);
 	expect(&b, -EBADMSG, "field 0x0040 (POLICY) does not belong to an SA");
@@ -635,6 +647,14 @@ static void test_policy(void **state)
 	assert_memory_equal(one.data, two.data, one.len);
 	for (len = 0; len < one.len; len++)
 		context_policy_info(one.data, len, &info, NULL);
+	/* IPv4 stands in the first four bytes. */
+	find_field(&one, CONTEXT_TEMPLATES)[FIELD_HEADER + 16 + 4] = 1;
+	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL),
+			 -EBADMSG);
+	find_field(&one, CONTEXT_TEMPLATES)[FIELD_HEADER + 16 + 4] = 0;
+	find_field(&one, CONTEXT_TEMPLATES)[FIELD_HEADER + 7] = 1;
+	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL),
+			 -EBADMSG);
 	/* One is never taken for the other. */
 	assert_int_equal(context_sa_info(one.data, one.len,
 					 &(struct context_sa){}, NULL), -EBADMSG);
