@@ -57,7 +57,7 @@ static const struct rule {
 	[CONTEXT_KEEPALIVE] = { "KEEPALIVE", IN_SA, 'O', 4, 4 },
 	[CONTEXT_PCPU] = { "PCPU", IN_SA, 'O', 4, 4 },
 	[CONTEXT_POLICY] = { "POLICY", NEED_POLICY, 'M', 12, 12 },
-	[CONTEXT_TEMPLATES] = { "TEMPLATES", IN_POLICY, 'M', 0,
+	[CONTEXT_TEMPLATES] = { "TEMPLATES", IN_POLICY, 'M', TEMPLATE_LEN,
 				TEMPLATES_MAX * TEMPLATE_LEN },
 };
 
@@ -280,6 +280,10 @@ int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg)
 	    memchr(r.p, 0, name_len))
 		return fields_bad(fs, type, "names no algorithm");
 	rd_copy(&r, alg->name, name_len);
+	/* What its kernel does not tell, nobody can know. */
+	if ((alg->param && (type == CONTEXT_CRYPT || type == CONTEXT_COMP)) ||
+	    (alg->key_bits && type == CONTEXT_COMP))
+		return fields_bad(fs, type, "is not canonical");
 	if (alg->key_bits > ALG_KEY_MAX * 8)
 		return fields_bad(fs, type, "has too long a key");
 	alg->key_len = (alg->key_bits + 7) / 8;

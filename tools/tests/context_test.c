@@ -152,6 +152,26 @@ static void make_ah6(struct msg *m)
 	put_auth(m, 0x77);
 }
 
+static void make_cbc(struct msg *m)
+{
+	struct {
+		struct xfrm_algo a;
+		uint8_t key[16];
+	} alg = { .a = { .alg_name = "cbc(aes)", .alg_key_len = 128 } };
+
+	make_ah6(m);
+	memset(alg.key, 0x33, sizeof(alg.key));
+	mnl_attr_put(&m->nlh, XFRMA_ALG_CRYPT, sizeof(alg), &alg);
+}
+
+static void make_ipcomp(struct msg *m)
+{
+	struct xfrm_algo alg = { .alg_name = "deflate" };
+
+	sa_begin(m, AF_INET, IPPROTO_COMP);
+	mnl_attr_put(&m->nlh, XFRMA_ALG_COMP, sizeof(alg), &alg);
+}
+
 typedef void (*make_fn)(struct msg *m);
 
 /* A context, through a kernel's message and back, is the same context. */
@@ -396,16 +416,6 @@ static void test_named(void **state)
 	find_field(&b, CONTEXT_TFC_PAD)[2] = FIELD_MANDATORY;
 	expect(&b, -EBADMSG, "field 0x0010 (TFC_PAD) has a wrong class");
 
-	fill(&b, make_everything);
-	find_field(&b, CONTEXT_SA_ID)[FIELD_HEADER + 12 + 4] = 1;
-	expect(&b, -EBADMSG, "field 0x0001 (SA_ID) is not canonical");
-	fill(&b, make_everything);
-	find_field(&b, CONTEXT_ENCAP)[FIELD_HEADER + 8 + 15] = 1;
-	expect(&b, -EBADMSG, "field 0x000b (ENCAP) is not canonical");
-	fill(&b, make_everything);
-	find_field(&b, CONTEXT_COADDR)[FIELD_HEADER + 4] = 1;
-	expect(&b, -EBADMSG, "field 0x000c (COADDR) is not canonical");
-
 	fill(&b, make_gcm);
 	append_field(&b, CONTEXT_POLICY, FIELD_MANDATORY);
 	expect(&b, -EBADMSG, "field 0x0040 (POLICY) does not belong to an SA");
@@ -424,6 +434,37 @@ static void test_named(void **state)
 			 -EBADMSG);
 	assert_string_equal(context_error_str(&why, text, sizeof(text)),
 			    "field 0x0001 (SA_ID) does not belong to a policy");
+	buf_free(&b);
+}
+
+/* One context has one form. */
+static void test_canonical(void **state)
+{
+	struct buf b = {};
+
+	(void)state;
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_SA_ID)[FIELD_HEADER + 12 + 4] = 1;
+	expect(&b, -EBADMSG, "field 0x0001 (SA_ID) is not canonical");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_ENCAP)[FIELD_HEADER + 8 + 15] = 1;
+	expect(&b, -EBADMSG, "field 0x000b (ENCAP) is not canonical");
+	fill(&b, make_everything);
+	find_field(&b, CONTEXT_COADDR)[FIELD_HEADER + 4] = 1;
+	expect(&b, -EBADMSG, "field 0x000c (COADDR) is not canonical");
+	fill(&b, make_cbc);
+	expect(&b, 0, "nothing is wrong with it");
+	find_field(&b, CONTEXT_CRYPT)[FIELD_HEADER + 7] = 96;
+	expect(&b, -EBADMSG, "field 0x0009 (CRYPT) is not canonical");
+	fill(&b, make_ipcomp);
+	expect(&b, 0, "nothing is wrong with it");
+	find_field(&b, CONTEXT_COMP)[FIELD_HEADER + 7] = 1;
+	expect(&b, -EBADMSG, "field 0x000a (COMP) is not canonical");
+	fill(&b, make_ipcomp);
+	find_field(&b, CONTEXT_COMP)[FIELD_HEADER + 3] = 8;
+	find_field(&b, CONTEXT_COMP)[7]++;
+	buf_u8(&b, 1);
+	expect(&b, -EBADMSG, "field 0x000a (COMP) is not canonical");
 	buf_free(&b);
 }
 
@@ -655,6 +696,13 @@ static void test_policy(void **state)
 	find_field(&one, CONTEXT_TEMPLATES)[FIELD_HEADER + 7] = 1;
 	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL),
 			 -EBADMSG);
+	find_field(&one, CONTEXT_TEMPLATES)[FIELD_HEADER + 7] = 0;
+	/* A policy without a template has no such field. */
+	cut_out(&one, CONTEXT_TEMPLATES);
+	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL), 0);
+	field_end(&one, field_begin(&one, CONTEXT_TEMPLATES, FIELD_MANDATORY));
+	assert_int_equal(context_policy_info(one.data, one.len, &info, NULL),
+			 -EBADMSG);
 	/* One is never taken for the other. */
 	assert_int_equal(context_sa_info(one.data, one.len,
 					 &(struct context_sa){}, NULL), -EBADMSG);
@@ -690,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_named),
+		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_vendor),
 		cmocka_unit_test(test_sec_ctx),
 		cmocka_unit_test(test_golden),
