@@ -173,6 +173,8 @@ static const char *read_head(struct context_file *f)
 		return "it is malformed";
 	rd_copy(&r, f->node, len);
 	f->node[len] = 0;
+	if (strlen(f->node) != len)
+		return "it is malformed";
 	f->sas = rd_u32(&r);
 	f->policies = rd_u32(&r);
 	f->first = f->body.len - r.left;

@@ -218,6 +218,19 @@ static void test_counts(void **state)
 	refused(NULL, "it is malformed");
 }
 
+/* As in HELLO: what is behind a zero, nobody would see. */
+static void test_name(void **state)
+{
+	struct context_file f = { .saved_at = NOW, .node = "gw-a" };
+
+	(void)state;
+	context_file_begin(&f);
+	f.body.data[9 + 2] = 0;
+	assert_int_equal(context_file_write(&f, path, NULL), 0);
+	context_file_free(&f);
+	refused(NULL, "it is malformed");
+}
+
 /* Whoever replaces a sealed file by one of his own has no key for it. */
 static void test_plain(void **state)
 {
@@ -258,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_bad_entry),
 	};
