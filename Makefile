@@ -50,9 +50,14 @@ check-long: ## the same, with all kselftests on both kernels
 	@selftests/check.sh long
 
 .PHONY: check-be
-check-be: ## the unit tests again, on a big-endian machine (s390x, by qemu-user)
+check-be: ## the unit tests and fuzzers again, on a big-endian machine (s390x, by qemu-user)
 	@selftests/install-deps.sh check
 	@selftests/bigendian.sh
+
+.PHONY: fuzz
+fuzz: ## libFuzzer on all that comes from outside: TIME=20 SEED=1 RUNS=10000000 FUZZ="context frame file ..." KEEP=1
+	@selftests/install-deps.sh check
+	@TIME='$(or $(TIME),20)' SEED='$(or $(SEED),1)' RUNS='$(RUNS)' KEEP='$(KEEP)' selftests/fuzz.sh $(FUZZ)
 
 .PHONY: selftests
 selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."

@@ -84,6 +84,7 @@ step build-tool "${make[@]}" tool
 tap_step lint "${make[@]}" lint
 tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
 tap_step big-endian "${make[@]}" check-be
+tap_step fuzz "${make[@]}" fuzz RUNS=100000
 if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge /usr/bin/python3 selftests/judge/judge_test.py
 fi

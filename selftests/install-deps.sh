@@ -16,7 +16,8 @@ BUILD=(build-essential bc kmod pkg-config
 	linux-headers-amd64 linux-headers-6.12-amd64
 	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev)
 CHECK=(git libcmocka-dev sparse spin shellcheck groff-base linux-source-6.12
-	gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
+	gcc-s390x-linux-gnu libc6-dev-s390x-cross libstdc++-12-dev-s390x-cross
+	qemu-user clang-14 libclang-rt-14-dev
 	qemu-system-x86 busybox-static cpio zstd xz-utils
 	iproute2 iputils-ping netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: bytes that may be a context.
+ * Out: an abort where the decoder does not keep what it promises.
+ * Fuzzers only.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <linux/xfrm.h>
+
+#include "check_context.h"
+#include "context.h"
+#include "context_fields.h"
+#include "xfrm.h"
+
+static union {
+	uint8_t bytes[XFRM_BUF];
+	struct nlmsghdr nlh;
+} msg __attribute__((aligned(8)));
+
+static struct nlmsghdr *empty_message(void)
+{
+	memset(&msg.nlh, 0, NLMSG_HDRLEN);
+	return mnl_nlmsg_put_header(msg.bytes);
+}
+
+/* Told to a node, but not to its kernel; or the kernel has another form for it. */
+static bool stays_behind(const struct field *f)
+{
+	struct rd r = f->value;
+	uint32_t dir;
+
+	if (f->type == CONTEXT_DIR) {
+		dir = rd_u32(&r);
+		return dir != 1 && dir != 2;
+	}
+	return f->type == CONTEXT_OFFLOAD || !fields_name(f->type);
+}
+
+/* SELinux appends a NUL to what it is given, so one is taken from what it tells. */
+static size_t told_again(const struct field *f)
+{
+	size_t len = f->value.left;
+
+	if (f->type == CONTEXT_SEC_CTX && len > 2 && !f->value.p[len - 1])
+		len--;
+	return len;
+}
+
+static bool next_kept(struct rd *r, uint16_t *last, struct field *f)
+{
+	struct field_error why;
+	int ret;
+
+	do {
+		ret = field_next(r, last, f, &why);
+		assert(ret >= 0);
+	} while (ret > 0 && stays_behind(f));
+	return ret;
+}
+
+static void check_same(const uint8_t *p, size_t len, const struct buf *b)
+{
+	struct rd one = { .p = p, .left = len };
+	struct rd two = { .p = b->data, .left = b->len };
+	uint16_t last_one = 0, last_two = 0;
+	struct field f, g;
+	bool more;
+
+	for (;;) {
+		more = next_kept(&one, &last_one, &f);
+		assert(more == next_kept(&two, &last_two, &g));
+		if (!more)
+			return;
+		assert(f.type == g.type && f.class == g.class);
+		assert(g.value.left == told_again(&f));
+		assert(!memcmp(f.value.p, g.value.p, g.value.left));
+	}
+}
+
+static void check_refusal(const struct field_error *why)
+{
+	char text[160];
+
+	assert(why->what);
+	assert(context_error_str(why, text, sizeof(text))[0]);
+}
+
+static void check_sa(const uint8_t *p, size_t len)
+{
+	static const uint8_t key[32] = { 1 };
+	struct record live = { .oseq = 1ULL << 33, .seq = 7 };
+	struct context_sa info;
+	struct field_error why;
+	struct buf again = {};
+	int ret;
+
+	if (context_sa_info(p, len, &info, &why)) {
+		check_refusal(&why);
+		return;
+	}
+	assert(context_tag(p, len, key));
+	context_has_keys(p, len);
+	assert(context_same_keys(p, len, p, len));
+	assert(context_same_parameters(p, len, p, len));
+	live.bmp_words = info.bmp_words;
+	ret = context_to_sa(p, len, &live, empty_message(), XFRM_BUF, &why);
+	assert(!ret || ret == -ENODEV);
+	if (ret)
+		return;
+	/* Keys of zeros alone are what a kernel in lockdown tells. */
+	ret = context_from_sa(&msg.nlh, &again);
+	assert(!ret || ret == -EOPNOTSUPP);
+	if (!ret)
+		check_same(p, len, &again);
+	buf_free(&again);
+}
+
+static void check_policy(const uint8_t *p, size_t len)
+{
+	struct context_policy info;
+	struct field_error why;
+	struct buf again = {};
+	struct context_sa sa;
+	int ret;
+
+	if (context_policy_info(p, len, &info, &why)) {
+		check_refusal(&why);
+		return;
+	}
+	memset(&sa, 0, sizeof(sa));
+	sa.id.family = info.family;
+	sa.reqid = info.reqid;
+	memcpy(sa.id.dst, info.dst, 16);
+	memcpy(sa.src, info.src, 16);
+	assert(context_policy_uses_any(&info, &sa, 1) ==
+	       context_policy_uses(&info, &sa));
+	assert(info.key_len && info.key_len < CONTEXT_KEY_MAX);
+	ret = context_to_policy_id(p, len, empty_message(), XFRM_BUF, &why);
+	assert(!ret || ret == -ENODEV);
+	ret = context_to_policy(p, len, empty_message(), XFRM_BUF, &why);
+	assert(!ret || ret == -ENODEV);
+	if (ret)
+		return;
+	assert(!context_from_policy(&msg.nlh, &again));
+	check_same(p, len, &again);
+	buf_free(&again);
+}
+
+void check_context(const uint8_t *p, size_t len)
+{
+	if (context_is_sa(p, len))
+		check_sa(p, len);
+	else
+		check_policy(p, len);
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: into how many pieces a connection cuts its bytes (the first byte), and the bytes.
+ * Out: the same frames in whatever pieces they come; each that is taken is, encoded
+ *      again, what it was.
+ * libFuzzer's harness: the channel's framing (link.c, behind TLS) and the decoders of
+ * frames (wire.c, wire_record.c).
+ */
+#include <assert.h>
+
+#include <linux/xfrmsync.h>
+
+/* For its parse_frames: TLS in front of it would keep every fuzzer out. */
+#include "../link.c"
+
+#include "check_context.h"
+#include "fuzz.h"
+
+#define NOW (1ULL << 40)	/* later than any age */
+#define PIECES 8
+
+struct heard {
+	unsigned int frames;
+	uint64_t hash;
+	char why[100];
+};
+
+static void check_bytes(const uint8_t *p, size_t len, struct buf *again)
+{
+	assert(again->len == len);
+	assert(!len || !memcmp(again->data, p, len));
+	buf_free(again);
+}
+
+static bool take_hello(struct rd *r)
+{
+	const uint8_t *p = r->p;
+	struct wire_hello hello;
+	struct buf again = {};
+
+	if (wire_get_hello(r, &hello))
+		return false;
+	wire_put_hello(&again, &hello);
+	/* Flags of a later version are read over. */
+	if (p[5] <= 1)
+		check_bytes(p, r->p - p, &again);
+	buf_free(&again);
+	return true;
+}
+
+static bool take_sa(struct rd *r)
+{
+	struct rd all = *r;
+	struct buf again = {};
+	struct wire_sa sa;
+
+	if (wire_get_sa(r, &sa, NOW))
+		return false;
+	wire_put_sa(&again, &sa, NOW);
+	check_bytes(all.p, all.left, &again);
+	check_context(sa.context, sa.context_len);
+	return true;
+}
+
+static bool take_records(struct rd *r)
+{
+	struct buf again = {};
+	struct record rec;
+	const uint8_t *p;
+	uint32_t handle;
+	uint64_t sent;
+
+	while (r->left) {
+		p = r->p;
+		if (wire_get_record(r, &handle, &rec, &sent, NOW))
+			return false;
+		wire_put_record(&again, handle, &rec, sent, NOW);
+		check_bytes(p, r->p - p, &again);
+	}
+	return true;
+}
+
+static bool take_merge(struct rd *r)
+{
+	struct rd all = *r;
+	struct buf again = {};
+	struct record rec;
+	uint32_t handle;
+	uint64_t tag;
+
+	if (wire_get_merge(r, &handle, &tag, &rec))
+		return false;
+	wire_put_merge(&again, handle, tag, &rec);
+	check_bytes(all.p, all.left, &again);
+	return true;
+}
+
+static bool take(struct link *l, const struct wire_header *h, struct rd *r)
+{
+	struct heard *heard = l->data;
+
+	assert(r->left == h->length && h->length <= WIRE_MAX_PAYLOAD);
+	heard->frames++;
+	heard->hash = heard->hash * 31 + h->type + h->length + h->epoch + h->node;
+	switch (h->type) {
+	case WIRE_HELLO:
+		return take_hello(r);
+	case WIRE_CONTEXT:
+		return take_sa(r);
+	case WIRE_RECORDS:
+		return take_records(r);
+	case WIRE_MERGE:
+		return take_merge(r);
+	case WIRE_POLICY:
+	case WIRE_POLICY_DELETE:
+		check_context(r->p, r->left);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static void down(struct link *l, const char *why)
+{
+	struct heard *heard = l->data;
+
+	snprintf(heard->why, sizeof(heard->why), "%s", why);
+}
+
+static const struct link_ops ops = { .frame = take, .down = down };
+
+static void hear(const uint8_t *p, size_t len, size_t piece, struct heard *heard)
+{
+	static struct loop loop;
+	struct link *l = calloc(1, sizeof(*l));
+	size_t n;
+
+	assert(l);
+	*heard = (struct heard){};
+	l->loop = &loop;
+	l->ops = &ops;
+	l->data = heard;
+	l->io.fd = -1;
+	for (; len; p += n, len -= n) {
+		n = len < piece ? len : piece;
+		buf_put(&l->in, p, n);
+		if (!parse_frames(l))
+			break;
+	}
+	link_close(l);
+	while (loop.n_dead)
+		free(loop.dead[--loop.n_dead]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct heard whole, pieces;
+
+	if (!size)
+		return 0;
+	hear(data + 1, size - 1, size, &whole);
+	hear(data + 1, size - 1, size / (1 + data[0] % PIECES) + 1, &pieces);
+	assert(!memcmp(&whole, &pieces, sizeof(whole)));
+	return 0;
+}
