@@ -304,6 +304,40 @@ static void spill(const char *name)
 	buf_free(&b);
 }
 
+/* Fields of a later version come out as they went in, by either way. */
+static void test_unknown(void **state)
+{
+	struct buf context = vector_read("sa-unknown"), frame = {};
+	struct context_file f = { .saved_at = NOW, .node = "gw-a" };
+	struct wire_sa sa = {
+		.handle = 1, .tag = TAG, .rec = { .oseq = 5 }, .sent = 5,
+		.context = context.data, .context_len = context.len,
+	};
+	struct context_entry e;
+	struct wire_sa got;
+	char err[200] = "";
+	struct rd r;
+
+	(void)state;
+	wire_put_sa(&frame, &sa, NOW);
+	r = (struct rd){ .p = frame.data, .left = frame.len };
+	assert_int_equal(wire_get_sa(&r, &got, NOW), 0);
+	vector_equal("sa-unknown", &context, got.context, got.context_len);
+
+	context_file_begin(&f);
+	context_file_put_sa(&f, &got.rec, 5, 0, got.context, got.context_len);
+	assert_int_equal(context_file_write(&f, path, &key), 0);
+	context_file_free(&f);
+	if (context_file_read(&f, path, &key, false, err, sizeof(err)))
+		fail_msg("%s", err);
+	r = (struct rd){};
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
+	vector_equal("sa-unknown", &context, e.context, e.context_len);
+	context_file_free(&f);
+	buf_free(&frame);
+	buf_free(&context);
+}
+
 static void test_plain(void **state)
 {
 	struct buf b = vector_read("file-plain");
@@ -371,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_bad_frames),
+		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_exchange),
