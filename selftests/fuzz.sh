@@ -35,8 +35,8 @@ fuzz() { # NAME
 	[ -z "$runs" ] || limit=(-runs="$runs")
 	rm -rf "$out"
 	mkdir -p "$out/new" "$corpus"
-	"${run[@]}" "$build/$1_fuzz" -seed="$seed" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-		-artifact_prefix="$out/" "$out/new" "$corpus" >"$out/log" 2>&1
+	"${run[@]}" "$build/$1_fuzz" -seed="$seed" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 \
+		-print_final_stats=1 -artifact_prefix="$out/" "$out/new" "$corpus" >"$out/log" 2>&1
 	rc=$?
 	if [ $rc -ne 0 ]; then
 		grep -aE 'ERROR|Assertion|runtime error|SUMMARY|Test unit written' "$out/log" | sed 's/^/# /'
