@@ -27,10 +27,10 @@ module: ## build/KVER/xfrmsync.ko, for KDIR
 	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/kmod $(CURDIR)/uapi $(OUT)/
 	+flock $(OUT)/.lock $(MAKE) -C $(KDIR) M=$(OUT) modules
 
-.PHONY: module-6.1 module-6.12
-module-6.1 module-6.12: module-%: ## the same for one of Debian's kernels
-	+@kver=$$(selftests/vm/kernels.sh kver $*) && \
-		$(MAKE) --no-print-directory module KDIR=/usr/src/linux-headers-$$kver
+.PHONY: module-6.1 module-6.12 module-debug module-kcsan
+module-6.1 module-6.12 module-debug module-kcsan: module-%: ## the same for one of the VMs' kernels
+	+@kdir=$$(selftests/vm/kernels.sh kdir $*) && \
+		$(MAKE) --no-print-directory module KDIR=$$kdir
 
 .PHONY: modules-all
 modules-all: module-6.1 module-6.12 ## the module for both of Debian's kernels
@@ -40,12 +40,12 @@ tool: ## tools/xfrmsync
 	+$(MAKE) --no-print-directory -C tools
 
 .PHONY: check
-check: ## everything that gates: builds, unit tests here, kselftests in VMs on 6.1 and 6.12
+check: ## everything that gates: builds, unit tests here, kselftests in VMs on 6.1, 6.12, debug
 	@selftests/install-deps.sh check
 	@selftests/check.sh
 
 .PHONY: check-long
-check-long: ## the same, with all kselftests on both kernels
+check-long: ## the same, with all kselftests on every kernel, the debug kernels too
 	@selftests/install-deps.sh check
 	@selftests/check.sh long
 
@@ -62,6 +62,10 @@ fuzz: ## libFuzzer on all that comes from outside: TIME=20 SEED=1 RUNS=10000000 
 .PHONY: selftests
 selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
+
+.PHONY: debug-kernel
+debug-kernel: ## a kernel full of checks, for K=debug: VARIANT=kcsan
+	@selftests/vm/debug-kernel.sh $(or $(VARIANT),debug)
 
 .PHONY: vm
 vm: ## a command in a VM that sees this machine's files: K=6.12 CMD='uname -a' VMFLAGS='-m 2048'

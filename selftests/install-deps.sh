@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Installs the Debian packages that building, checking or showing xfrmsync needs.
 #
-# usage: install-deps.sh [build|check|demo|headers]
+# usage: install-deps.sh [build|check|demo|kernel|headers]
 #   build    compiler, kernel headers of both series, libraries
 #   check    build, and what the tests and linters need (default)
 #   demo     check, and what the demonstration needs
+#   kernel   what debug-kernel.sh builds a kernel from
 #   headers  brings the kernel headers to the archive's current version (kernels.sh
 #            asks for it where the image of the installed headers is gone from there)
 #
@@ -15,10 +16,11 @@ set -euo pipefail
 BUILD=(build-essential bc kmod pkg-config
 	linux-headers-amd64 linux-headers-6.12-amd64
 	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev)
-CHECK=(git libcmocka-dev sparse spin shellcheck groff-base linux-source-6.12
+KERNEL=(build-essential bc bison cpio flex kmod libelf-dev xz-utils linux-source-6.12)
+CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross libstdc++-12-dev-s390x-cross
 	qemu-user clang-14 libclang-rt-14-dev
-	qemu-system-x86 busybox-static cpio zstd xz-utils
+	qemu-system-x86 busybox-static zstd
 	iproute2 iputils-ping netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)
 DEMO=(keepalived python3-matplotlib)
@@ -26,10 +28,11 @@ DEMO=(keepalived python3-matplotlib)
 profile=${1:-check}
 case $profile in
 build)   want=("${BUILD[@]}") ;;
-check)   want=("${BUILD[@]}" "${CHECK[@]}") ;;
-demo)    want=("${BUILD[@]}" "${CHECK[@]}" "${DEMO[@]}") ;;
+kernel)  want=("${KERNEL[@]}") ;;
+check)   want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}") ;;
+demo)    want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${DEMO[@]}") ;;
 headers) want=(linux-headers-amd64 linux-headers-6.12-amd64) ;;
-*)       sed -n '3,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*)       sed -n '5,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 installed() {

@@ -5,9 +5,13 @@
 #
 # usage: kernels.sh list          "SERIES KVER VMLINUZ MODDIR INITRD", a line each
 #        kernels.sh get SERIES    the same, for one series (6.1 or 6.12)
+#        kernels.sh get debug     the same, for one that debug-kernel.sh builds (or kcsan)
 #        kernels.sh get DIR       the same, for a kernel laid out as in the cache
 #                                 (boot/vmlinuz-KVER, lib/modules/KVER)
 #        kernels.sh kver SERIES   the version only, needs no download
+#        kernels.sh kdir SERIES   what a module for it is built against
+#        kernels.sh needs KVER    "MB FACTOR THREAD": memory, how many times slower it is
+#                                 than Debian's, qemu's way with processors (single, multi)
 #
 # The image is the one of the installed headers, so a module built against them loads.
 # The cache is ${XFRMSYNC_CACHE:-/var/cache/xfrmsync}; concurrent callers are safe.
@@ -61,6 +65,29 @@ prepare_debian() { # SERIES -> prints the kernel's folder
 	die "no image of a $1 kernel that matches installed headers can be had"
 }
 
+# Races want processors that truly run at once; all else a guest that boots every time.
+needs() { # KVER
+	case $1 in
+	*-xfrmsync-debug) echo "3072 8 single" ;;
+	*-xfrmsync-kcsan) echo "2048 6 multi" ;;
+	*)                echo "1024 1 single" ;;
+	esac
+}
+
+kdir() { # SERIES
+	local found
+
+	case $1 in
+	debug | kcsan)
+		found=$("$here/debug-kernel.sh" "$1")
+		echo "$found/build" ;;
+	*)
+		found=$(kver_of "$1") ||
+			die "no $1 headers: run selftests/install-deps.sh build"
+		echo "/usr/src/linux-headers-$found" ;;
+	esac
+}
+
 line() { # NAME DIR
 	local vmlinuz kver mods initrd
 
@@ -76,6 +103,7 @@ get() { # SERIES|DIR
 	local dir
 
 	case $1 in
+	debug | kcsan) line "$1" "$built" ;;
 	*/*) [ -d "$1/boot" ] || die "$1: no such kernel folder"
 	     line dir "$(readlink -f "$1")" ;;
 	*)   dir=$(prepare_debian "$1"); line "$1" "$dir" ;;
@@ -83,8 +111,14 @@ get() { # SERIES|DIR
 }
 
 case ${1:-list} in
-kver) kver_of "${2:?series}" | grep . || die "no $2 headers: run selftests/install-deps.sh build" ;;
+kver) kver_of "${2:?series}" || die "no $2 headers: run selftests/install-deps.sh build" ;;
+kdir) kdir "${2:?series}" ;;
+needs) needs "${2:?version}" ;;
 list | get)
+	# Minutes, maybe, for which nobody else shall wait: it has a lock of its own.
+	case ${2:-} in
+	debug | kcsan) built=$("$here/debug-kernel.sh" "$2") ;;
+	esac
 	mkdir -p "$cache"
 	exec 9>"$cache/lock"
 	flock 9
@@ -93,5 +127,5 @@ list | get)
 	else
 		get "${2:?series or folder}"
 	fi ;;
-*) sed -n '6,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '6,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

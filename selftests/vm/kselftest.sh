@@ -7,7 +7,7 @@
 #   -k KERNEL   as in run.sh
 #   -t SECONDS  time for each test that does not say how much it needs (120)
 #   -T SECONDS  time for each test, whatever it says
-#   -s FACTOR   the kernel is that many times slower (1): more time, fewer SAs
+#   -s FACTOR   the kernel is that many times slower (see kernels.sh): more time, fewer SAs
 #   -o DIR      results: NAME.tap and NAME.count for each test, total.count, the VM's logs
 #               (build/KVER/results); the tests see it as /run/vm
 #   -m, -c      as in run.sh
@@ -30,7 +30,7 @@ tree=$(readlink -f "$here/../..")
 usage() { sed -n '5,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
-kernel='' limit=120 fixed='' slow=1 out='' without='' append=slab_nomerge vm=() environment=()
+kernel='' limit=120 fixed='' slow='' out='' without='' append=slab_nomerge vm=() environment=()
 while getopts k:t:T:s:o:a:m:c:e:x:i opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
@@ -51,6 +51,8 @@ shift $((OPTIND - 1))
 
 found=$("$here/kernels.sh" get "$kernel") || exit 1
 read -r _ KVER _ <<<"$found"
+read -r _ factor _ < <("$here/kernels.sh" needs "$KVER")
+slow=${slow:-$factor}
 BUILD=$tree/build/$KVER
 MODULE=$BUILD/xfrmsync.ko
 XFRMSYNC=$tree/tools/xfrmsync

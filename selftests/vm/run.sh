@@ -3,8 +3,9 @@
 # Runs a command as root in a VM that sees this machine's files.
 #
 # usage: run.sh -k KERNEL [options] -- CMD ARGS...
-#   -k KERNEL      6.1, 6.12, or a folder with boot/vmlinuz-KVER and lib/modules/KVER
-#   -m MB          memory (1024)
+#   -k KERNEL      6.1, 6.12, debug, kcsan (see debug-kernel.sh), or a folder with
+#                  boot/vmlinuz-KVER and lib/modules/KVER
+#   -m MB          memory (1024, more on a debug kernel)
 #   -c CPUS        processors (2)
 #   -t SECONDS     time for boot, command and shutdown (300)
 #   -o DIR         keeps console.log, dmesg, stdout, rc there (else a temporary folder)
@@ -38,10 +39,10 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,23s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 die() { echo "run.sh: $*" >&2; exit 125; }
 
-kernel='' mem=1024 cpus=2 timeout=300 out='' append='' name=vm pidfile='' retries=1 icount=''
+kernel='' mem='' cpus=2 timeout=300 out='' append='' name=vm pidfile='' retries=1 icount=''
 nets=() shares=()
 while [ $# -gt 0 ]; do
 	[ "$1" = -- ] && { shift; break; }
@@ -87,12 +88,14 @@ out=$(readlink -f "$out")
 
 found=$("$here/kernels.sh" get "$kernel") || die "no kernel $kernel"
 read -r _ kver vmlinuz moddir initrd <<<"$found"
+read -r needed _ thread < <("$here/kernels.sh" needs "$kver")
+mem=${mem:-$needed}
 XFRMSYNC_ACCEL=$("$here/accel.sh" "$vmlinuz" "$initrd") || exit 2
 if [ "$XFRMSYNC_ACCEL" = kvm ]; then
 	machine=(-accel kvm -cpu host)
 else
 	# With thread=multi one boot of 26 died before the root was mounted.
-	machine=(-accel "tcg,thread=single" -cpu max)
+	machine=(-accel "tcg,thread=$thread" -cpu max)
 fi
 
 if [ -n "$icount" ]; then
