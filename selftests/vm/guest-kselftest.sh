@@ -3,7 +3,7 @@
 # In the VM: runs tests one after another, prints their TAP, and writes for each
 # RESULTS/NAME.tap and RESULTS/NAME.count ("PASSED FAILED SKIPPED"). A test also fails
 # when its TAP is not as planned, when it dies or takes too long, when the kernel
-# complains beside it, and when the module cannot be unloaded after it.
+# complains beside it, when the module cannot be unloaded after it, and when memory leaked.
 #
 # usage: guest-kselftest.sh RESULTS TIMEOUT TEST...
 # The test's environment: KVER, MODULE, XFRMSYNC, BUILD, XFRMSYNC_SLOW (set by
@@ -26,7 +26,7 @@ unload_leftover() {
 
 run_test() { # NAME FILE
 	local tap=$results/$1.tap pipe=/run/kselftest.$1 mark="kselftest-start $1 $RANDOM" start=$SECONDS
-	local limit reader rc splats p f s c complaints=()
+	local limit reader rc splats leaks p f s c complaints=()
 
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$2")
 	limit=${XFRMSYNC_LIMIT:-${limit:-$default_limit}}
@@ -51,6 +51,10 @@ run_test() { # NAME FILE
 	if splats=$(dmesg_since "$mark" | "$here/splats.sh"); then
 		echo "# ${splats//$'\n'/$'\n'# }"
 		complaints+=("the kernel complained")
+	fi
+	if leaks=$("$here/kmemleak.sh"); then
+		echo "# ${leaks//$'\n'/$'\n'# }"
+		complaints+=("memory leaked")
 	fi
 	read -r p f s < <(awk -f "$here/../tap-count.awk" "$tap")
 	[ $rc -ne 1 ] || [ "$f" -gt 0 ] || complaints+=("exit code 1, but no result failed")

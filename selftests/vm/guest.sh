@@ -72,9 +72,6 @@ rc=$?
 timeout 2 tail --pid=$reader -s 0.1 -f /dev/null
 
 dmesg >/run/vm/dmesg
-if [ -w /sys/kernel/debug/kmemleak ]; then
-	echo scan >/sys/kernel/debug/kmemleak
-	cat /sys/kernel/debug/kmemleak >/run/vm/kmemleak
-fi
+"${JOB_KEEP[0]}/selftests/vm/kmemleak.sh" >/run/vm/kmemleak
 echo $rc >/run/vm/rc.part
 mv /run/vm/rc.part /run/vm/rc
