@@ -28,6 +28,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+# Asked after each test: scans between cost a debug kernel seconds, and tell nothing more.
+[ ! -w /sys/kernel/debug/kmemleak ] || echo scan=off >/sys/kernel/debug/kmemleak
 mkdir -p /run/lock /run/lower /run/netns
 
 # shellcheck disable=SC1091
