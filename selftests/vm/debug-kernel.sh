@@ -87,6 +87,8 @@ if [ ! -d "$dir" ]; then
 		rm -rf "$work"
 		die "${dir##*/} cannot be built"
 	fi
-	echo "debug-kernel: built in $((SECONDS - start)) s" >&2
+	echo "debug-kernel: built in $((SECONDS - start)) s" | tee -a "$dir.log" >&2
+	# What it cost, whatever else the machine did: user and system; its children's below.
+	times >>"$dir.log"
 fi
 echo "$dir"
