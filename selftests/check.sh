@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # `make check`: builds for both of Debian's kernels and for one full of checks, runs what
 # runs on the host, boots the kernels and runs the kselftests there: all of them on Debian's
-# (one that takes minutes on one of the two), a part on the slow one. Ends with one line that sums all of it, "N passed, N failed,
-# N skipped", and exits 1 if anything failed.
+# (one that takes minutes on one of the two only), a part on the slow one. Ends with one
+# line that sums all of it, "N passed, N failed, N skipped", and exits 1 if anything failed.
 #
 # usage: check.sh [long]    long: all kselftests on every kernel, the data race detector's too
 #
@@ -11,8 +11,9 @@
 # result; a step that prints TAP counts as what its TAP says.
 set -uo pipefail
 
-# On the debug kernel, by what they reach of the module in what time.
-PART=(smoke lifecycle records)
+# On the debug kernel, by what they reach of the module in what time: two VMs, as long as
+# each other.
+PART=(lifecycle restore abuse reader) PART2=(records churn)
 
 tree=$(dirname "$(readlink -f "$0")")/..
 cd "$tree" || exit
@@ -63,7 +64,7 @@ tap_step() { # NAME CMD...: as many as its TAP has
 	count "$1" "$p" "$f" "$s"
 }
 
-vm_count() { # SERIES
+vm_count() { # NAME
 	local p=0 f=1 s=0
 
 	[ ! -s "$logs/vm-$1/total.count" ] || read -r p f s <"$logs/vm-$1/total.count"
@@ -76,28 +77,47 @@ XFRMSYNC_ACCEL=$(selftests/vm/accel.sh "$vmlinuz" "$initrd") || exit 1
 export XFRMSYNC_ACCEL
 echo "VMs run on $XFRMSYNC_ACCEL"
 
-other=''
-trap '[ -z "$other" ] || kill $other 2>/dev/null' EXIT
+declare -A pids=()
+trap '[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null' EXIT
 
-background() { # NAME CMD...: one at a time
+background() { # NAME CMD...
 	"${@:2}" >"$logs/$1.run" 2>&1 &
-	other=$!
+	pids[$1]=$!
+}
+
+ended() { # NAME
+	local rc
+
+	wait "${pids[$1]}"
+	rc=$?
+	unset "pids[$1]"
+	return $rc
 }
 
 finished() { # NAME: as many results as its TAP has
-	wait "$other"
+	ended "$1"
 	# shellcheck disable=SC2016 # the inner shell's arguments
 	tap_step "$1" sh -c 'cat "$1"; exit "$2"' _ "$logs/$1.run" $?
-	other=''
 }
 
-vm() { # SERIES [TEST...]
-	selftests/vm/kselftest.sh -k "$1" -o "$logs/vm-$1" "${@:2}" 2>&1
+vm() { # NAME SERIES [TEST...]
+	selftests/vm/kselftest.sh -k "$2" -o "$logs/vm-$1" "${@:3}" 2>&1
 }
 
-shown() { # SERIES [TEST...]
+# Emulated, a VM is one busy thread: two of them fill two cores. One is shown as it runs,
+# the other one (vm_background NAME ...) after it.
+vm_shown() { # NAME SERIES [TEST...]
 	section "kselftest $1"
 	vm "$@" | tee "$logs/vm-$1.log"
+	vm_count "$1"
+}
+
+vm_background() { background "vm-$1" vm "$@"; }
+
+vm_finished() { # NAME
+	section "kselftest $1"
+	ended "vm-$1"
+	cat "$logs/vm-$1.run"
 	vm_count "$1"
 }
 
@@ -107,13 +127,17 @@ background model "${make[@]}" model
 step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1
 step build-6.12 "${make[@]}" module-6.12
-step debug-kernel "${make[@]}" debug-kernel
-step build-debug "${make[@]}" module-debug
-if [ "$long" = long ]; then
-	step kcsan-kernel "${make[@]}" debug-kernel VARIANT=kcsan
-	step build-kcsan "${make[@]}" module-kcsan
-fi
 step build-tool "${make[@]}" tool
+# Minutes, where it is not in the cache: not tried once more where it failed.
+debug='' kcsan=''
+if step debug-kernel "${make[@]}" debug-kernel && step build-debug "${make[@]}" module-debug; then
+	debug=1
+	background detectors selftests/detectors/run.sh -o "$logs/vm-detectors"
+fi
+if [ "$long" = long ] && step kcsan-kernel "${make[@]}" debug-kernel VARIANT=kcsan &&
+	step build-kcsan "${make[@]}" module-kcsan; then
+	kcsan=1
+fi
 
 tap_step lint "${make[@]}" lint
 tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
@@ -124,24 +148,23 @@ if [ -f selftests/judge/judge_test.py ]; then
 fi
 
 finished model
+[ -z "$debug" ] || finished detectors
 
-# Emulated, a VM is one busy thread: two of them fill two cores. One is shown as it runs,
-# the other one after it.
-background vm-6.1 vm 6.1 "${not_on_6_1[@]}"
-shown 6.12 "${not_on_6_12[@]}"
-section "kselftest 6.1"
-wait "$other"
-other=''
-cat "$logs/vm-6.1.run"
-vm_count 6.1
+vm_background 6.1 6.1 "${not_on_6_1[@]}"
+vm_shown 6.12 6.12 "${not_on_6_12[@]}"
+vm_finished 6.1
 
-background detectors selftests/detectors/run.sh -o "$logs/vm-detectors"
-if [ "$long" = long ]; then shown debug; else shown debug "${PART[@]}"; fi
-finished detectors
-if [ "$long" = long ]; then
-	background detectors-kcsan selftests/detectors/run.sh -k kcsan -o "$logs/vm-detectors-kcsan"
-	shown kcsan
-	finished detectors-kcsan
+[ -z "$kcsan" ] || vm_background kcsan kcsan
+if [ "$debug$long" = 1 ]; then
+	vm_background debug-2 debug "${PART2[@]}"
+	vm_shown debug debug "${PART[@]}"
+	vm_finished debug-2
+elif [ -n "$debug" ]; then
+	vm_shown debug debug
+fi
+if [ -n "$kcsan" ]; then
+	vm_finished kcsan
+	tap_step detectors-kcsan selftests/detectors/run.sh -k kcsan -o "$logs/vm-detectors-kcsan"
 fi
 
 section "all ($((SECONDS / 60)) min $((SECONDS % 60)) s)"
