@@ -4,9 +4,10 @@
 # folder: boot/vmlinuz-KVER and lib/modules/KVER as kernels.sh has them, and build, which
 # a module for it is built against.
 #
-# usage: debug-kernel.sh [debug|kcsan]
+# usage: debug-kernel.sh [-q] [debug|kcsan]
 #   debug   KASAN, lockdep, kmemleak and more: debug.config (default)
 #   kcsan   the data race detector: kcsan.config
+#   -q      only if it was built before; exit code 1 if not
 #
 # Built once into the cache (see kernels.sh) for each configuration, source and compiler.
 # Concurrent callers are safe: one builds, the others wait for it.
@@ -22,13 +23,18 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 die() { echo "debug-kernel: $*" >&2; exit 1; }
 
+query=''
+if [ "${1-}" = -q ]; then
+	query=1
+	shift
+fi
 variant=${1:-debug}
 case $variant in
 debug | kcsan) fragments=("$here/base.config" "$here/$variant.config") ;;
-*) sed -n '7,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*) sed -n '7,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
-"$here/../install-deps.sh" kernel >&2
+[ -n "$query" ] || "$here/../install-deps.sh" kernel >&2
 key=$({
 	echo $RECIPE
 	grep -h '^CONFIG_' "${fragments[@]}"
@@ -38,6 +44,11 @@ key=$({
 cache=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}/kernels
 dir=$cache/$variant-$key
 work=$dir.part
+if [ -n "$query" ]; then
+	[ -d "$dir" ] || exit 1
+	echo "$dir"
+	exit
+fi
 
 # What depends on something that is off is dropped without a word.
 configure() {
