@@ -73,13 +73,17 @@ static uint64_t range_size(uint64_t n, unsigned int log2)
 	return (n > 1 ? size / (2 * n) + 1 : size) + XFRMSYNC_LEASE_HEADROOM;
 }
 
-/* Of what a node before this daemon gave out, only the bound is known. */
+/*
+ * Of what a node before this daemon gave out, only the bound is known; of one with
+ * as many peers as this one, whose ranges were no larger than those of an SA that
+ * was never ahead.
+ */
 static uint64_t given_at_most(const struct daemon *d,
 			      const struct cache_entry *e)
 {
-	const struct conf_lease *l = settings(d, e);
 	uint64_t n = e->orphan ? CONF_MAX_PEERS : d->conf.n_peers;
-	unsigned int log2 = e->info.esn ? l->esn_log2 : l->log2;
+	unsigned int log2 = e->orphan && e->info.esn ?
+			    settings(d, e)->esn_log2 : size_log2(d, e, e->sent);
 
 	if (n < 2)
 		return e->lease_end;

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Three nodes with leases of the default size: a takeover, and daemons that start anew, leave
+# room for the ranges of the others within what a receiver can bridge.
+#
+#   P 192.0.3.2 ===== tunnel ===== 192.0.3.1 A, B or C; 192.0.2.1, .2, .3 on a bridge --- TLS
+# timeout: 200
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 14
+
+need_tool
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+setup_ns A B C P
+ip -n "$P" link add sync type bridge
+ip -n "$P" link set sync up
+declare -A host=([a]=1 [b]=2 [c]=3) space=([a]=$A [b]=$B [c]=$C)
+for n in a b c; do
+	ip -n "${space[$n]}" link add xs0 type veth peer name "sync-$n" netns "$P"
+	ip -n "$P" link set "sync-$n" master sync up
+	ip -n "${space[$n]}" -batch - <<-END
+		link set lo up
+		link set xs0 up
+		address add 192.0.2.${host[$n]}/24 dev xs0
+	END
+done
+tmpdir
+modprobe -aq esp4 xfrm_user
+make_ca ca
+for n in a b c; do make_cert ca $n $n; done
+make_conf a "$A" 1 192.0.2.1 b 192.0.2.2 also="c 192.0.2.3"
+make_conf b "$B" 2 192.0.2.2 a 192.0.2.1 also="c 192.0.2.3"
+make_conf c "$C" 3 192.0.2.3 a 192.0.2.1 also="b 192.0.2.2"
+
+# Each end of each pair is in step, so all SAs are safe where they are not used.
+follow() { # ACTIVE STANDBY...
+	local n
+
+	status "$1" "s['role'] == 'active' and s['sas'] == 2" || return
+	for n in "${@:2}"; do status "$n" "s['ready'] and s['sas'] == 2" || return; done
+}
+wait_follow() { busywait 30000 follow "$@"; }
+
+for spi in 0x1000 0x1001; do
+	ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.2 proto esp spi $spi reqid 1 mode tunnel \
+		flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 $spi)" 128
+done
+for n in a b c; do start $n; done
+connected() { status "$1" "all(p['state'] != 'disconnected' and p['role'] == 'standby' for p in s['peers'])"; }
+for n in a b c; do check "$n has heard the others" busywait 20000 connected $n; done
+check "A becomes active" ask a takeover
+check "both follow it" wait_follow a b c
+stop a
+start a
+check "and still do, with another daemon" wait_follow a b c
+stop a KILL
+check "A dies: B takes over" ask b takeover
+check "C follows it" wait_follow b c
+start a
+check "and A" wait_follow b a c
+stop b
+start b
+check "and still do, with another daemon of B" wait_follow b a c
+stop b KILL
+check "B dies, too: C takes over" ask c takeover
+check "A follows it" wait_follow c a
+for n in a c; do stop $n; done
+check "every daemon ended cleanly" ended_cleanly
