@@ -132,7 +132,7 @@ step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1
 step build-6.12 "${make[@]}" module-6.12
 step build-tool "${make[@]}" tool
-# Most of an hour, where it is not in the cache.
+# Minutes of both cores, where it is not in the cache.
 debug='' kcsan=''
 if [ "$long" != long ] && ! selftests/vm/debug-kernel.sh -q >/dev/null; then
 	section debug-kernel
