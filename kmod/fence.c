@@ -30,25 +30,15 @@
 static atomic_t fences __read_mostly = ATOMIC_INIT(0);
 static DEFINE_MUTEX(fences_mutex);	/* of all namespaces, inside role_mutex */
 
-/* Namespaces with a clone that is not prepared. */
-static atomic_t cloning __read_mostly = ATOMIC_INIT(0);
-
-static __always_inline bool is_looking(void)
-{
-	return atomic_read(&fences) || atomic_read(&cloning);
-}
-
 /* An SA that is not followed (yet) is not prepared either. Under RCU. */
 static bool is_fenced(struct xfrm_state *x)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(xs_net(x));
 	const struct xfrmsync_sa *sa;
 
-	if (!READ_ONCE(ns->fenced) && !READ_ONCE(ns->cloning))
+	if (!READ_ONCE(ns->fenced))
 		return false;
 	sa = xfrmsync_table_find(x);
-	if (!READ_ONCE(ns->fenced))
-		return !sa || test_bit(XFRMSYNC_SA_FOUND, &sa->flags);
 	return !sa || !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags);
 }
 
@@ -126,7 +116,7 @@ static unsigned int out4(void *priv, struct sk_buff *skb,
 	struct xfrm_state *x;
 	const struct iphdr *iph;
 
-	if (likely(!is_looking()))
+	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
@@ -146,7 +136,7 @@ static unsigned int out6(void *priv, struct sk_buff *skb,
 	struct xfrm_state *x;
 	int offset = 0, proto;
 
-	if (likely(!is_looking()))
+	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
@@ -189,7 +179,7 @@ static unsigned int in(void *priv, struct sk_buff *skb,
 {
 	struct xfrm_state *x;
 
-	if (likely(!is_looking()))
+	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_path(skb);
 	if (x)
@@ -228,7 +218,7 @@ static int pass_error6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 /* Under RCU. 1: the next handler is asked; negative: XFRM drops the packet. */
 static int taken_off(struct sk_buff *skb, int err)
 {
-	struct xfrm_state *x = err || !is_looking() ? NULL : fenced_path(skb);
+	struct xfrm_state *x = err || !atomic_read(&fences) ? NULL : fenced_path(skb);
 
 	if (x) {
 		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);
@@ -390,15 +380,6 @@ void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on)
 	WRITE_ONCE(ns->guarded, on);
 	look_at_packets(on);
 	mutex_unlock(&fences_mutex);
-}
-
-/* ns->clones_lock held; vti is asked only where there is a fence as well. */
-void xfrmsync_fence_clones(struct xfrmsync_net *ns, bool on)
-{
-	if (ns->cloning == on)
-		return;
-	WRITE_ONCE(ns->cloning, on);
-	atomic_add(on ? 1 : -1, &cloning);
 }
 
 /* Registering sleeps and may fail: so the hooks are there from the first. */

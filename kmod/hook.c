@@ -16,7 +16,6 @@
 #include <net/xfrm.h>
 #include <linux/xfrmsync.h>
 
-#include "clone.h"
 #include "dirty.h"
 #include "hook.h"
 #include "limit.h"
@@ -27,13 +26,12 @@ MODULE_PARM_DESC(scan_interval_ms, "time between two looks where capture is a sc
 
 static u32 method = XFRMSYNC_CAPTURE_NONE;
 
-/* The first two are called with x->lock held, before the counters change; who
- * makes the record takes x->lock too and so sees them changed.
+/* Both are called with x->lock held, before the counters change; who makes
+ * the record takes x->lock too and so sees them changed.
  */
 static const char * const targets[] = {
 	"xfrm_replay_overflow",		/* outbound */
 	"xfrm_replay_advance",		/* inbound, authenticated */
-	"xfrm_init_replay",		/* made, or cloned: nobody can find it yet */
 };
 
 /* BH off counts as an RCU read-side section. An SA that is queued already
@@ -82,22 +80,12 @@ static void notrace ftrace_inbound(unsigned long ip, unsigned long parent,
 	inbound(ftrace_regs_get_argument(fregs, 0));
 }
 
-static void notrace ftrace_made(unsigned long ip, unsigned long parent,
-				struct ftrace_ops *ops,
-				struct ftrace_regs *fregs)
-{
-	rcu_read_lock();
-	xfrmsync_clone_made((void *)ftrace_regs_get_argument(fregs, 0));
-	rcu_read_unlock();
-}
-
 /* PERMANENT: sysctl kernel.ftrace_enabled=0 gets EBUSY instead of silently
  * turning the capture off.
  */
 static struct ftrace_ops ops[] = {
 	{ .func = ftrace_outbound, .flags = FTRACE_OPS_FL_PERMANENT },
 	{ .func = ftrace_inbound, .flags = FTRACE_OPS_FL_PERMANENT },
-	{ .func = ftrace_made, .flags = FTRACE_OPS_FL_PERMANENT },
 };
 
 static void ftrace_stop_some(unsigned int n)
@@ -156,18 +144,9 @@ static int kprobe_inbound(struct kprobe *p, struct pt_regs *regs)
 	return 0;
 }
 
-static int kprobe_made(struct kprobe *p, struct pt_regs *regs)
-{
-	rcu_read_lock();
-	xfrmsync_clone_made((void *)regs_get_kernel_argument(regs, 0));
-	rcu_read_unlock();
-	return 0;
-}
-
 static struct kprobe probes[] = {
 	{ .pre_handler = kprobe_outbound },
 	{ .pre_handler = kprobe_inbound },
-	{ .pre_handler = kprobe_made },
 };
 
 static int kprobe_start(void)

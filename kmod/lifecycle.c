@@ -12,7 +12,6 @@
 #include <net/net_namespace.h>
 #include <net/xfrm.h>
 
-#include "clone.h"
 #include "dirty.h"
 #include "expire.h"
 #include "lifecycle.h"
@@ -265,8 +264,7 @@ static void look_at_new(struct xfrmsync_net *ns)
 	xa_for_each(&ns->sas, index, sa) {
 		rcu_read_lock();
 		sa = xa_load(&ns->sas, index);
-		if (sa && !test_bit(XFRMSYNC_SA_GONE, &sa->flags) &&
-		    !xfrmsync_clone_waits(ns, sa))
+		if (sa && !test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 			xfrmsync_restore_born(ns, sa);
 		rcu_read_unlock();
 		cond_resched();
@@ -279,13 +277,10 @@ static void reconcile(struct work_struct *work)
 					       reconcile);
 
 	xfrmsync_stats_inc(ns, RECONCILED);
-	xfrmsync_clone_look(ns);
 	let_dead_go(ns);
 	if (walk_sad(ns)) {
 		pr_warn_ratelimited("out of memory, some SAs are not followed yet; trying again\n");
 		reconcile_later(ns);
-	} else {
-		xfrmsync_clone_settle(ns);
 	}
 	look_at_new(ns);
 }
@@ -318,7 +313,6 @@ static struct notifier_block device_notifier = {
 void xfrmsync_lifecycle_net_init(struct xfrmsync_net *ns)
 {
 	xa_init_flags(&ns->sas, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_BH);
-	xfrmsync_clone_net_init(ns);
 	INIT_WORK(&ns->reconcile, reconcile);
 	INIT_DELAYED_WORK(&ns->again, reconcile_again);
 }
@@ -338,7 +332,6 @@ void xfrmsync_lifecycle_net_exit(struct xfrmsync_net *ns)
 	cancel_delayed_work_sync(&ns->again);
 	cancel_work_sync(&ns->reconcile);
 
-	xfrmsync_clone_net_exit(ns);
 	/* What we stopped goes on without us. */
 	xfrmsync_limit_lift(ns);
 	xa_for_each(&ns->sas, index, sa) {

@@ -56,9 +56,6 @@
  * @expire_work: tells it
  * @expire_left: what an earlier run of it has left; the work's own
  * @park: records of SAs that are not there yet
- * @clones: of a migration, not prepared yet; changes under @clones_lock
- * @clones_lock: taken before x->lock; interrupts off
- * @cloning: @clones is not empty; written under @clones_lock
  * @stats: counters
  */
 struct xfrmsync_net {
@@ -102,9 +99,6 @@ struct xfrmsync_net {
 	struct llist_node *expire_left;
 
 	struct xfrmsync_park park;
-	struct list_head clones;
-	spinlock_t clones_lock;
-	bool cloning;
 	struct xfrmsync_stats stats;
 };
 

@@ -641,64 +641,6 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	ask_for_rekey(sa);
 }
 
-/* Flags that a clone has from its SA, beside those that stop it. */
-#define CARRIED (BIT(XFRMSYNC_SA_SHARED) | BIT(XFRMSYNC_SA_UNMANAGED) | \
-		 BIT(XFRMSYNC_SA_GOES_ON) | BIT(XFRMSYNC_SA_OVERRUN))
-
-/* x->lock held. */
-static void carry_limits(struct xfrmsync_sa *sa, const struct xfrmsync_sa *old)
-{
-	unsigned int bit;
-
-	for_each_set_bit(bit, &old->flags, BITS_PER_LONG)
-		if (BIT(bit) & CARRIED)
-			set_bit(bit, &sa->flags);
-	sa->sent = old->sent;
-	sa->lease_end = old->lease_end;
-	sa->watch = old->watch;
-	sa->soft = old->soft;
-	xfrmsync_guard_set(sa, old->guard_end);
-	if (test_bit(XFRMSYNC_SA_STOPPED, &old->flags))
-		xfrmsync_stop(sa, XFRMSYNC_SA_STOPPED);
-	if (test_bit(XFRMSYNC_SA_FENCED, &old->flags))
-		fence_one(sa, true);
-	xfrmsync_limit_leapt(sa);
-}
-
-/**
- * xfrmsync_restore_carry() - give a clone what its SA had at its end
- * @sa: the clone, in use by nobody yet
- * @old: what is known of the SA
- * @old_x: the SA, dead
- * @scratch: zeroed, used up
- *
- * But for the tag: the clone is an SA of another name, and told as one.
- *
- * Context: process, under RCU, interrupts off; takes x->lock.
- */
-void xfrmsync_restore_carry(struct xfrmsync_sa *sa,
-			    const struct xfrmsync_sa *old,
-			    const struct xfrm_state *old_x,
-			    struct xfrmsync_restore *scratch)
-{
-	const struct xfrm_replay_state_esn *esn = old_x->replay_esn;
-	struct xfrm_state *x = sa->x;
-
-	scratch->has = XFRMSYNC_HAS_OSEQ | XFRMSYNC_HAS_WINDOW;
-	scratch->oseq = xfrmsync_oseq(old_x);
-	scratch->seq = xfrmsync_seq(old_x);
-	scratch->window = esn ? esn->replay_window : old_x->props.replay_window;
-	scratch->words = esn ? esn->bmp_len : 1;
-	if (scratch->words <= XFRMSYNC_WINDOW_WORDS)
-		memcpy(scratch->bmp, esn ? esn->bmp : &old_x->replay.bitmap,
-		       scratch->words * sizeof(u32));
-	spin_lock(&x->lock);
-	if (!!esn == !!x->replay_esn)
-		merge(sa, scratch);
-	carry_limits(sa, old);
-	spin_unlock(&x->lock);
-}
-
 /* The errno that goes with a reason. */
 int xfrmsync_restore_errno(u32 reason)
 {

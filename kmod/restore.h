@@ -80,10 +80,6 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_record(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
 u32 xfrmsync_restore_bind(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
 void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa);
-void xfrmsync_restore_carry(struct xfrmsync_sa *sa,
-			    const struct xfrmsync_sa *old,
-			    const struct xfrm_state *old_x,
-			    struct xfrmsync_restore *scratch);
 bool xfrmsync_restore_untouched(const struct xfrmsync_sa *sa);
 int xfrmsync_restore_errno(u32 reason);
 
