@@ -40,7 +40,7 @@ if [ $# -eq 0 ]; then
 	done
 fi
 
-s390x_get || die "no s390x libraries can be had"
+s390x_get || { echo "1..0 # SKIP no s390x packages can be had from the archive here"; exit 0; }
 s390x_make BUILD="../$there" CC=$s390x_triplet-gcc EXTRA_CFLAGS="$s390x_cflags" \
 	EXTRA_LDFLAGS="$s390x_ldflags" "${tests[@]/#/../$there/}" ||
 	die "the tests cannot be built for s390x"

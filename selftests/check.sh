@@ -24,7 +24,7 @@ mkdir -p "$logs"
 
 passed=0 failed=0 skipped=0 broken=()
 # Of those that take a minute or more, each kernel has its own.
-on_6_1=(switchover three three-lease matrix-file lease-distance lease-gso reload save migrate)
+on_6_1=(switchover three three-lease matrix-file lease-distance lease-gso reload save)
 on_6_12=(guard ready matrix split lifetimes async lease-settings peers)
 not_on_6_1=() not_on_6_12=()
 for name in "${on_6_12[@]}"; do not_on_6_1+=(-x "$name"); done

@@ -241,9 +241,12 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		       struct state *s)
 {
 	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
-		/* It told the peers nothing yet, if it was not active before. */
+		/* It told its peer nothing yet, if it was not active before; of
+		 * several, one may have less than this node.
+		 */
 		s->strict = conf->guard == CONF_GUARD_STRICT &&
-			    !is_owner(conf, s) && !s->handed[0];
+			    conf->n_peers < 2 && !is_owner(conf, s) &&
+			    !s->handed[0];
 		s->outdated = false;
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];

@@ -445,7 +445,6 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
 	next.handed[0] = '\0';
-	next.outdated = false;
 	/* What it told in its time before, is in the daemon's memory alone. */
 	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
 	ret = store(d, &next);
@@ -468,6 +467,11 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	d->before = d->handover_from ? NULL : active_before(d);
 	d->handover_from = NULL;
 	d->st = next;
+	/* Not before: one that dies in between has still to fence what is unsafe. */
+	if (d->st.outdated) {
+		d->st.outdated = false;
+		store(d, &d->st);
+	}
 	d->same_boot = true;
 	d->taken_here = true;
 	d->want_active = false;
