@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 139
+plan 151
 
 need_tool
 check "the module loads" load_module
@@ -30,6 +30,10 @@ start_sink "$P" "$TMP/p"
 start_sink "$A" "$TMP/a"
 start_sink "$B" "$TMP/b"
 
+# A node that hangs shall not have a whole snapshot in its socket.
+for ns in "$A" "$B"; do
+	in_ns "$ns" sysctl -qw net.ipv4.tcp_wmem="4096 16384 16384" net.ipv4.tcp_rmem="4096 16384 16384"
+done
 tunnel "$A" "$P" link=1 window=128
 carry "$A"
 check "a pair" both_start a b
@@ -125,9 +129,10 @@ check "an SA of A" busywait 20000 sas_are "$B" 3
 "$(dirname "$0")/nl.py" -n "$A" bind -- family=2 dst=192.0.3.9 spi=$((0x7100)) proto=50 flags=fenced >/dev/null
 check "is not safe to use there" busywait 20000 status a "s['unsafe_total'] == 1"
 kill -STOP "${pid[a]}"
+waits=$(grep -c "to hand over" "$TMP/b.log")
 ask b takeover >"$TMP/asked" 2>&1 &
 asked=$!
-check "B waits for A" busywait 20000 logged b "asking a to hand over"
+check "B waits for A" busywait 20000 asked_more b "$waits"
 waits=$(grep -c "to hand over" "$TMP/b.log")
 check "and is told to stay" busywait 300 ask b standby
 wait $asked
@@ -262,35 +267,46 @@ check "no number was seen twice" no_replay
 
 # It dies before it has filled the one that gave: more than its socket holds is still to come.
 filled() { grep -c "in step with it" "$TMP/a.log"; }
-stop b
-for ns in "$A" "$B"; do
-	in_ns "$ns" sysctl -qw net.ipv4.tcp_wmem="4096 16384 16384" net.ipv4.tcp_rmem="4096 16384 16384"
-done
 many=$(key 18 many)
 for ((n = 1000; n < 1300; n++)); do
 	echo "xfrm state add src 192.0.3.1 dst 192.0.4.1 proto esp spi $((0x8000 + n)) reqid 7 mode tunnel" \
 		"aead rfc4106(gcm(aes)) $many$n 128"
 done | ip -n "$A" -batch -
-start b
-check "6: many SAs, in step" wait_step a b
-before=$(filled)
-b_has_asked
-check "6: A gives" a_gives
-kill -STOP "${pid[a]}"
-kill -CONT "${pid[b]}"
-check "6: B takes it" wait $asked
-stop b KILL
-epoch=$(sed -n 's/^epoch //p' "$TMP/b.state/state")
-kill -CONT "${pid[a]}"
-check "6: A hears of it" busywait 20000 status a "s['epoch'] == $epoch and
-	s['peers'][0]['state'] != 'synced'"
-check_equal "6: and was not filled" "$before" "$(filled)"
-check "6: A takes over again" ask a takeover
+check "6: many SAs" busywait 20000 sas_are "$B" 302
+check "6: in step" wait_step a b
+b_dies_unheard() { # NUMBER
+	before=$(filled)
+	b_has_asked
+	check "$1: A gives" a_gives
+	kill -STOP "${pid[a]}"
+	kill -CONT "${pid[b]}"
+	check "$1: B takes it" wait $asked
+	# The answer comes before the peers are told; the next ones come after that.
+	check "$1: and has said so" role_is b active && role_is b active
+	stop b KILL
+	epoch=$(sed -n 's/^epoch //p' "$TMP/b.state/state")
+	kill -CONT "${pid[a]}"
+	check "$1: A hears of it" busywait 20000 status a "s['epoch'] == $epoch and
+		s['peers'][0]['state'] != 'synced'"
+	check_equal "$1: and was not filled" "$before" "$(filled)"
+	check "$1: A takes over again" ask a takeover
+}
+b_dies_unheard 6
 check "6: its SAs stand past what it gave: none is fenced" status a "s['unsafe_total'] == 0"
 check "6: traffic" send_and_count "$A" 10.2.0.1 20 "$TMP/p"
 check "6: no number was seen twice" no_replay
 start b
 check "6: in step" wait_step a b
+sed -i 's/^heartbeat_ms/guard = strict\n&/' "$TMP/a.conf" "$TMP/b.conf"
+reload a
+reload b
+check "7: strict, in step" wait_step a b
+b_dies_unheard 7
+check "7: what B delivered could be replayed: all are fenced" status a "s['unsafe_total'] == s['managed']"
+check "7: until the operator says otherwise" ask a takeover --force-unsafe
+start b
+check "7: in step" wait_step a b
+sed -i '/^guard = strict/d' "$TMP/a.conf" "$TMP/b.conf"
 ip -n "$A" xfrm state deleteall src 192.0.3.1 dst 192.0.4.1
 set_dead 3000
 check "as before" wait_step a b

@@ -295,12 +295,14 @@ void role_filled(struct daemon *d)
 /*
  * A standby hears of a newer epoch. The peer's numbers are not covered by what
  * is here, unless it has just taken what we gave it (given): this node stands
- * past all of those, and the guard's setting says what may be replayed.
+ * past all of those. What the peer delivers from then on can be replayed here:
+ * too much for a strict guard.
  */
 static void follow(struct daemon *d, struct peer *p, bool given)
 {
 	d->synced = false;
-	d->st.outdated |= !given;
+	d->st.outdated |= !given || (d->conf.guard == CONF_GUARD_STRICT &&
+				     p->role == XFRMSYNC_ROLE_ACTIVE);
 	log_info("peer %s: %s, epoch %llu of node %u", p->name,
 		 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
 		 "knows of a newer epoch; what is here is outdated",
