@@ -326,12 +326,10 @@ static void conflict(struct daemon *d, struct cache_entry *e)
 static void let_go(struct daemon *d, const struct record *k)
 {
 	struct bindings one = {};
-	struct record other = *k;
 
 	if (!(k->flags & XFRMSYNC_RECORD_F_FENCED))
 		return;
-	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	if (!bindings_add(&one, &other))
+	if (!bindings_fence(&one, k, false))
 		bindings_put(&d->req, &one, "cannot be let go");
 	bindings_free(&one);
 }

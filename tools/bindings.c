@@ -29,6 +29,15 @@ int bindings_add(struct bindings *b, const struct record *rec)
 	return 0;
 }
 
+int bindings_fence(struct bindings *b, const struct record *rec, bool fenced)
+{
+	struct record other = *rec;
+
+	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
+	other.flags |= fenced ? XFRMSYNC_RECORD_F_FENCED : 0;
+	return bindings_add(b, &other);
+}
+
 static int report(const struct record *rec, uint32_t reason, const char *what)
 {
 	char name[128];

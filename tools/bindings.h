@@ -17,6 +17,8 @@ struct bindings {
 };
 
 int bindings_add(struct bindings *b, const struct record *rec);	/* 0 or -ENOMEM */
+/* As it is, but fenced for itself, or not. 0 or -ENOMEM. */
+int bindings_fence(struct bindings *b, const struct record *rec, bool fenced);
 
 /*
  * bindings_put - give each SA its flags, or its limit; tag and lease stay as they are

@@ -159,23 +159,19 @@ static json_t *request(const struct change *c)
 static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
-	struct record other = *r;
 
 	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_UNMANAGED) ||
 	    (!c->outdated && ready_is_raised(r)) ||
 	    !conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
 			       r->if_id, r->id.mark, r->id.mark_mask))
 		return 0;
-	other.flags |= XFRMSYNC_RECORD_F_FENCED;
-	return bindings_add(&c->unsafe, &other);
+	return bindings_fence(&c->unsafe, r, true);
 }
 
 static int keep_untold(const struct record *r, void *data)
 {
-	struct record other = *r;
-
-	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	return r->flags & XFRMSYNC_RECORD_F_UNTOLD ? bindings_add(data, &other) : 0;
+	return r->flags & XFRMSYNC_RECORD_F_UNTOLD ?
+	       bindings_fence(data, r, false) : 0;
 }
 
 /* No active can have told what came, or the operator knows better. */

@@ -278,8 +278,8 @@ const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 /* Its counter was raised by another node's word, and it was not used since. */
 bool ready_is_raised(const struct record *k);
 int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */
-/* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */
 bool ready_untold(struct daemon *d);	/* an SA came, and no active told it */
+/* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */
 int ready_fence(struct daemon *d, size_t *n);
 int ready_own(struct daemon *d);	/* those are this node's own */
 int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them */

@@ -110,15 +110,6 @@ int ready_each(struct daemon *d, ready_fn *fn, void *data)
 
 #define NAMED 20	/* in the log; status names more */
 
-static int keep(const struct record *k, bool fenced, struct bindings *list)
-{
-	struct record other = *k;
-
-	other.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	other.flags |= fenced ? XFRMSYNC_RECORD_F_FENCED : 0;
-	return bindings_add(list, &other);
-}
-
 struct sorted {
 	struct bindings list;
 	size_t unsafe;
@@ -134,14 +125,14 @@ static int keep_unsafe(const struct record *k, struct cache_entry *e,
 	(void)e;
 	if (!why)
 		return k->flags & XFRMSYNC_RECORD_F_UNTOLD ?
-		       keep(k, false, &s->list) : 0;
+		       bindings_fence(&s->list, k, false) : 0;
 	if (s->unsafe < NAMED)
 		log_warn("%s: %s: fenced until it is rekeyed",
 			 sa_id_str(&k->id, name, sizeof(name)), why);
 	else if (s->unsafe == NAMED)
 		log_warn("... and more SAs: see status");
 	s->unsafe++;
-	return keep(k, true, &s->list);
+	return bindings_fence(&s->list, k, true);
 }
 
 /* Nothing to look for where this node is in step and nothing stands out. */
@@ -185,7 +176,7 @@ static int keep_fenced(const struct record *k, struct cache_entry *e,
 		return 0;
 	if (e)
 		e->rec.flags &= ~XFRMSYNC_RECORD_F_FENCED;
-	return keep(k, false, list);
+	return bindings_fence(list, k, false);
 }
 
 int ready_release(struct daemon *d, size_t *n)
@@ -205,7 +196,8 @@ static int keep_untold(const struct record *k, struct cache_entry *e,
 {
 	(void)e;
 	(void)why;
-	return k->flags & XFRMSYNC_RECORD_F_UNTOLD ? keep(k, false, data) : 0;
+	return k->flags & XFRMSYNC_RECORD_F_UNTOLD ?
+	       bindings_fence(data, k, false) : 0;
 }
 
 int ready_own(struct daemon *d)
