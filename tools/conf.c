@@ -465,18 +465,29 @@ static int take_name(struct parser *p, const char *what, const char **name)
 	return 0;
 }
 
+int conf_peer_place(const struct conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_peers; i++) {
+		if (!strcmp(c->peer[i].name, name))
+			return i;
+	}
+	return -1;
+}
+
 static int begin_peer(struct parser *p, const char *name)
 {
 	struct conf *c = &p->conf;
 	struct conf_peer *peer;
-	size_t i;
+	int first;
 
 	if (take_name(p, "peer", &name))
 		return -1;
-	for (i = 0; i < c->n_peers; i++)
-		if (!strcmp(c->peer[i].name, name))
-			return refuse(p, p->line, "[peer %s] stands twice, first in line %u",
-				      name, p->peer_line[i]);
+	first = conf_peer_place(c, name);
+	if (first >= 0)
+		return refuse(p, p->line, "[peer %s] stands twice, first in line %u",
+			      name, p->peer_line[first]);
 	if (c->n_peers == CONF_MAX_PEERS)
 		return refuse(p, p->line, "more than %d peers", CONF_MAX_PEERS);
 	p->peer_line[c->n_peers] = p->line;

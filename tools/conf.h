@@ -121,6 +121,9 @@ int conf_load(struct conf *c, const char *file, char *err, size_t errlen);
 
 const char *conf_guard_str(enum conf_guard guard);
 
+/* The place of a peer in a configuration, which may change with the next; or -1. */
+int conf_peer_place(const struct conf *c, const char *name);
+
 /* True when an SA with these properties is managed; addresses as in record.h. */
 bool conf_filter_match(const struct conf_filter *f, uint16_t family,
 		       const uint8_t *src, const uint8_t *dst, uint32_t reqid,

@@ -351,7 +351,8 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next)
 {
 	struct guard_mark was[CONF_MAX_PEERS];
 	struct cache_entry *e;
-	size_t i, j;
+	size_t i;
+	int to;
 
 	cache_for_each(&d->cache, e) {
 		for (i = 0; i < CONF_MAX_PEERS; i++) {
@@ -359,13 +360,9 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next)
 			memset(&e->mark[i].guard, 0, sizeof(was[i]));
 		}
 		for (i = 0; i < d->conf.n_peers; i++) {
-			for (j = 0; j < next->n_peers; j++) {
-				if (!strcmp(d->conf.peer[i].name,
-					    next->peer[j].name))
-					break;
-			}
-			if (j < next->n_peers) {
-				e->mark[j].guard = was[i];
+			to = conf_peer_place(next, d->conf.peer[i].name);
+			if (to >= 0) {
+				e->mark[to].guard = was[i];
 				continue;
 			}
 			if (!was[i].told ||

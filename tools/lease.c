@@ -367,18 +367,6 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 		e->mark[i].lease.offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
 }
 
-/* The place of a peer in another configuration, or -1. */
-static int place(const struct conf *c, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < c->n_peers; i++) {
-		if (!strcmp(c->peer[i].name, name))
-			return i;
-	}
-	return -1;
-}
-
 /* True where a peer that is removed may take over with what it was offered. */
 static bool move_marks(struct cache_entry *e, const struct conf *old,
 		       const struct conf *next)
@@ -393,13 +381,13 @@ static bool move_marks(struct cache_entry *e, const struct conf *old,
 		memset(&e->mark[i].lease, 0, sizeof(e->mark[i].lease));
 	}
 	for (i = 0; i < next->n_peers; i++) {
-		from = place(old, next->peer[i].name);
+		from = conf_peer_place(old, next->peer[i].name);
 		if (from >= 0)
 			e->mark[i].lease = before[from];
 	}
 	for (i = 0; i < old->n_peers; i++)
 		orphan |= before[i].offered &&
-			  place(next, old->peer[i].name) < 0;
+			  conf_peer_place(next, old->peer[i].name) < 0;
 	return orphan;
 }
 
@@ -409,7 +397,7 @@ bool lease_has_removed(const struct daemon *d, const struct conf *next)
 	size_t i;
 
 	for (i = 0; i < d->conf.n_peers; i++) {
-		if (place(next, d->conf.peer[i].name) >= 0)
+		if (conf_peer_place(next, d->conf.peer[i].name) >= 0)
 			continue;
 		cache_for_each(&d->cache, e) {
 			if (e->mark[i].lease.offered || e->mark[i].guard.told)

@@ -14,17 +14,6 @@
 #include "daemon.h"
 #include "log.h"
 
-static bool has(const struct conf *c, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < c->n_peers; i++) {
-		if (!strcmp(c->peer[i].name, name))
-			return true;
-	}
-	return false;
-}
-
 static int highest(const struct record *rec, void *data)
 {
 	uint64_t *cookie = data;
@@ -40,7 +29,7 @@ static size_t drop(struct state *s, const struct conf *c)
 	size_t i, left = 0, n;
 
 	for (i = 0; i < s->n_members; i++) {
-		if (has(c, s->member[i]))
+		if (conf_peer_place(c, s->member[i]) >= 0)
 			memmove(s->member[left++], s->member[i],
 				sizeof(s->member[0]));
 		else
