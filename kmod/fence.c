@@ -17,7 +17,6 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/udp.h>
-#include <linux/workqueue.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/xfrm.h>
@@ -28,7 +27,6 @@
 
 /* Fences and guards of namespaces: while there is none, a packet costs this look. */
 static atomic_t fences __read_mostly = ATOMIC_INIT(0);
-static DEFINE_MUTEX(fences_mutex);	/* of all namespaces, inside role_mutex */
 
 /* An SA that is not followed (yet) is not prepared either. Under RCU. */
 static bool is_fenced(struct xfrm_state *x)
@@ -52,53 +50,81 @@ static struct xfrm_state *fenced_bundle(const struct dst_entry *dst)
 }
 
 /* What this node protected carries its SPI; false for all else. */
-static bool outer_spi(struct sk_buff *skb, int offset, u8 proto, u8 *type,
-		      __be32 *spi)
+static bool outer_spi(struct sk_buff *skb, int offset,
+		      struct xfrmsync_sa_id *id)
 {
-	struct {
-		struct udphdr udp;
-		__be32 spi;
-	} __packed encap;
+	bool in_udp = id->proto == IPPROTO_UDP;
 	const void *p;
+	__be32 buf;
 
-	*type = proto;
-	switch (proto) {
+	switch (id->proto) {
 	case IPPROTO_ESP:
-		p = skb_header_pointer(skb, offset, sizeof(*spi), spi);
 		break;
 	case IPPROTO_AH:
-		p = skb_header_pointer(skb, offset + 4, sizeof(*spi), spi);
+		offset += offsetof(struct ip_auth_hdr, spi);
 		break;
 	case IPPROTO_UDP:
-		*type = IPPROTO_ESP;
-		p = skb_header_pointer(skb, offset, sizeof(encap), &encap);
-		if (p)
-			memcpy(spi, p + sizeof(struct udphdr), sizeof(*spi));
-		return p && *spi;
+		id->proto = IPPROTO_ESP;
+		offset += sizeof(struct udphdr);
+		break;
 	default:
 		return false;
 	}
-	if (p && p != spi)
-		memcpy(spi, p, sizeof(*spi));
-	return p;
+	p = skb_header_pointer(skb, offset, sizeof(buf), &buf);
+	if (!p)
+		return false;
+	memcpy(&id->spi, p, sizeof(id->spi));
+	/* RFC 3948 section 2.2: zero there is IKE. */
+	return !in_udp || id->spi;
 }
 
-static bool is_late(struct net *net, struct sk_buff *skb, int offset, u8 proto,
-		    const xfrm_address_t *daddr, u16 family)
+static bool is_late(struct net *net, struct sk_buff *skb, int offset,
+		    struct xfrmsync_sa_id *id)
 {
+	struct xfrmsync_net *ns = xfrmsync_net(net);
 	struct xfrm_state *x;
-	bool late = false;
-	__be32 spi;
-	u8 type;
+	bool late;
 
-	if (!outer_spi(skb, offset, proto, &type, &spi))
+	if (!READ_ONCE(ns->fenced) || !outer_spi(skb, offset, id))
 		return false;
-	x = xfrm_state_lookup(net, skb->mark, daddr, spi, type, family);
+	x = xfrm_state_lookup(net, skb->mark, &id->daddr, id->spi, id->proto,
+			      id->family);
+	/* The SA's mark was the flow's: a vti's packet, or one of an SA that
+	 * sets a mark, has another one now.
+	 */
 	if (!x)
-		return false;
+		return xfrmsync_table_has_managed(ns, id);
 	late = is_fenced(x);
 	xfrm_state_put(x);
 	return late;
+}
+
+/* Apart: what they have on the stack shall not cost the other packets. */
+static noinline bool is_late4(struct net *net, struct sk_buff *skb)
+{
+	const struct iphdr *iph = ip_hdr(skb);
+	struct xfrmsync_sa_id id = {
+		.daddr.a4 = iph->daddr,
+		.family = AF_INET,
+		.proto = iph->protocol,
+	};
+
+	return is_late(net, skb, skb_network_offset(skb) + iph->ihl * 4, &id);
+}
+
+static noinline bool is_late6(struct net *net, struct sk_buff *skb)
+{
+	struct xfrmsync_sa_id id = {
+		.daddr.in6 = ipv6_hdr(skb)->daddr,
+		.family = AF_INET6,
+	};
+	int offset = 0, flags = IP6_FH_F_AUTH;	/* AH is not skipped */
+	int proto = ipv6_find_hdr(skb, &offset, -1, NULL, &flags);
+
+	if (proto <= 0)
+		return false;
+	id.proto = proto;
+	return is_late(net, skb, offset, &id);
 }
 
 static unsigned int drop(struct net *net, struct xfrm_state *x,
@@ -114,18 +140,14 @@ static unsigned int out4(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
 	struct xfrm_state *x;
-	const struct iphdr *iph;
 
 	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
 		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_OUT);
-	if (!(IPCB(skb)->flags & IPSKB_XFRM_TRANSFORMED))
-		return NF_ACCEPT;
-	iph = ip_hdr(skb);
-	if (is_late(state->net, skb, skb_network_offset(skb) + iph->ihl * 4,
-		    iph->protocol, (const xfrm_address_t *)&iph->daddr, AF_INET))
+	if ((IPCB(skb)->flags & IPSKB_XFRM_TRANSFORMED) &&
+	    is_late4(state->net, skb))
 		return drop(state->net, NULL, XFRMSYNC_A_STATS_FENCED_LATE);
 	return NF_ACCEPT;
 }
@@ -134,19 +156,14 @@ static unsigned int out6(void *priv, struct sk_buff *skb,
 			 const struct nf_hook_state *state)
 {
 	struct xfrm_state *x;
-	int offset = 0, proto;
 
 	if (likely(!atomic_read(&fences)))
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
 		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_OUT);
-	if (!(IP6CB(skb)->flags & IP6SKB_XFRM_TRANSFORMED))
-		return NF_ACCEPT;
-	proto = ipv6_find_hdr(skb, &offset, -1, NULL, NULL);
-	if (proto > 0 &&
-	    is_late(state->net, skb, offset, proto,
-		    (const xfrm_address_t *)&ipv6_hdr(skb)->daddr, AF_INET6))
+	if ((IP6CB(skb)->flags & IP6SKB_XFRM_TRANSFORMED) &&
+	    is_late6(state->net, skb))
 		return drop(state->net, NULL, XFRMSYNC_A_STATS_FENCED_LATE);
 	return NF_ACCEPT;
 }
@@ -190,8 +207,7 @@ static unsigned int in(void *priv, struct sk_buff *skb,
 
 /*
  * vti and, across namespaces, xfrm interfaces take the secpath off before the
- * packet comes to netfilter: while there is a fence, or a guard, XFRM asks here
- * first.
+ * packet comes to netfilter: XFRM asks here first.
  */
 static int pass(struct sk_buff *skb)
 {
@@ -218,13 +234,16 @@ static int pass_error6(struct sk_buff *skb, struct inet6_skb_parm *opt, u8 type,
 /* Under RCU. 1: the next handler is asked; negative: XFRM drops the packet. */
 static int taken_off(struct sk_buff *skb, int err)
 {
-	struct xfrm_state *x = err || !atomic_read(&fences) ? NULL : fenced_path(skb);
+	struct xfrm_state *x;
 
+	if (err || likely(!atomic_read(&fences)))
+		return 1;
+	x = fenced_path(skb);
 	if (x) {
 		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), FENCED_IN);
 		return -EPERM;
 	}
-	x = err ? NULL : held_path(skb);
+	x = held_path(skb);
 	if (x) {
 		xfrmsync_stats_inc(xfrmsync_net(xs_net(x)), GUARD_HELD);
 		return -EPERM;
@@ -256,34 +275,53 @@ static struct xfrm6_protocol protocol6[] = {
 
 static const u8 protocols[] = { IPPROTO_ESP, IPPROTO_AH, IPPROTO_COMP };
 
-/* They fail for a priority that is taken, and then somebody else is asked
- * first: the hooks see what they can.
- */
-static void ask_first(bool on)
+static int ask_first(unsigned int n)
 {
-	static bool registered4[ARRAY_SIZE(protocols)];
-	static bool registered6[ARRAY_SIZE(protocols)];
-	static bool asked;
+	return n % 2 ? xfrm6_protocol_register(&protocol6[n / 2], protocols[n / 2]) :
+		       xfrm4_protocol_register(&protocol4[n / 2], protocols[n / 2]);
+}
 
-	unsigned int i;
+/* The first n of them. Each waits for packets. */
+static void stop_asking(unsigned int n)
+{
+	while (n--)
+		if (n % 2)
+			xfrm6_protocol_deregister(&protocol6[n / 2], protocols[n / 2]);
+		else
+			xfrm4_protocol_deregister(&protocol4[n / 2], protocols[n / 2]);
+}
 
-	lockdep_assert_held(&fences_mutex);
-	if (asked == on)
-		return;
-	asked = on;
-	for (i = 0; i < ARRAY_SIZE(protocols); i++) {
-		if (registered4[i])
-			xfrm4_protocol_deregister(&protocol4[i], protocols[i]);
-		if (registered6[i])
-			xfrm6_protocol_deregister(&protocol6[i], protocols[i]);
-		registered4[i] = on && !xfrm4_protocol_register(&protocol4[i],
-								protocols[i]);
-		registered6[i] = on && !xfrm6_protocol_register(&protocol6[i],
-								protocols[i]);
-		if (on && (!registered4[i] || !registered6[i]))
-			pr_warn("protocol %u: another module is asked first: vti is not fenced\n",
-				protocols[i]);
+/**
+ * xfrmsync_fence_init() - have XFRM ask here first
+ *
+ * At load and for good: where a fence rises, nothing may fail any more.
+ *
+ * Context: process; may sleep. The namespaces are there.
+ * Return: 0; -EEXIST where another module has that place; -EAGAIN where one has
+ *	the protocol, past XFRM.
+ */
+int xfrmsync_fence_init(void)
+{
+	unsigned int n;
+	int err;
+
+	for (n = 0; n < 2 * ARRAY_SIZE(protocols); n++) {
+		err = ask_first(n);
+		if (!err)
+			continue;
+		pr_err("IPv%u, protocol %u: another module has the handler of priority %u: vti could not be fenced\n",
+		       n % 2 ? 6 : 4, protocols[n / 2], ASKED_FIRST);
+		/* XFRM keeps one that it could not hook up. */
+		stop_asking(err == -EAGAIN ? n + 1 : n);
+		return err;
 	}
+	return 0;
+}
+
+/* No packet asks here any more. */
+void xfrmsync_fence_exit(void)
+{
+	stop_asking(2 * ARRAY_SIZE(protocols));
 }
 
 /* Last on the way out: SNAT may attach the SAs inside POST_ROUTING. First on
@@ -316,26 +354,6 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
-/* Taking a handler away waits for packets, six times: not in a takeover. */
-static void stop_asking(struct work_struct *work)
-{
-	mutex_lock(&fences_mutex);
-	if (!atomic_read(&fences))
-		ask_first(false);
-	mutex_unlock(&fences_mutex);
-}
-
-static DECLARE_DELAYED_WORK(stop_work, stop_asking);
-
-/* fences_mutex held. */
-static void look_at_packets(bool on)
-{
-	if (on && atomic_inc_return(&fences) == 1)
-		ask_first(true);
-	else if (!on && atomic_dec_and_test(&fences))
-		schedule_delayed_work(&stop_work, HZ);
-}
-
 /**
  * xfrmsync_fence_set() - put the fence up, or take it down
  * @ns: the namespace
@@ -348,18 +366,17 @@ static void look_at_packets(bool on)
  */
 void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
 {
+	lockdep_assert_held(&ns->role_mutex);
+
 	if (ns->fenced == up)
 		return;
-	mutex_lock(&fences_mutex);
+	WRITE_ONCE(ns->fenced, up);
 	if (up) {
-		WRITE_ONCE(ns->fenced, true);
-		look_at_packets(true);
+		atomic_inc(&fences);
 		synchronize_net();
 	} else {
-		WRITE_ONCE(ns->fenced, false);
-		look_at_packets(false);
+		atomic_dec(&fences);
 	}
-	mutex_unlock(&fences_mutex);
 }
 
 /**
@@ -370,16 +387,16 @@ void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
  * A packet that is past the look already has drawn its number before whoever
  * takes the SA's x->lock next: the record shows it.
  *
- * Context: process, role_mutex held; may sleep.
+ * Context: process, role_mutex held.
  */
 void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on)
 {
+	lockdep_assert_held(&ns->role_mutex);
+
 	if (ns->guarded == on)
 		return;
-	mutex_lock(&fences_mutex);
 	WRITE_ONCE(ns->guarded, on);
-	look_at_packets(on);
-	mutex_unlock(&fences_mutex);
+	atomic_add(on ? 1 : -1, &fences);
 }
 
 /* Registering sleeps and may fail: so the hooks are there from the first. */
@@ -391,11 +408,4 @@ int xfrmsync_fence_net_init(struct xfrmsync_net *ns)
 void xfrmsync_fence_net_exit(struct xfrmsync_net *ns)
 {
 	nf_unregister_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
-}
-
-/* After the last namespace. */
-void xfrmsync_fence_exit(void)
-{
-	cancel_delayed_work_sync(&stop_work);
-	stop_asking(NULL);
 }

@@ -72,6 +72,7 @@ static bool is_surely_below(u64 seq, u64 end)
  * @x: the SA, of the packet's secpath
  *
  * Context: softirq or BH off, under RCU; takes x->lock where it looks as if.
+ * Return: true where the packet is beyond what a standby would know.
  */
 bool xfrmsync_guard_holds(struct xfrm_state *x)
 {

@@ -130,6 +130,52 @@ static void ftrace_stop(void)
 }
 #endif
 
+#ifdef CONFIG_KPROBES_ON_FTRACE
+static void notrace keep_on(unsigned long ip, unsigned long parent,
+			    struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+}
+
+/*
+ * Probes at the entries of functions sit on ftrace, and fall silent when it is
+ * switched off; or never fire, where it was off before. One permanent user of
+ * it, of a function that nobody calls for packets, keeps it on.
+ */
+static struct ftrace_ops keep_on_ops = {
+	.func = keep_on,
+	.flags = FTRACE_OPS_FL_PERMANENT,
+};
+
+static int ftrace_keep_on(void)
+{
+	static const char cold[] = "xfrm_state_flush";
+	int err;
+
+	err = ftrace_set_filter(&keep_on_ops, (unsigned char *)cold,
+				strlen(cold), true);
+	if (!err)
+		err = register_ftrace_function(&keep_on_ops);
+	if (err)
+		ftrace_free_filter(&keep_on_ops);
+	return err;
+}
+
+static void ftrace_let_go(void)
+{
+	unregister_ftrace_function(&keep_on_ops);
+	ftrace_free_filter(&keep_on_ops);
+}
+#else
+static int ftrace_keep_on(void)
+{
+	return 0;
+}
+
+static void ftrace_let_go(void)
+{
+}
+#endif
+
 #ifdef CONFIG_KPROBES
 static int kprobe_outbound(struct kprobe *p, struct pt_regs *regs)
 {
@@ -154,6 +200,9 @@ static int kprobe_start(void)
 	unsigned int i;
 	int err;
 
+	err = ftrace_keep_on();
+	if (err)
+		return err;
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
 		probes[i].symbol_name = targets[i];
 		err = register_kprobe(&probes[i]);
@@ -164,6 +213,7 @@ static int kprobe_start(void)
 unregister:
 	while (i--)
 		unregister_kprobe(&probes[i]);
+	ftrace_let_go();
 	return err;
 }
 
@@ -173,6 +223,7 @@ static void kprobe_stop(void)
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++)
 		unregister_kprobe(&probes[i]);
+	ftrace_let_go();
 }
 #else
 static int kprobe_start(void)
@@ -248,15 +299,6 @@ static const struct {
 	[XFRMSYNC_CAPTURE_SCAN] = { "scan", scan_start, scan_stop },
 };
 
-/* With ftrace switched off by sysctl, kprobes on these functions would arm
- * and never fire (they sit on ftrace): only the scan sees anything then.
- */
-static u32 next_method(u32 m, int err)
-{
-	return m == XFRMSYNC_CAPTURE_FTRACE && err == -EBUSY ?
-	       XFRMSYNC_CAPTURE_SCAN : m + 1;
-}
-
 /**
  * xfrmsync_hook_init() - start to notice changes
  * @name: "auto" for the best that works, or the one method to use
@@ -271,8 +313,7 @@ int xfrmsync_hook_init(const char *name)
 	int err = -EINVAL;
 	u32 m;
 
-	for (m = XFRMSYNC_CAPTURE_FTRACE; m < ARRAY_SIZE(methods);
-	     m = next_method(m, err)) {
+	for (m = XFRMSYNC_CAPTURE_FTRACE; m < ARRAY_SIZE(methods); m++) {
 		if (!any && strcmp(name, methods[m].name))
 			continue;
 		err = methods[m].start();

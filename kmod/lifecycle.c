@@ -255,7 +255,9 @@ static void let_dead_go(struct xfrmsync_net *ns)
 	}
 }
 
-/* What a walk took up, and what is to be rekeyed now that the node is active. */
+/* What a walk took up, and what is to be rekeyed now that the node is active.
+ * Process context, may sleep; an SA that goes meanwhile is kept by RCU.
+ */
 static void look_at_new(struct xfrmsync_net *ns)
 {
 	struct xfrmsync_sa *sa;

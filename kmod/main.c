@@ -34,10 +34,13 @@ static int __init xfrmsync_init(void)
 	if (err)
 		goto exit_table;
 	/* Its handlers look at any namespace: all of them are there now. */
+	err = xfrmsync_fence_init();
+	if (err)
+		goto exit_pernet;
 	xfrmsync_role_apply_stored();
 	err = xfrmsync_lifecycle_init();
 	if (err)
-		goto exit_pernet;
+		goto exit_fence;
 	err = xfrmsync_hook_init(capture);
 	if (err) {
 		pr_err("parameter capture: \"%s\" does not work here\n",
@@ -53,10 +56,11 @@ exit_hook:
 	xfrmsync_hook_exit();
 exit_lifecycle:
 	xfrmsync_lifecycle_exit();
+exit_fence:
+	xfrmsync_fence_exit();
 exit_pernet:
 	xfrmsync_pernet_exit();
 exit_table:
-	xfrmsync_fence_exit();
 	xfrmsync_table_exit();
 	return err;
 }
@@ -67,10 +71,9 @@ static void __exit xfrmsync_exit(void)
 	xfrmsync_netlink_exit();
 	xfrmsync_hook_exit();
 	xfrmsync_lifecycle_exit();
-	/* No packet asks for a namespace that goes; an unload by force leaves fences. */
+	/* No packet asks for a namespace that goes. */
 	xfrmsync_fence_exit();
 	xfrmsync_pernet_exit();
-	xfrmsync_fence_exit();
 	xfrmsync_table_exit();
 }
 

@@ -56,6 +56,7 @@ static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
 	[XFRMSYNC_A_RECORD_SENT]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_RECORD_EXPECT_OSEQ]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_RECORD_GUARD_END]	= { .type = NLA_U64 },
+	[XFRMSYNC_A_RECORD_GIVEN_END]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_RECORD_PAD]		= { .type = NLA_UNSPEC },
 };
 
@@ -428,6 +429,16 @@ static bool is_merge(struct genl_info *info)
 	return true;
 }
 
+static int admit_batch(struct xfrmsync_net *ns, struct genl_info *info)
+{
+	struct nlattr *epoch = info->attrs[XFRMSYNC_A_BATCH_EPOCH];
+	struct nlattr *node = info->attrs[XFRMSYNC_A_BATCH_NODE];
+
+	return xfrmsync_role_admit(ns, epoch ? nla_get_u64(epoch) : 0,
+				   node ? nla_get_u32(node) : 0,
+				   is_merge(info), info->extack);
+}
+
 /* Under role_mutex, so that a role cannot change inside of a batch. */
 static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 {
@@ -451,12 +462,7 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 	epoch = ns->epoch;
 	node = ns->node;
 	if (admit)
-		err = xfrmsync_role_admit(ns,
-			info->attrs[XFRMSYNC_A_BATCH_EPOCH] ?
-			nla_get_u64(info->attrs[XFRMSYNC_A_BATCH_EPOCH]) : 0,
-			info->attrs[XFRMSYNC_A_BATCH_NODE] ?
-			nla_get_u32(info->attrs[XFRMSYNC_A_BATCH_NODE]) : 0,
-			is_merge(info), info->extack);
+		err = admit_batch(ns, info);
 	if (!err)
 		err = batch_all(ns, info, msg, fn, &t);
 	if (ns->epoch != epoch || ns->node != node)

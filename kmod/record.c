@@ -21,6 +21,7 @@ struct live {
 	u64 last_used;
 	u64 tag;
 	u64 lease_end;
+	u64 given_end;
 	u64 sent;
 	bool restored;
 	u64 guard_end;
@@ -40,7 +41,7 @@ size_t xfrmsync_record_size(const struct xfrmsync_sa *sa)
 {
 	size_t size = 2 * nla_total_size(sizeof(xfrm_address_t)) +
 		      18 * nla_total_size(sizeof(u32)) +
-		      14 * nla_total_size_64bit(sizeof(u64));
+		      15 * nla_total_size_64bit(sizeof(u64));
 
 	if (!test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 		size += nla_total_size(bmp_words(sa->x) * sizeof(u32));
@@ -133,6 +134,7 @@ static void copy_live(struct xfrmsync_sa *sa, struct live *l, void *bmp)
 	l->dying = x->km.dying;
 	l->tag = sa->tag;
 	l->lease_end = sa->lease_end;
+	l->given_end = sa->given_end;
 	l->restored = test_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	l->sent = sa->sent;
 	l->guard_end = sa->guard_end;
@@ -182,6 +184,9 @@ static int put_live(struct sk_buff *skb, const struct live *l)
 		return -EMSGSIZE;
 	if (l->lease_end &&
 	    put_u64(skb, XFRMSYNC_A_RECORD_LEASE_END, l->lease_end))
+		return -EMSGSIZE;
+	if (l->given_end &&
+	    put_u64(skb, XFRMSYNC_A_RECORD_GIVEN_END, l->given_end))
 		return -EMSGSIZE;
 	if (l->restored && put_u64(skb, XFRMSYNC_A_RECORD_SENT, l->sent))
 		return -EMSGSIZE;

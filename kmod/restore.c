@@ -132,6 +132,9 @@ u32 xfrmsync_restore_parse(struct nlattr **tb, struct xfrmsync_restore *r)
 	if (tb[A(GUARD_END)])
 		r->has |= XFRMSYNC_HAS_GUARD;
 	r->guard_end = get_u64(tb, A(GUARD_END));
+	if (tb[A(GIVEN_END)])
+		r->has |= XFRMSYNC_HAS_GIVEN;
+	r->given_end = get_u64(tb, A(GIVEN_END));
 	if (tb[A(COOKIE)])
 		r->has |= XFRMSYNC_HAS_COOKIE;
 	r->cookie = get_u64(tb, A(COOKIE));
@@ -160,7 +163,8 @@ static u32 check_mode(const struct xfrm_state *x,
 	if (!!(r->flags & XFRMSYNC_RECORD_F_BMP) != !!x->replay_esn ||
 	    !!(r->flags & XFRMSYNC_RECORD_F_ESN) != is_esn(x))
 		return XFRMSYNC_REASON_MODE;
-	if (!is_esn(x) && (r->oseq > U32_MAX || r->seq > U32_MAX))
+	if (!is_esn(x) && (r->oseq > U32_MAX || r->seq > U32_MAX ||
+			   r->given_end > U32_MAX))
 		return XFRMSYNC_REASON_RANGE;
 	return XFRMSYNC_REASON_OK;
 }
@@ -206,7 +210,7 @@ static u32 check_oseq(const struct xfrmsync_sa *sa,
 	if (!(r->has & XFRMSYNC_HAS_OSEQ) || r->oseq >= oseq)
 		return XFRMSYNC_REASON_OK;
 	if ((r->has & XFRMSYNC_HAS_EXPECT) &&
-	    test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+	    test_bit(XFRMSYNC_SA_RESTORED, &sa->flags) && r->oseq >= sa->sent)
 		return XFRMSYNC_REASON_OK;
 	return XFRMSYNC_REASON_BACKWARDS_OSEQ;
 }
@@ -389,6 +393,8 @@ static void write(struct xfrmsync_sa *sa, struct xfrmsync_restore *r)
 	if (r->has & XFRMSYNC_HAS_LEASE)
 		xfrmsync_limit_set(sa, r->lease_end,
 				   r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
+	/* This node may have given more, when it was active. */
+	sa->given_end = max(sa->given_end, r->given_end);
 	if (r->tag)
 		sa->tag = r->tag;
 	/* What was not safe here is now what the active has, unless it says so. */
@@ -513,9 +519,38 @@ static void bind_parked(struct xfrmsync_net *ns, struct xfrmsync_sa *sa,
  */
 static void fence_untold(struct xfrmsync_sa *sa)
 {
+	lockdep_assert_held(&sa->x->lock);
 	if (READ_ONCE(sa->ns->role) == XFRMSYNC_ROLE_STANDBY && !sa->tag &&
 	    !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
 		xfrmsync_stop_untold(sa);
+}
+
+/* What a node was given it may use for ever: so who forgets a range gives it twice.
+ * x->lock held.
+ */
+static u32 check_given(const struct xfrmsync_sa *sa,
+		       const struct xfrmsync_restore *r)
+{
+	if (!(r->has & XFRMSYNC_HAS_GIVEN))
+		return XFRMSYNC_REASON_OK;
+	if (r->given_end < sa->given_end)
+		return XFRMSYNC_REASON_BACKWARDS_GIVEN;
+	if (!is_esn(sa->x) && r->given_end > U32_MAX)
+		return XFRMSYNC_REASON_RANGE;
+	return XFRMSYNC_REASON_OK;
+}
+
+/* A clone of an SA (XFRM_MSG_MIGRATE) stands where a restore had put the old one, and
+ * what is behind was sent by nobody. x->lock held.
+ */
+static void bind_sent(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
+{
+	if (!(r->has & XFRMSYNC_HAS_SENT) || !(r->has & XFRMSYNC_HAS_OSEQ) ||
+	    r->sent >= r->oseq || r->oseq != xfrmsync_oseq(sa->x) ||
+	    test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		return;
+	sa->sent = r->sent;
+	note_restored(sa);
 }
 
 static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
@@ -528,13 +563,18 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		reason = XFRMSYNC_REASON_COOKIE;
 	else if (r->tag && sa->tag && sa->tag != r->tag)
 		reason = XFRMSYNC_REASON_TAG;
+	reason = reason ?: check_given(sa, r);
 	if (!reason && (r->has & XFRMSYNC_HAS_LEASE))
 		reason = xfrmsync_limit_set(sa, r->lease_end,
 					    r->restore_flags & XFRMSYNC_RESTORE_F_GO_ON);
+	if (!reason && (r->has & XFRMSYNC_HAS_GIVEN))
+		sa->given_end = r->given_end;
 	if (!reason && r->tag)
 		sa->tag = r->tag;
 	if (!reason && (r->flags & XFRMSYNC_RECORD_F_SHARED))
 		set_bit(XFRMSYNC_SA_SHARED, &sa->flags);
+	if (!reason)
+		bind_sent(sa, r);
 	if (!reason && (r->has & XFRMSYNC_HAS_FLAGS)) {
 		assign_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags,
 			   r->flags & XFRMSYNC_RECORD_F_UNMANAGED);
@@ -557,8 +597,9 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 /**
  * xfrmsync_restore_bind() - give an SA its tag, its lease and its limit
  * @ns: the namespace
- * @r: identity, tag, and optionally cookie, lease_end, guard_end, and flags of
- *	which SHARED, UNMANAGED and FENCED count; used as scratch space afterwards
+ * @r: identity, tag, and optionally cookie, lease_end, guard_end, given_end, sent
+ *	with oseq (the number that stands there), and flags of which SHARED,
+ *	UNMANAGED and FENCED count; used as scratch space afterwards
  *
  * A tag stays for the life of an SA.
  *
@@ -590,6 +631,7 @@ static void raise_parked(struct xfrmsync_sa *sa, u64 oseq, u32 flags)
 {
 	struct xfrm_state *x = sa->x;
 
+	lockdep_assert_held(&x->lock);
 	if (!!(flags & XFRMSYNC_RECORD_F_ESN) != is_esn(x) ||
 	    (!is_esn(x) && oseq > U32_MAX) ||
 	    x->km.state != XFRM_STATE_VALID || oseq <= xfrmsync_oseq(x))
@@ -600,7 +642,9 @@ static void raise_parked(struct xfrmsync_sa *sa, u64 oseq, u32 flags)
 	note_restored(sa);
 }
 
-/* A takeover may come between the look at the role and the fence. */
+/* A takeover may come between the look at the role and the fence. Any context,
+ * under RCU.
+ */
 static void ask_for_rekey(struct xfrmsync_sa *sa)
 {
 	smp_mb();	/* UNTOLD is visible before the role is read */
@@ -629,7 +673,9 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	u32 flags;
 	u64 oseq;
 
-	if (test_and_clear_bit(XFRMSYNC_SA_FOUND, &sa->flags)) {
+	/* A walk asks for all of them: nothing is written where nothing is new. */
+	if (test_bit(XFRMSYNC_SA_FOUND, &sa->flags) &&
+	    test_and_clear_bit(XFRMSYNC_SA_FOUND, &sa->flags)) {
 		bool parked = xfrmsync_park_peek(ns, &sa->id, &oseq, &flags);
 
 		spin_lock_bh(&sa->x->lock);
@@ -657,6 +703,7 @@ int xfrmsync_restore_errno(u32 reason)
 		return -ESTALE;
 	case XFRMSYNC_REASON_BACKWARDS_OSEQ:
 	case XFRMSYNC_REASON_BACKWARDS_SEQ:
+	case XFRMSYNC_REASON_BACKWARDS_GIVEN:
 	case XFRMSYNC_REASON_RANGE:
 		return -ERANGE;
 	case XFRMSYNC_REASON_STATE:

@@ -25,6 +25,7 @@ enum {
 	XFRMSYNC_HAS_EXPECT	= 1 << 6,
 	XFRMSYNC_HAS_SENT	= 1 << 7,
 	XFRMSYNC_HAS_GUARD	= 1 << 8,
+	XFRMSYNC_HAS_GIVEN	= 1 << 9,
 };
 
 /**
@@ -46,6 +47,7 @@ enum {
  * @sent: highest outbound number known to be sent
  * @expect_oseq: outbound number that the SA must have
  * @guard_end: last inbound number that may be delivered, 0 for no limit (bind only)
+ * @given_end: end of all ranges that were given out, so far
  * @stats: error counters
  * @window: packets
  * @words: of @bmp
@@ -69,6 +71,7 @@ struct xfrmsync_restore {
 	u64 sent;
 	u64 expect_oseq;
 	u64 guard_end;
+	u64 given_end;
 	struct xfrm_stats stats;
 	u32 window;
 	u32 words;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: SAs as the SAD holds them.
- * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state.
+ * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state or by its name.
  * Lookup in any context under RCU; changes with BH off.
  */
 #include <linux/hash.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
@@ -32,6 +33,14 @@ static DEFINE_SPINLOCK(table_lock);	/* the table's links, table_used */
 static unsigned int table_used;
 static struct kmem_cache *sa_cache;
 static atomic64_t last_cookie;
+
+static struct rhltable names;
+static const struct rhashtable_params names_params = {
+	.key_offset = offsetof(struct xfrmsync_sa, id),
+	.key_len = offsetofend(struct xfrmsync_sa_id, proto),
+	.head_offset = offsetof(struct xfrmsync_sa, named),
+	.automatic_shrinking = true,
+};
 
 static void table_grow(struct work_struct *work);
 static DECLARE_WORK(grow_work, table_grow);
@@ -120,7 +129,11 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 	sa->flags = BIT(XFRMSYNC_SA_NEW) | BIT(XFRMSYNC_SA_FOUND);
 	refcount_set(&sa->refs, 1);
 	sa->cookie = xfrmsync_cookie_new();
-	sa->id.daddr = x->id.daddr;
+	/* What follows an IPv4 address may be anything there. */
+	if (x->props.family == AF_INET)
+		sa->id.daddr.a4 = x->id.daddr.a4;
+	else
+		sa->id.daddr = x->id.daddr;
 	sa->id.spi = x->id.spi;
 	sa->id.proto = x->id.proto;
 	sa->id.family = x->props.family;
@@ -180,15 +193,23 @@ struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
 
 	xfrm_state_hold(x);
 	spin_lock_bh(&add_lock);
-	err = xfrmsync_table_find(x) ? -EEXIST : sa_link(ns, sa);
+	err = xfrmsync_table_find(x) ? -EEXIST :
+	      rhltable_insert(&names, &sa->named, names_params);
+	if (err)
+		goto put;
+	err = sa_link(ns, sa);
+	if (err)
+		goto unname;
 	spin_unlock_bh(&add_lock);
-
-	if (err) {
-		xfrm_state_put(x);
-		kmem_cache_free(sa_cache, sa);
-		return ERR_PTR(err);
-	}
 	return sa;
+
+unname:
+	rhltable_remove(&names, &sa->named, names_params);
+put:
+	spin_unlock_bh(&add_lock);
+	xfrm_state_put(x);
+	xfrmsync_sa_put(sa);
+	return ERR_PTR(err);
 }
 
 /**
@@ -217,6 +238,7 @@ bool xfrmsync_table_del(struct xfrmsync_sa *sa)
 	table_used--;
 	spin_unlock(&table_lock);
 	xa_unlock_bh(&sa->ns->sas);
+	rhltable_remove(&names, &sa->named, names_params);
 
 	xfrm_state_put(sa->x);
 	return true;
@@ -250,28 +272,52 @@ struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
 	return sa;
 }
 
+bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,
+				const struct xfrmsync_sa_id *id)
+{
+	struct rhlist_head *list, *pos;
+	struct xfrmsync_sa *sa;
+
+	list = rhltable_lookup(&names, id, names_params);
+	rhl_for_each_entry_rcu(sa, pos, list, named)
+		if (sa->ns == ns && !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+			return true;
+	return false;
+}
+
 int xfrmsync_table_init(void)
 {
 	struct table *t;
+	int err;
 
 	sa_cache = KMEM_CACHE(xfrmsync_sa, SLAB_HWCACHE_ALIGN);
 	if (!sa_cache)
 		return -ENOMEM;
+	err = rhltable_init(&names, &names_params);
+	if (err)
+		goto destroy_cache;
 	t = table_alloc(TABLE_BITS_MIN, 0);
 	if (!t) {
-		kmem_cache_destroy(sa_cache);
-		return -ENOMEM;
+		err = -ENOMEM;
+		goto destroy_names;
 	}
 	RCU_INIT_POINTER(table, t);
 	/* not the numbers of the module's life before this one */
 	atomic64_set(&last_cookie, ktime_get_boottime_ns());
 	return 0;
+
+destroy_names:
+	rhltable_destroy(&names);
+destroy_cache:
+	kmem_cache_destroy(sa_cache);
+	return err;
 }
 
 /* All namespaces are gone, so nothing adds any more. */
 void xfrmsync_table_exit(void)
 {
 	cancel_work_sync(&grow_work);
+	rhltable_destroy(&names);
 	rcu_barrier();		/* sa_free_rcu() is code of this module */
 	kvfree(rcu_dereference_protected(table, true));
 	kmem_cache_destroy(sa_cache);

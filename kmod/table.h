@@ -12,6 +12,7 @@
 #include <linux/llist.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
+#include <linux/rhashtable-types.h>
 #include <net/xfrm.h>
 
 struct xfrmsync_net;
@@ -44,17 +45,17 @@ enum {
 /**
  * struct xfrmsync_sa_id - what names an SA, kept beyond its xfrm_state
  * @daddr: destination, network order
- * @mark: mark and mask
  * @spi: network order
  * @family: AF_INET or AF_INET6
- * @proto: IPPROTO_ESP, _AH or _COMP
+ * @proto: IPPROTO_ESP, _AH or _COMP; up to here it stands in a packet
+ * @mark: mark and mask
  */
 struct xfrmsync_sa_id {
 	xfrm_address_t daddr;
-	struct xfrm_mark mark;
 	__be32 spi;
 	u16 family;
 	u8 proto;
+	struct xfrm_mark mark;
 };
 
 /**
@@ -74,6 +75,8 @@ struct xfrmsync_sa_id {
  * @sent: highest outbound number known to be sent, while RESTORED; under x->lock
  * @lease_end: last outbound number that may be drawn, headroom included; 0 for no
  *	limit; under x->lock
+ * @given_end: end of all ranges of outbound numbers given out to other nodes, 0 for
+ *	none; only rises; under x->lock
  * @watch: outbound number from which the packet path has more to do; under x->lock
  * @soft: outbound number from which a rekey is asked for; under x->lock
  * @guard_end: while the highest inbound number is above it, nothing is delivered; 0
@@ -85,6 +88,7 @@ struct xfrmsync_sa_id {
  * @seen_oseq: outbound number at the last scan or restore
  * @seen_packets: packets at the last scan or restore; both for the scan only
  * @id: its name
+ * @named: link among those by what a packet says of them
  * @rcu: for freeing
  */
 struct xfrmsync_sa {
@@ -100,6 +104,7 @@ struct xfrmsync_sa {
 	u64 cookie;
 	u64 sent;
 	u64 lease_end;
+	u64 given_end;
 	u64 watch;
 	u64 soft;
 	u64 guard_end;
@@ -109,10 +114,13 @@ struct xfrmsync_sa {
 	u32 seen_oseq;
 	u32 seen_packets;
 	struct xfrmsync_sa_id id;
+	struct rhlist_head named;
 	struct rcu_head rcu;
 };
 
-/* A number that no life of an SA, or of a namespace, had before in this boot. */
+/* A number that no life of an SA, or of a namespace, had before in this boot, also
+ * of a module that was loaded before this one. Any context.
+ */
 u64 xfrmsync_cookie_new(void);
 
 int xfrmsync_table_init(void);
@@ -123,6 +131,10 @@ struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
 				       struct xfrm_state *x);
 bool xfrmsync_table_del(struct xfrmsync_sa *sa);
 void xfrmsync_sa_put(struct xfrmsync_sa *sa);
+
+/* Any managed SA of that name, whatever its mark, under RCU. */
+bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,
+				const struct xfrmsync_sa_id *id);
 
 /* The SA by its name, under RCU; NULL where it is not there or not followed. */
 struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,

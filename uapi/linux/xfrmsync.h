@@ -158,6 +158,8 @@ enum xfrmsync_reason {
 	XFRMSYNC_REASON_LEASE,
 	/* The outbound number is not the one that expect-oseq says. */
 	XFRMSYNC_REASON_MOVED,
+	/* The end of what was given out would go backwards. */
+	XFRMSYNC_REASON_BACKWARDS_GIVEN,
 };
 
 /* The live state of one SA. */
@@ -242,6 +244,14 @@ enum {
 	 * and takes it; becoming standby, or none, takes it.
 	 */
 	XFRMSYNC_A_RECORD_GUARD_END,
+	/*
+	 * u64: End of all ranges of outbound numbers that were ever given out to
+	 * nodes that may take over, as far as this node was told; 0 or absent
+	 * for none. Bind raises it, before a range is offered, and refuses a
+	 * lower one; restore raises it, and leaves it where it is higher. It
+	 * stays for the life of the SA, whatever becomes of role and lease.
+	 */
+	XFRMSYNC_A_RECORD_GIVEN_END,
 	/* pad */
 	XFRMSYNC_A_RECORD_PAD,
 
@@ -422,7 +432,9 @@ enum {
 	/*
 	 * Give SAs their tags (incarnation), leases and limits. Each record
 	 * names an SA by its identity and carries tag, cookie and, optionally,
-	 * lease-end and guard-end.
+	 * lease-end, guard-end and given-end. With sent and the oseq that stands
+	 * there, above it, what is between counts as sent by nobody: of an SA
+	 * that was migrated.
 	 */
 	XFRMSYNC_CMD_BIND,
 	/* Role, epoch, capture method and sizes. */
