@@ -14,7 +14,9 @@
 
 #include <sodium.h>
 
+#include "../kmod/lease.h"
 #include "bindings.h"
+#include "conflict.h"
 #include "daemon.h"
 #include "log.h"
 #include "owned.h"
@@ -60,6 +62,7 @@ static void ready_record(const struct daemon *d, struct cache_entry *e,
 	r->cookie = 0;
 	/* How far this node may go, if it takes over. */
 	r->lease_end = e->range_end;
+	r->given_end = e->given;
 	if (e->info.dir != XFRMSYNC_DIR_IN) {
 		if (r->oseq < e->lease_end)
 			r->oseq = e->lease_end;
@@ -153,7 +156,7 @@ static void unqueue(struct daemon *d, struct cache_entry *e)
 
 static void repair_later(struct daemon *d, struct cache_entry *e)
 {
-	if (e->applied == CACHE_REFUSED)
+	if (e->applied == CACHE_REFUSED || e->applied == CACHE_UNSUPPORTED)
 		return;		/* there is nothing to repair it with */
 	cache_set_repair(&d->cache, e, true);
 	repair_soon(d);
@@ -259,9 +262,37 @@ void apply_flush(struct daemon *d)
 
 /* ---- SAs ---- */
 
+/* The active shall know, and say so, before it has to be taken over. */
+static void tell(struct daemon *d, struct cache_entry *e, uint8_t why,
+		 const char *text)
+{
+	struct wire_refused f = {
+		.handle = e->handle, .tag = e->tag, .why = why,
+	};
+	size_t at;
+
+	if (!e->handle || e->told_refused == why)
+		return;
+	e->told_refused = why;
+	snprintf(f.text, sizeof(f.text), "%s", text);
+	at = wire_begin(&d->merges, WIRE_REFUSED, d->st.epoch, d->st.node);
+	wire_put_refused(&d->merges, &f);
+	wire_end(&d->merges, at);
+}
+
+static void unsupported(struct daemon *d, struct cache_entry *e, const char *why)
+{
+	if (e->applied != CACHE_UNSUPPORTED)
+		log_warn("%s: this node does not support it: %s: it is not protected on this node",
+			 name_of(e), why);
+	set_applied(d, e, CACHE_UNSUPPORTED);
+	tell(d, e, WIRE_REFUSED_UNSUPPORTED, why);
+}
+
 static void failed(struct daemon *d, struct cache_entry *e, const char *what,
 		   const char *why)
 {
+	tell(d, e, WIRE_REFUSED_FAILED, why);
 	if (e->applied != CACHE_FAILED)
 		log_warn("%s: cannot %s it: %s: it is not protected on this node",
 			 name_of(e), what, why);
@@ -271,6 +302,8 @@ static void failed(struct daemon *d, struct cache_entry *e, const char *what,
 
 static void done(struct daemon *d, struct cache_entry *e)
 {
+	cache_set_way(e, NULL);
+	tell(d, e, WIRE_REFUSED_NOT, "");
 	set_applied(d, e, CACHE_APPLIED);
 	/* The record gives the SA its tag, which makes it ours. */
 	queue(d, e);
@@ -283,10 +316,15 @@ static void create(struct daemon *d, struct cache_entry *e)
 {
 	static const struct record unknown;
 
+	const char *why = kinds_why_not(&d->kinds, e->context, e->context_len);
 	struct record live;
 	int ret;
 
 	e->wrote = 0;
+	if (why) {
+		unsupported(d, e, why);
+		return;
+	}
 	ready_record(d, e, &live);
 	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
 	if (ret == -EEXIST && !e->existed) {
@@ -311,27 +349,86 @@ static void recreate(struct daemon *d, struct cache_entry *e)
 		create(d, e);
 }
 
-static void conflict(struct daemon *d, struct cache_entry *e)
+static void install(struct daemon *d, struct cache_entry *e);
+static void install_policy(struct daemon *d, struct cache_policy *p,
+			   bool replace);
+
+/* The policies whose templates name the SPI that it had. */
+static void policies_follow(struct daemon *d, const struct context_sa *from,
+			    uint32_t spi)
 {
+	struct cache_policy *p, *n;
+	struct context_policy info;
+
+	cache_for_each_policy_safe(&d->cache, p, n) {
+		if (!context_policy_set_spi(p->context, p->context_len, from, spi))
+			continue;
+		context_policy_info(p->context, p->context_len, &info, NULL);
+		cache_policy_set_info(&d->cache, p, &info);
+		install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
+	}
+}
+
+/* True: the setting has it installed by another SPI. */
+static bool install_elsewhere(struct daemon *d, struct cache_entry *e)
+{
+	const struct context_sa from = e->info;
+
+	if (d->conf.on_conflict != CONF_CONFLICT_NEW_SPI ||
+	    !renumber_entry(d, e))
+		return false;
+	cache_set_way(e, NULL);
+	policies_follow(d, &from, e->id.spi);
+	install(d, e);
+	return true;
+}
+
+static void conflict(struct daemon *d, struct cache_entry *e,
+		     const struct buf *other)
+{
+	struct context_sa way;
+	char by[320] = "its SPI is in use there", name[280];
+
+	if (!context_sa_info(other->data, other->len, &way, NULL)) {
+		cache_set_way(e, &way);
+		snprintf(by, sizeof(by), "its SPI is in use by %s",
+			 conflict_sa_str(&way, name, sizeof(name)));
+	}
+	if (install_elsewhere(d, e))
+		return;
 	if (e->applied != CACHE_CONFLICT)
-		log_warn("%s: this node has another SA of this name, with other keys: left alone; delete it, or keep it out by a filter",
-			 name_of(e));
+		log_warn("%s: this node has another SA of this name, with other keys: %s: left alone; delete it, or keep it out by a filter",
+			 name_of(e), by);
 	set_applied(d, e, CACHE_CONFLICT);
+	tell(d, e, WIRE_REFUSED_CONFLICT, by);
 	d->conflicts++;
 }
 
-/* XFRM updates none that is stopped. The node's own fence is up, and the record
- * follows.
- */
-static void let_go(struct daemon *d, const struct record *k)
+static void fence_one(struct daemon *d, const struct record *k, bool fenced)
 {
 	struct bindings one = {};
 
-	if (!(k->flags & XFRMSYNC_RECORD_F_FENCED))
-		return;
-	if (!bindings_fence(&one, k, false))
-		bindings_put(&d->req, &one, "cannot be let go");
+	if (!bindings_fence(&one, k, fenced))
+		bindings_put(&d->req, &one, fenced ? "cannot be fenced" :
+						     "cannot be let go");
 	bindings_free(&one);
+}
+
+/* XFRM updates none that is stopped. The node's own fence is up meanwhile; and it
+ * is the record, if it fits, that makes the SA safe: this does not.
+ */
+static int update_sa(struct daemon *d, struct cache_entry *e,
+		     const struct record *k)
+{
+	bool fenced = k->flags & XFRMSYNC_RECORD_F_FENCED;
+	int ret;
+
+	if (fenced)
+		fence_one(d, k, false);
+	ret = xfrm_update_sa(&d->xfrm, e->context, e->context_len);
+	if (fenced)
+		fence_one(d, k, true);
+	return ret;
 }
 
 /* The same SA, perhaps with other parameters. */
@@ -345,8 +442,7 @@ static void update(struct daemon *d, struct cache_entry *e,
 		done(d, e);
 		return;
 	}
-	let_go(d, k);
-	ret = xfrm_update_sa(&d->xfrm, e->context, e->context_len);
+	ret = update_sa(d, e, k);
 	buf_clear(ctx);
 	if (!ret)
 		ret = xfrm_get_sa(&d->xfrm, &e->id, ctx);
@@ -387,6 +483,8 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		k->has_sent ? k->sent : 0;
 	if (same && drawn > e->drawn)
 		e->drawn = drawn;
+	if (same && k->given_end > e->given)
+		e->given = k->given_end;
 	if (e->floor < e->drawn)
 		e->floor = e->drawn;
 	/* What stands there by our own restore, nobody has drawn. */
@@ -404,7 +502,7 @@ static void existing(struct daemon *d, struct cache_entry *e,
 	else if (k->tag)
 		recreate(d, e);		/* ours, of before a rekey */
 	else
-		conflict(d, e);
+		conflict(d, e, &ctx);
 out:
 	buf_free(&ctx);
 }
@@ -448,6 +546,17 @@ static void put_used(struct daemon *d, const struct cache_entry *e)
 	wire_end(&d->merges, at);
 }
 
+/* Nor up to where numbers were given out, by this node or by one before. */
+static void put_given(struct daemon *d, const struct cache_entry *e)
+{
+	size_t at = wire_begin(&d->merges, WIRE_GIVEN, d->st.epoch, d->st.node);
+
+	buf_u32(&d->merges, e->handle);
+	buf_u64(&d->merges, e->tag);
+	buf_u64(&d->merges, e->known);
+	wire_end(&d->merges, at);
+}
+
 /* What was told of it, and what stands in the kernel by that. */
 static void forget_numbers(struct cache_entry *e)
 {
@@ -471,8 +580,8 @@ static void name_it(struct daemon *d, struct cache_entry *e, uint32_t handle)
  * The active has that SA, so what stands here is not removed; but nothing goes
  * into it, and a takeover fences it.
  */
-static void refuse(struct daemon *d, const struct wire_sa *sa,
-		   const struct context_sa *info, const struct field_error *why)
+void apply_refuse(struct daemon *d, const struct wire_sa *sa,
+		  const struct context_sa *info, const struct field_error *why)
 {
 	char text[160], name[128];
 	struct cache_entry *e;
@@ -495,22 +604,66 @@ static void refuse(struct daemon *d, const struct wire_sa *sa,
 		}
 		d->applied[CACHE_NOT_APPLIED]++;
 	}
+	/* Of two that have one name here (peer.c), neither is ready. */
+	if (e->seen && e->handle != sa->handle)
+		tell(d, e, WIRE_REFUSED_CONTEXT, text);
 	name_it(d, e, sa->handle);
+	if (e->tag != sa->tag)
+		e->told_refused = WIRE_REFUSED_NOT;
 	e->tag = sa->tag;
 	e->seen = true;
 	unqueue(d, e);
 	cache_set_repair(&d->cache, e, false);
 	set_applied(d, e, CACHE_REFUSED);
+	tell(d, e, WIRE_REFUSED_CONTEXT, text);
 }
 
-void apply_sa(struct daemon *d, const struct wire_sa *sa)
+/*
+ * True where the active offers what one before it may have given to somebody else,
+ * of which it has not heard.
+ */
+static bool gives_again(const struct cache_entry *e, const struct wire_sa *sa)
+{
+	return sa->lease_end && sa->lease_end < e->known;
+}
+
+static void take_range(struct cache_entry *e, const struct wire_sa *sa)
+{
+	if (gives_again(e, sa)) {
+		/* Raised it is all the same; the range that it had stays its own. */
+		if (e->lease_end < sa->lease_end)
+			e->lease_end = sa->lease_end;
+		if (e->range_end <= e->lease_end + XFRMSYNC_LEASE_HEADROOM)
+			e->range_end = 0;
+		return;
+	}
+	e->lease_end = sa->lease_end;
+	if (e->range_end < sa->range_end)
+		e->range_end = sa->range_end;
+	if (e->given < sa->given_end)
+		e->given = sa->given_end;
+}
+
+/* What the active has yet to hear, before it counts on this node. */
+static void answer(struct daemon *d, struct cache_entry *e,
+		   const struct wire_sa *sa)
+{
+	if (e->own)
+		put_merge(d, e);
+	if (e->drawn > sa->sent)
+		put_used(d, e);
+	if (gives_again(e, sa))
+		put_given(d, e);
+}
+
+static void take_sa(struct daemon *d, const struct wire_sa *sa)
 {
 	struct field_error why;
 	struct cache_entry *e;
 	struct context_sa info;
 
 	if (context_sa_info(sa->context, sa->context_len, &info, &why)) {
-		refuse(d, sa, &info, &why);
+		apply_refuse(d, sa, &info, &why);
 		return;
 	}
 	if (!source_manages(d, &info)) {
@@ -521,6 +674,9 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	if (e && e->tag != sa->tag) {
 		forget_numbers(e);
 		e->drawn = 0;
+		e->given = 0;
+		e->known = 0;
+		e->told_refused = WIRE_REFUSED_NOT;
 	}
 	/* Another SA of that name: nothing that is known is of it. */
 	if (e && !context_same_keys(e->context, e->context_len, sa->context,
@@ -542,21 +698,27 @@ void apply_sa(struct daemon *d, const struct wire_sa *sa)
 	}
 	name_it(d, e, sa->handle);
 	e->tag = sa->tag;
-	e->lease_end = sa->lease_end;
-	if (e->range_end < sa->range_end)
-		e->range_end = sa->range_end;
+	take_range(e, sa);
 	e->sent = sa->sent;
 	cache_set_unsafe(&d->cache, e, sa->flags & WIRE_SA_UNSAFE ?
-			 "the active could not make it safe (no lease, or it is fenced there)" :
+			 "the active could not make it safe, and says why" :
 			 NULL);
 	e->seen = true;
 	e->shared = true;
 	take_record(d, e, &sa->rec);
 	install(d, e);
-	if (e->own)
-		put_merge(d, e);
-	if (e->drawn > sa->sent)
-		put_used(d, e);
+	answer(d, e, sa);
+}
+
+void apply_sa(struct daemon *d, const struct wire_sa *sa)
+{
+	struct wire_sa here = *sa;
+	struct buf copy = {};
+
+	if (renumber_sa(d, sa, &copy))
+		here.context = copy.data;
+	take_sa(d, &here);
+	buf_free(&copy);
 }
 
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
@@ -577,6 +739,7 @@ void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 static void forget(struct daemon *d, struct cache_entry *e)
 {
 	unqueue(d, e);
+	renumber_forget(d, e);
 	d->applied[e->applied]--;
 	cache_remove(&d->cache, e);
 }
@@ -619,7 +782,8 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	if ((type != XFRM_MSG_DELSA && type != XFRM_MSG_EXPIRE) || !id)
 		return;
 	e = cache_find(&d->cache, id);
-	if (e && e->applied == CACHE_APPLIED)
+	/* Or what was in its way is gone. */
+	if (e && (e->applied == CACHE_APPLIED || e->applied == CACHE_CONFLICT))
 		repair_later(d, e);
 }
 
@@ -636,12 +800,13 @@ static int same_policy(const uint8_t *ctx, size_t len, void *data)
 /* This node has a policy of that name: the same one, or what is meant otherwise? */
 static void compare_policy(struct daemon *d, struct cache_policy *p)
 {
-	bool before = p->conflict;
+	bool before = p->conflict, conflict;
 
-	p->conflict = xfrm_get_policy(&d->xfrm, p->context, p->context_len,
+	conflict = xfrm_get_policy(&d->xfrm, p->context, p->context_len,
 				      same_policy, p) == -EEXIST &&
 		      !owned_has(&d->owned, p->info.key, p->info.key_len);
-	if (p->conflict && !before)
+	cache_policy_set_unready(&d->cache, p, false, conflict);
+	if (conflict && !before)
 		log_warn("%s: this node has another policy of this name: left alone; delete it, or keep it out by a filter",
 			 p->info.name);
 }
@@ -656,14 +821,12 @@ static void install_policy(struct daemon *d, struct cache_policy *p,
 			log_warn("%s: cannot create it: %s; trying again",
 				 p->info.name, d->xfrm.error[0] ?
 				 d->xfrm.error : strerror(-ret));
-		p->failed = true;
+		cache_policy_set_unready(&d->cache, p, true, p->conflict);
 		apply_policies_gone(d);
 		return;
 	}
-	p->failed = false;
 	/* One that is there already is another owner's: left alone. */
-	if (!ret)
-		p->conflict = false;
+	cache_policy_set_unready(&d->cache, p, false, ret && p->conflict);
 	if (!ret && !owned_has(&d->owned, p->info.key, p->info.key_len))
 		owned_add(&d->owned, p->info.key, p->info.key_len);
 	else if (ret)
@@ -684,15 +847,25 @@ void apply_exempt_later(struct daemon *d)
 
 size_t apply_policies_unready(struct daemon *d)
 {
-	struct cache_policy *p, *n;
-	size_t unready = 0;
-
-	cache_for_each_policy_safe(&d->cache, p, n)
-		unready += p->failed || p->conflict;
-	return unready;
+	return d->cache.n_unready;
 }
 
-void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
+/* Whether it is inbound is known by its policies, which come later. */
+static void look_at_conflicts(struct daemon *d, const struct context_policy *pol)
+{
+	struct cache_entry *e;
+
+	if (!d->applied[CACHE_CONFLICT] ||
+	    d->conf.on_conflict != CONF_CONFLICT_NEW_SPI)
+		return;
+	cache_for_each(&d->cache, e) {
+		if (e->applied == CACHE_CONFLICT &&
+		    context_policy_uses(pol, &e->info))
+			repair_later(d, e);
+	}
+}
+
+static void take_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 {
 	struct context_policy info;
 	struct field_error why;
@@ -719,6 +892,16 @@ void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 	cache_policy_set_info(&d->cache, p, &info);
 	p->seen = true;
 	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
+	look_at_conflicts(d, &info);
+}
+
+void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
+{
+	struct buf copy = {};
+	bool other = renumber_policy(d, ctx, len, &copy);
+
+	take_policy(d, other ? copy.data : ctx, len);
+	buf_free(&copy);
 }
 
 static void delete_policy(struct daemon *d, const struct context_policy *info,
@@ -762,12 +945,18 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 	cache_for_each(&d->cache, e) {
 		e->seen = false;
 		e->lease_told = 0;
+		e->told_refused = WIRE_REFUSED_NOT;
+		if (d->given_by != d->st.node && d->conf.n_peers > 1)
+			e->known = e->given;
 	}
+	d->given_by = d->st.node;
+	kinds_ask_again(&d->kinds);
 	buf_clear(&d->lease_acks);
 	buf_clear(&d->merges);
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		pol->seen = false;
 	d->want_resync = false;
+	role_filling(d, p);
 	p->in_snapshot = true;
 	p->snapshots_in++;
 	d->source = p;
@@ -981,13 +1170,50 @@ static void repair_due(struct loop_timer *t)
 		loop_timer_set(&d->loop, t, REPAIR_DELAY << d->repair_slower);
 }
 
+/* What of the same tunnel is in place, is soft-expired: its key manager rekeys both. */
+static void rekey_other_way(struct daemon *d, const struct cache_entry *e)
+{
+	struct cache_entry *other;
+	bool asked = false;
+	char name[160];
+
+	cache_for_each(&d->cache, other) {
+		if (other->applied == CACHE_APPLIED &&
+		    conflict_is_other_way(&other->info, &e->info))
+			asked |= !xfrm_expire_sa(&d->xfrm, &other->id);
+	}
+	log_warn("%s: it is not in place: %s",
+		 sa_id_str(&e->id, name, sizeof(name)),
+		 asked ? "the other direction is soft-expired, to rekey both" :
+			 "to be renegotiated, and nothing of it is here to ask by");
+}
+
+void apply_renegotiate(struct daemon *d)
+{
+	bool conflicts = d->applied[CACHE_CONFLICT] &&
+			 d->conf.on_conflict == CONF_CONFLICT_RENEGOTIATE;
+	bool kinds = d->applied[CACHE_UNSUPPORTED] &&
+		     d->conf.unsupported == CONF_UNSUPPORTED_RENEGOTIATE;
+	struct cache_entry *e;
+
+	if (!conflicts && !kinds)
+		return;
+	cache_for_each(&d->cache, e) {
+		if ((conflicts && e->applied == CACHE_CONFLICT) ||
+		    (kinds && e->applied == CACHE_UNSUPPORTED))
+			rekey_other_way(d, e);
+	}
+}
+
 void apply_reset(struct daemon *d)
 {
 	struct cache_entry *e;
 
 	memset(d->applied, 0, sizeof(d->applied));
 	d->n_batch = 0;
+	d->given_by = 0;
 	cache_for_each(&d->cache, e) {
+		cache_set_way(e, NULL);
 		e->applied = CACHE_NOT_APPLIED;
 		e->queued = false;
 		cache_set_repair(&d->cache, e, false);
@@ -1035,6 +1261,8 @@ void apply_init(struct daemon *d)
 void apply_exit(struct daemon *d)
 {
 	owned_free(&d->owned);
+	free(d->renumbered);
+	kinds_free(&d->kinds);
 	buf_free(&d->lease_acks);
 	buf_free(&d->merges);
 }

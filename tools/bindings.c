@@ -25,6 +25,7 @@ int bindings_add(struct bindings *b, const struct record *rec)
 	}
 	b->rec[b->n] = *rec;
 	/* Who binds gives what he asks for, and no more. */
+	b->rec[b->n].given_end = 0;
 	b->rec[b->n++].flags &= ~XFRMSYNC_RECORD_F_SHARED;
 	return 0;
 }

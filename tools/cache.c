@@ -15,6 +15,14 @@
 
 #define POLICY_BUCKETS 4096
 
+static void free_tables(struct cache *c)
+{
+	free(c->by_id);
+	free(c->by_handle);
+	free(c->by_key);
+	memset(c, 0, sizeof(*c));
+}
+
 int cache_init(struct cache *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -24,9 +32,10 @@ int cache_init(struct cache *c)
 	c->by_key = calloc(POLICY_BUCKETS, sizeof(*c->by_key));
 	list_init(&c->entries);
 	list_init(&c->policies);
+	list_init(&c->unready);
 	if (c->by_id && c->by_handle && c->by_key)
 		return 0;
-	cache_exit(c);
+	free_tables(c);
 	return -ENOMEM;
 }
 
@@ -39,10 +48,7 @@ void cache_exit(struct cache *c)
 		cache_remove(c, e);
 	cache_for_each_policy_safe(c, p, np)
 		cache_policy_remove(c, p);
-	free(c->by_id);
-	free(c->by_handle);
-	free(c->by_key);
-	memset(c, 0, sizeof(*c));
+	free_tables(c);
 }
 
 static struct cache_entry **id_slot(struct cache *c, const struct sa_id *id)
@@ -166,12 +172,28 @@ static int set_bytes(uint8_t **to, size_t *to_len, const uint8_t *p, size_t len)
 	return 0;
 }
 
+static void unlink_id(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry **at = id_slot(c, &e->id);
+
+	while (*at != e)
+		at = &(*at)->next_id;
+	*at = e->next_id;
+}
+
+static void link_id(struct cache *c, struct cache_entry *e)
+{
+	struct cache_entry **slot = id_slot(c, &e->id);
+
+	e->next_id = *slot;
+	*slot = e;
+}
+
 struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 			      const uint8_t *context, size_t len,
 			      uint32_t handle)
 {
 	struct cache_entry *e = calloc(1, sizeof(*e));
-	struct cache_entry **slot;
 
 	if (!e || cache_set_context(e, info, context, len)) {
 		free(e);
@@ -179,9 +201,7 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 	}
 	e->id = info->id;
 	marks_init(e->mark, e, false);
-	slot = id_slot(c, &e->id);
-	e->next_id = *slot;
-	*slot = e;
+	link_id(c, e);
 	link_handle(c, e, handle ? handle : free_handle(c));
 	list_add_tail(&e->all, &c->entries);
 	c->n_entries++;
@@ -232,15 +252,48 @@ bool cache_lets_plaintext(const struct cache *c, const struct context_sa *info)
 	return false;
 }
 
+void cache_set_spi(struct cache *c, struct cache_entry *e, uint32_t spi)
+{
+	unlink_id(c, e);
+	e->id.spi = spi;
+	e->info.id.spi = spi;
+	e->rec.id.spi = spi;
+	context_set_spi(e->context, e->context_len, spi);
+	link_id(c, e);
+}
+
+void cache_set_way(struct cache_entry *e, const struct context_sa *way)
+{
+	if (!way) {
+		free(e->way);
+		e->way = NULL;
+		return;
+	}
+	if (!e->way)
+		e->way = malloc(sizeof(*e->way));
+	if (e->way)
+		*e->way = *way;
+}
+
+void cache_set_refused(struct cache *c, struct mark *m, const char *why)
+{
+	char *copy = why ? strdup(why) : NULL;
+
+	c->n_refused += !!copy - !!m->refused;
+	free(m->refused);
+	m->refused = copy;
+}
+
 void cache_remove(struct cache *c, struct cache_entry *e)
 {
-	struct cache_entry **at = id_slot(c, &e->id);
+	int i;
 
+	for (i = 0; i < CONF_MAX_PEERS; i++)
+		cache_set_refused(c, &e->mark[i], NULL);
 	cache_set_unsafe(c, e, NULL);
 	cache_set_repair(c, e, false);
-	while (*at != e)
-		at = &(*at)->next_id;
-	*at = e->next_id;
+	cache_set_way(e, NULL);
+	unlink_id(c, e);
 	unlink_handle(c, e);
 	list_del(&e->all);
 	marks_exit(e->mark);
@@ -291,6 +344,7 @@ struct cache_policy *cache_policy_add(struct cache *c,
 	p->next_key = *slot;
 	*slot = p;
 	list_add_tail(&p->all, &c->policies);
+	list_init(&p->unready);
 	c->n_policies++;
 	c->n_optional += info->optional;
 	return p;
@@ -308,10 +362,38 @@ int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len)
 	return set_bytes(&p->context, &p->context_len, context, len);
 }
 
+void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
+			      bool failed, bool conflict)
+{
+	bool before = p->failed || p->conflict, now = failed || conflict;
+
+	p->failed = failed;
+	p->conflict = conflict;
+	if (now && !before)
+		list_add_tail(&p->unready, &c->unready);
+	else if (before && !now)
+		list_del(&p->unready);
+	c->n_unready += now - before;
+}
+
+bool cache_lacks_policy(const struct cache *c, const struct context_sa *info)
+{
+	const struct cache_policy *p;
+	const struct list *l;
+
+	for (l = c->unready.next; c->n_unready && l != &c->unready; l = l->next) {
+		p = container(l, struct cache_policy, unready);
+		if (context_policy_uses(&p->info, info))
+			return true;
+	}
+	return false;
+}
+
 void cache_policy_remove(struct cache *c, struct cache_policy *p)
 {
 	struct cache_policy **at = key_slot(c, &p->info);
 
+	cache_policy_set_unready(c, p, false, false);
 	while (*at != p)
 		at = &(*at)->next_key;
 	*at = p->next_key;

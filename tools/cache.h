@@ -69,10 +69,11 @@ struct mark {
 		bool offered;		/* it has a range for this SA */
 		uint64_t offered_start;	/* where that begins */
 		uint64_t offered_end;	/* the lease that it comes after */
-		uint64_t offered_range;	/* the highest number that it was ever given */
 		uint64_t acked_end;	/* the last one that it has raised for */
+		bool asked;		/* soft-expired since, as it left the set */
 	} lease;
 	struct guard_mark guard;
+	char *refused;			/* why the peer has not installed it; NULL: it has */
 };
 
 enum cache_applied {
@@ -80,6 +81,7 @@ enum cache_applied {
 	CACHE_APPLIED,
 	CACHE_CONFLICT,		/* another SA with this identity; left alone */
 	CACHE_FAILED,
+	CACHE_UNSUPPORTED,	/* this kernel does not do its kind */
 	CACHE_REFUSED,		/* its context is not understood; left alone */
 	CACHE_STATES,
 };
@@ -98,13 +100,19 @@ struct cache_entry {
 	uint64_t base;			/* counter as restored, not sent up to */
 	uint64_t sent;			/* highest number known to be sent */
 	uint64_t lease_end;		/* active: in force, 0 for none; standby: our start */
-	/* Active: ranges are given out up to given; of this offer, from given_from. */
-	uint64_t given, given_from, given_for;
+	uint64_t given;			/* ranges were given out up to here, by whichever node */
+	uint64_t known;			/* standby: ... by others than the active that it follows */
+	/* Active: those of this lease's end: from where, each so many numbers. */
+	uint64_t given_for, given_from, range;
 	uint64_t offer;			/* active: the next one, not granted by all yet */
 	uint64_t range_end;		/* standby: how far we may go, if we take over */
 	uint64_t lease_told;		/* standby: the start that we acknowledged */
 	const char *unsafe;		/* why it must not be taken over; NULL: it may */
+	bool stopped;			/* active: at its lease's end, and that was said */
 	bool orphan;			/* a peer that was removed has a range */
+	bool apart;			/* others than the peers may have ranges */
+	bool hole;			/* a peer may have used it, and has lost how far */
+	bool rekey_asked;		/* ... and its key manager was asked */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
 	bool shared;			/* another node has it, or had it */
@@ -129,13 +137,16 @@ struct cache_entry {
 	struct lead_window *own;	/* standby: lead.c */
 	bool written;			/* standby: the kernel has had our window */
 	bool strays;			/* standby: it has accepted more by itself */
+	struct context_sa *way;		/* standby: of a conflict, the one that is here */
+	uint8_t told_refused;		/* standby: what the active knows, enum wire_refusal */
+	bool renumbered;		/* standby: by an SPI of this node's own */
 	enum cache_applied applied;	/* standby */
 	struct mark mark[CONF_MAX_PEERS];
 };
 
 struct cache_policy {
 	struct cache_policy *next_key;	/* hash chain */
-	struct list all;
+	struct list all, unready;
 	struct context_policy info;
 	uint8_t *context;
 	size_t context_len;
@@ -151,9 +162,12 @@ struct cache {
 	struct list entries;
 	size_t n_entries;
 	size_t n_unsafe, n_repair;	/* entries with these set */
+	size_t n_refused;		/* marks */
 	struct list policies;
 	struct cache_policy **by_key;
 	size_t n_policies;
+	struct list unready;		/* policies: failed, or in conflict */
+	size_t n_unready;
 	size_t n_optional;		/* with an optional template */
 	uint32_t next_handle;
 };
@@ -176,6 +190,12 @@ void cache_set_repair(struct cache *c, struct cache_entry *e, bool repair);
 /* A policy lets the traffic of that SA pass where the SA is stopped. */
 bool cache_lets_plaintext(const struct cache *c, const struct context_sa *info);
 void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle);
+/* It has another SPI on this node. */
+void cache_set_spi(struct cache *c, struct cache_entry *e, uint32_t spi);
+/* The SA that is in its way; NULL: none. */
+void cache_set_way(struct cache_entry *e, const struct context_sa *way);
+/* By that peer; NULL: it is not. */
+void cache_set_refused(struct cache *c, struct mark *m, const char *why);
 /* No entry has a handle any more; cache_set_handle gives new ones. */
 void cache_forget_handles(struct cache *c);
 /* Each entry gets one of ours. */
@@ -189,6 +209,11 @@ struct cache_policy *cache_policy_add(struct cache *c,
 				      const uint8_t *context, size_t len);
 void cache_policy_set_info(struct cache *c, struct cache_policy *p,
 			   const struct context_policy *info);
+/* In this kernel it is not what it should be; false, false: it is. */
+void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
+			      bool failed, bool conflict);
+/* Of those, one that uses the SA: it is not used without. */
+bool cache_lacks_policy(const struct cache *c, const struct context_sa *info);
 int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len);
 void cache_policy_remove(struct cache *c, struct cache_policy *p);
 

@@ -35,6 +35,12 @@ void check_kernel_xfrm(struct check *c);
 /* check_tls.c */
 void check_tls(struct check *c, const struct conf *conf);
 
+/* check_spi.c */
+void check_spi(struct check *c, const struct conf *conf);
+/* status: the daemon's */
+void check_spi_peers(struct check *c, const struct conf *conf,
+		     const json_t *status);
+
 /* check_peer.c */
 void check_peers(struct check *c, const struct conf *conf);
 

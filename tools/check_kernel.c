@@ -4,6 +4,7 @@
  * Out: findings about them.
  * Looks only. An algorithm that is asked for may be loaded as a module by it.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static struct {
 	{ "CONFIG_INET6_ESP", CHECK_WARN, "no ESP over IPv6", false },
 	{ "CONFIG_FUNCTION_TRACER", CHECK_WARN, "changes of SAs cannot be noticed by ftrace", false },
 	{ "CONFIG_DYNAMIC_FTRACE", CHECK_WARN, "changes of SAs cannot be noticed by ftrace", false },
+	{ "CONFIG_XFRM_MIGRATE", CHECK_WARN, "xfrmsync migrate cannot move SAs to another address", false },
 };
 
 static void find_options(FILE *f)
@@ -103,10 +105,10 @@ void check_kernel_config(struct check *c)
 		check_say(c, CHECK_OK, "kernel options", "all that are needed are there");
 }
 
-/* 0 or 1; -1 where the sysctl is not there. */
-static int ftrace_enabled(void)
+/* 0 or 1; -1 where that file is not there. */
+static int setting(const char *path)
 {
-	FILE *f = fopen("/proc/sys/kernel/ftrace_enabled", "re");
+	FILE *f = fopen(path, "re");
 	int v = -1;
 
 	if (!f)
@@ -121,8 +123,15 @@ void check_kernel_capture(struct check *c, const struct genl_status *st)
 {
 	const char *method = genl_capture_str(st->capture);
 
+	if (st->capture == XFRMSYNC_CAPTURE_KPROBE &&
+	    !setting("/sys/kernel/debug/kprobes/enabled")) {
+		check_say(c, CHECK_FAIL, "capture",
+			  "kprobe, but kprobes are switched off: no change of an SA is noticed\necho 1 >/sys/kernel/debug/kprobes/enabled");
+		return;
+	}
 	if ((st->capture == XFRMSYNC_CAPTURE_FTRACE ||
-	     st->capture == XFRMSYNC_CAPTURE_KPROBE) && ftrace_enabled() == 0) {
+	     st->capture == XFRMSYNC_CAPTURE_KPROBE) &&
+	    !setting("/proc/sys/kernel/ftrace_enabled")) {
 		check_say(c, CHECK_FAIL, "capture",
 			  "%s, but kernel.ftrace_enabled is 0: no change of an SA is noticed\nsysctl kernel.ftrace_enabled=1",
 			  method);
@@ -200,7 +209,18 @@ void check_kernel_algorithms(struct check *c)
 struct xfrm_look {
 	unsigned int optional;	/* policies with a template of level use */
 	unsigned int offloaded;	/* SAs that the NIC encrypts and encapsulates */
+	char which[80];		/* one of them */
 };
+
+static void found_offload(struct xfrm_look *l, const struct xfrm_usersa_info *sa)
+{
+	char dst[INET6_ADDRSTRLEN] = "?";
+
+	inet_ntop(sa->family, &sa->id.daddr, dst, sizeof(dst));
+	snprintf(l->which, sizeof(l->which), "%s spi 0x%08x", dst,
+		 ntohl(sa->id.spi));
+	l->offloaded++;
+}
 
 /* Keys pass through buf: the caller wipes it. */
 static int look(const struct nlmsghdr *nlh, void *data)
@@ -219,7 +239,8 @@ static int look(const struct nlmsghdr *nlh, void *data)
 		    nlh->nlmsg_type == XFRM_MSG_NEWSA &&
 		    mnl_attr_get_payload_len(a) >= sizeof(*off)) {
 			off = mnl_attr_get_payload(a);
-			l->offloaded += !!(off->flags & XFRM_OFFLOAD_PACKET);
+			if (off->flags & XFRM_OFFLOAD_PACKET)
+				found_offload(l, mnl_nlmsg_get_payload(nlh));
 		}
 		if (mnl_attr_get_type(a) != XFRMA_TMPL)
 			continue;
@@ -259,7 +280,7 @@ static int dump(struct mnl_socket *nl, uint16_t type, struct xfrm_look *l)
 void check_kernel_xfrm(struct check *c)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
-	struct xfrm_look l = { 0, 0 };
+	struct xfrm_look l = {};
 	bool failed;
 
 	failed = !nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ||
@@ -274,8 +295,8 @@ void check_kernel_xfrm(struct check *c)
 		check_say(c, CHECK_OK, "policies", "none lets plaintext out where its SA is stopped");
 	if (l.offloaded)
 		check_say(c, CHECK_WARN, "offload",
-			  "%u SAs with packet offload: the kernel does not see their numbers, they are not taken over\nuse crypto offload, or none",
-			  l.offloaded);
+			  "%u SAs with packet offload: the kernel does not see their numbers, they are not taken over (%s%s)\nuse crypto offload, or none",
+			  l.offloaded, l.which, l.offloaded > 1 ? ", ..." : "");
 	if (nl)
 		mnl_socket_close(nl);
 }

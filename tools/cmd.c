@@ -13,7 +13,9 @@
 
 #include "cmd.h"
 #include "control.h"
+#include "json_memory.h"
 
+__attribute__((format(printf, 2, 0)))
 static void say(const struct cmd_common *o, const char *fmt, va_list ap)
 {
 	fprintf(stderr, "xfrmsync %s: ", o->verb);
@@ -223,4 +225,19 @@ void cmd_print_json(json_t *o, size_t flags)
 	fflush(stdout);
 	free(text);
 	json_decref(o);
+}
+
+int cmd_finish(int exit_code)
+{
+	if (exit_code != CMD_OK)
+		return exit_code;
+	if (json_memory_lost()) {
+		fprintf(stderr, "xfrmsync: out of memory: what was printed is not all\n");
+		return CMD_FAILED;
+	}
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("xfrmsync: standard output");
+		return CMD_FAILED;
+	}
+	return CMD_OK;
 }

@@ -29,6 +29,7 @@ int cmd_status_main(int argc, char **argv);
 int cmd_run_main(int argc, char **argv);
 int cmd_save_main(int argc, char **argv);
 int cmd_load_main(int argc, char **argv);
+int cmd_migrate_main(int argc, char **argv);
 int cmd_takeover_main(int argc, char **argv);
 int cmd_standby_main(int argc, char **argv);
 int cmd_check_main(int argc, char **argv);
@@ -115,6 +116,9 @@ bool cmd_no_daemon(int err);
  */
 json_t *cmd_ask(const struct cmd_common *o, const json_t *req, int timeout_ms,
 		int *err);
+
+/* The exit code of a verb that ended with this one: what it printed may not be all. */
+int cmd_finish(int exit_code);
 
 /* The object and a newline to stdout, in one write; takes the reference. */
 void cmd_print_json(json_t *o, size_t flags);

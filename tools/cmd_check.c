@@ -180,7 +180,8 @@ static void check_ready(struct check *c, const json_t *o)
 		check_say(c, CHECK_FAIL, "ready", "%s", json_string_value(why));
 }
 
-static void check_daemon(struct check *c, const struct cmd_common *common)
+static void check_daemon(struct check *c, const struct cmd_common *common,
+			 const struct conf *conf)
 {
 	json_t *req = json_pack("{s:s}", "cmd", "status"), *o;
 	int err = 0;
@@ -193,6 +194,7 @@ static void check_daemon(struct check *c, const struct cmd_common *common)
 		return;
 	}
 	check_say(c, CHECK_OK, "daemon", "runs");
+	check_spi_peers(c, conf, o);
 	check_ready(c, o);
 	json_decref(o);
 }
@@ -236,8 +238,9 @@ static void check_all(struct check *c, const struct cmd_common *common)
 		if (module)
 			check_watchdog(c, &conf, &st);
 		check_tls(c, &conf);
+		check_spi(c, &conf);
 		check_peers(c, &conf);
-		check_daemon(c, common);
+		check_daemon(c, common, &conf);
 	}
 	check_say(c, CHECK_OK, "clock", "not needed: leases and ages do not go by it (certificates do)");
 }

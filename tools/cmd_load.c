@@ -14,9 +14,11 @@
 
 #include "bindings.h"
 #include "cmd.h"
+#include "conflict.h"
 #include "context.h"
 #include "context_file.h"
 #include "genl.h"
+#include "map.h"
 #include "sa_select.h"
 #include "xfrm.h"
 
@@ -26,20 +28,28 @@ static const char help[] =
 	"kernel of this network namespace. An SA that was not held when it was saved is\n"
 	"refused: its numbers may have been used since. What is there already goes on;\n"
 	"what save held here is let go. Load a file in one place, once.\n\n"
+	"      --on-conflict WHAT  where another SA has the SPI here: deny (default) refuses\n"
+	"                     the file's, renegotiate has the tunnel rekeyed by what of it\n"
+	"                     could be loaded, new-spi gives an inbound one a free SPI\n"
 	"      --force-unsafe take also SAs that went on when they were saved\n"
 	"      --plain        take a file that is not sealed\n"
 	"      --key FILE     the cluster's key (key_file of the configuration)\n"
+	"      --map OLD=NEW  the file's gateway has address OLD, this one NEW\n"
 	SA_SELECT_HELP
 	CMD_COMMON_HELP;
 
-enum { OPT_FORCE = SA_OPT_OWN, OPT_PLAIN, OPT_KEY };
+#define DAEMON_TIMEOUT_MS 5000
+
+enum { OPT_FORCE = SA_OPT_OWN, OPT_PLAIN, OPT_KEY, OPT_CONFLICT, OPT_MAP };
 
 static const struct option options[] = {
 	CMD_LONG,
 	SA_SELECT_LONG,
+	{ "on-conflict", required_argument, NULL, OPT_CONFLICT },
 	{ "force-unsafe", no_argument, NULL, OPT_FORCE },
 	{ "plain", no_argument, NULL, OPT_PLAIN },
 	{ "key", required_argument, NULL, OPT_KEY },
+	{ "map", required_argument, NULL, OPT_MAP },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -57,11 +67,20 @@ struct by_reqid {
 	struct policy *policy;
 };
 
+/* An SA of the file that another one keeps out. */
+struct clash {
+	struct context_sa sa, way;
+};
+
 struct load {
 	struct cmd_common common;
 	struct sa_select select;
 	bool force, plain;
+	enum conf_on_conflict on_conflict;
 	const char *key_file;
+	struct map map;		/* the file's addresses to this node's */
+	struct sa_id *name;	/* of all SAs behind the map, sorted */
+	size_t n_names;
 	struct genl g;
 	bool has_module;
 	struct xfrm x;
@@ -70,7 +89,10 @@ struct load {
 	struct policy *policy;
 	struct by_reqid *index;
 	size_t n_policies, n_index, loaded, present, policies_loaded, failed;
-	json_t *errors;
+	struct context_sa *in;		/* of the file, in the kernel now */
+	struct clash *clash;		/* to be renegotiated */
+	size_t n_in, n_clashes;
+	json_t *errors, *renegotiate, *new_spi;
 };
 
 /* One context that is refused; the others go on. */
@@ -81,6 +103,21 @@ static int failed(struct load *l, const char *name, const char *why)
 	json_array_append_new(l->errors, json_pack("{s:s, s:s}", "name", name,
 						   "error", why));
 	return -1;
+}
+
+static bool is_meant(const struct load *l, struct context_entry *e,
+		     const struct context_sa *info)
+{
+	e->rec.id = info->id;
+	memcpy(e->rec.src, info->src, 16);
+	e->rec.reqid = info->reqid;
+	return sa_select_match(&l->select, &e->rec);
+}
+
+/* The file is in memory, and this is a place in it. */
+static uint8_t *writable(struct load *l, const uint8_t *p)
+{
+	return l->file.body.data + (p - l->file.body.data);
 }
 
 /* ---- policies ---- */
@@ -199,6 +236,82 @@ static void settle_policies(struct load *l, const struct context_sa *sa,
 		settle_of(l, 0, stays);
 }
 
+/* ---- the map ---- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct sa_id *x = a, *y = b;
+	int ret = memcmp(x->dst, y->dst, sizeof(x->dst));
+
+	if (!ret)
+		ret = memcmp(&x->spi, &y->spi, sizeof(x->spi));
+	if (!ret)
+		ret = x->proto - y->proto;
+	if (!ret)
+		ret = x->family - y->family;
+	if (!ret && x->mark != y->mark)
+		ret = x->mark < y->mark ? -1 : 1;
+	if (!ret && x->mark_mask != y->mark_mask)
+		ret = x->mark_mask < y->mark_mask ? -1 : 1;
+	return ret;
+}
+
+/* The names that the SAs which are meant will have. */
+static int list_names(struct load *l)
+{
+	struct context_entry e;
+	struct context_sa info;
+	struct rd r = {};
+	int ret;
+
+	if (!l->map.n)
+		return 0;
+	l->name = calloc((size_t)l->file.sas + 1, sizeof(*l->name));
+	if (!l->name)
+		return -1;
+	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
+		if (ret < 0 || e.kind != CONTEXT_ENTRY_SA ||
+		    context_sa_info(e.context, e.context_len, &info, NULL) ||
+		    !is_meant(l, &e, &info))
+			continue;
+		map_id(&l->map, &info.id);
+		l->name[l->n_names++] = info.id;
+	}
+	qsort(l->name, l->n_names, sizeof(*l->name), by_name);
+	return 0;
+}
+
+static bool is_shared(const struct load *l, const struct sa_id *id)
+{
+	const struct sa_id *at = bsearch(id, l->name, l->n_names, sizeof(*id),
+					 by_name);
+
+	return at && ((at > l->name && !by_name(at - 1, id)) ||
+		      (at + 1 < l->name + l->n_names && !by_name(at + 1, id)));
+}
+
+/* In place, so that the file's bytes have this node's names from here on. */
+static void map_entry(struct load *l, const struct context_entry *e)
+{
+	map_context(&l->map, writable(l, e->context), e->context_len);
+}
+
+/* NULL, and the entry has its name here; or why it cannot be. */
+static const char *map_sa(struct load *l, const struct context_entry *e,
+			  struct context_sa *info)
+{
+	struct sa_id id = info->id;
+
+	map_id(&l->map, &id);
+	if (is_shared(l, &id))
+		return "another SA of the file gets the same name by the map: load one of them, by --dst or --spi";
+	if (map_joins(&l->map, id.family, info->src, info->id.dst))
+		return "the map takes both its ends for one address";
+	map_entry(l, e);
+	return context_sa_info(e->context, e->context_len, info, NULL) ?
+	       "it is malformed behind the map" : NULL;
+}
+
 /* ---- SAs ---- */
 
 /* Save held it in this kernel, and nothing moved it since. */
@@ -222,23 +335,27 @@ static int let_go(struct load *l, const struct record *k)
 	return ret;
 }
 
+/* Another SA, with other keys, is what the kernel has there. */
+static bool is_taken(struct load *l, const struct context_sa *info,
+		     const struct context_entry *e, struct context_sa *way)
+{
+	struct buf ctx = {};
+	bool taken = false;
+
+	if (!xfrm_get_sa(&l->x, &info->id, &ctx) &&
+	    !context_sa_info(ctx.data, ctx.len, way, NULL))
+		taken = !context_same_keys(ctx.data, ctx.len, e->context,
+					   e->context_len);
+	buf_free(&ctx);
+	return taken;
+}
+
 /* What is wrong with the SA that is here, or NULL: it goes on. */
 static const char *why_not_here(struct load *l, const struct context_sa *info,
 				const struct context_entry *e)
 {
-	struct buf ctx = {};
 	struct record k;
-	bool same;
-	int ret;
 
-	ret = xfrm_get_sa(&l->x, &info->id, &ctx);
-	same = !ret && context_same_keys(ctx.data, ctx.len, e->context,
-					 e->context_len);
-	buf_free(&ctx);
-	if (ret)
-		return l->x.error;
-	if (!same)
-		return "another SA has this SPI here: delete it, or have the peer renegotiate";
 	if (!l->has_module || genl_get(&l->g, &info->id, &k))
 		return "it is here already, and without the module nobody can tell where it stands";
 	/* Made anew, by a boot script: its numbers were used before. */
@@ -251,7 +368,13 @@ static const char *why_not_here(struct load *l, const struct context_sa *info,
 	return let_go(l, &k) ? "it is here, held, and cannot be let go" : NULL;
 }
 
-/* The kernel has an SA of this name. */
+static void note_loaded(struct load *l, const struct context_sa *sa)
+{
+	l->in[l->n_in++] = *sa;
+	l->loaded++;
+}
+
+/* It is there already. */
 static int existing(struct load *l, const char *name,
 		    const struct context_sa *info, const struct context_entry *e)
 {
@@ -259,8 +382,232 @@ static int existing(struct load *l, const char *name,
 
 	if (why)
 		return failed(l, name, why);
+	l->in[l->n_in++] = *info;
 	l->present++;
 	return 0;
+}
+
+/* ---- another SA has the SPI ---- */
+
+static int taken(struct load *l, const char *name, const struct context_sa *way,
+		 const char *advice)
+{
+	char text[500], by[320];
+	size_t n;
+
+	snprintf(text, sizeof(text), "another SA has this SPI here (%s): %s",
+		 conflict_sa_str(way, by, sizeof(by)), advice);
+	failed(l, name, text);
+	n = json_array_size(l->errors);
+	json_object_set_new(json_array_get(l->errors, n - 1), "in_the_way",
+			    conflict_sa_json(way));
+	return -1;
+}
+
+static void policies_follow(struct load *l, const struct context_sa *from,
+			    uint32_t reqid, uint32_t spi)
+{
+	struct policy *pol;
+	size_t i;
+
+	for (i = first_of(l, reqid); i < l->n_index; i++) {
+		pol = l->index[i].policy;
+		if (l->index[i].reqid != reqid)
+			break;
+		if (!context_policy_set_spi(writable(l, pol->context), pol->len,
+					    from, spi))
+			continue;
+		context_policy_info(pol->context, pol->len, &pol->info, NULL);
+		if (pol->here &&
+		    xfrm_add_policy(&l->x, pol->context, pol->len, true))
+			cmd_warn(&l->common, "%s: its template still names the SPI: %s",
+				 pol->info.name, l->x.error);
+	}
+}
+
+/* In the file's contexts; what of them is in the kernel already follows. */
+static void set_spi(struct load *l, struct context_entry *e,
+		    struct context_sa *sa, uint32_t spi)
+{
+	context_set_spi(writable(l, e->context), e->context_len, spi);
+	policies_follow(l, sa, sa->reqid, spi);
+	if (sa->reqid)
+		policies_follow(l, sa, 0, spi);
+	sa->id.spi = spi;
+	e->rec.id.spi = spi;
+}
+
+/* One of the file that has yet to come; its name is the other node's until then. */
+static bool is_in_file(struct load *l, const struct context_sa *sa, uint32_t spi)
+{
+	struct context_entry e;
+	struct context_sa other;
+	struct rd r = {};
+	int ret;
+
+	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
+		if (ret < 0 || e.kind != CONTEXT_ENTRY_SA ||
+		    context_sa_info(e.context, e.context_len, &other, NULL))
+			continue;
+		map_id(&l->map, &other.id);
+		if (other.id.spi == spi && other.id.proto == sa->id.proto &&
+		    !memcmp(other.id.dst, sa->id.dst, 16))
+			return true;
+	}
+	return false;
+}
+
+struct twin {
+	const struct context_sa *sa;
+	struct buf copy;
+	uint32_t spi;
+};
+
+/* Stops at an SA that has all but the SPI. */
+static int find_twin(const uint8_t *p, size_t len, void *data)
+{
+	struct twin *t = data;
+	struct context_sa other;
+
+	if (context_sa_info(p, len, &other, NULL) ||
+	    other.id.proto != t->sa->id.proto ||
+	    memcmp(other.id.dst, t->sa->id.dst, 16))
+		return 0;
+	context_set_spi(t->copy.data, t->copy.len, other.id.spi);
+	if (context_same_keys(p, len, t->copy.data, t->copy.len))
+		t->spi = other.id.spi;
+	return 0;
+}
+
+/* The file was loaded before, and the SA got another SPI then; 0: it was not. */
+static uint32_t spi_of_before(struct load *l, const struct context_entry *e,
+			      const struct context_sa *sa)
+{
+	struct twin t = { .sa = sa };
+
+	buf_put(&t.copy, e->context, e->context_len);
+	if (!t.copy.bad)
+		xfrm_dump_sas(&l->x, find_twin, &t);
+	buf_free(&t.copy);
+	return t.spi;
+}
+
+/* A key manager has to tell the peer: on stdout, and to whoever monitors. */
+static void tell_new_spi(struct load *l, const struct context_sa *from,
+			 const struct context_sa *sa)
+{
+	json_t *o = conflict_new_spi_json(from, sa), *req;
+	int err;
+
+	json_array_append(l->new_spi, o);
+	req = json_pack("{s:s, s:o}", "cmd", "event", "event", o);
+	json_decref(cmd_ask(&l->common, req, DAEMON_TIMEOUT_MS, &err));
+	json_decref(req);
+}
+
+/* 0; -EEXIST: somebody took it meanwhile; -1, said. */
+static int load_as(struct load *l, const char *name, struct context_entry *e,
+		   struct context_sa *sa, uint32_t spi)
+{
+	uint32_t before = sa->id.spi;
+	char text[500];
+	int ret;
+
+	set_spi(l, e, sa, spi);
+	ret = put_policies(l, sa, text, sizeof(text));
+	if (ret) {
+		failed(l, name, text);
+		ret = -1;
+	} else {
+		ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
+		if (ret && ret != -EEXIST)
+			ret = failed(l, name, l->x.error);
+	}
+	if (!ret)
+		return 0;
+	settle_policies(l, sa, false);
+	set_spi(l, e, sa, before);
+	return ret;
+}
+
+static bool is_inbound(const struct load *l, const struct context_sa *sa)
+{
+	struct conflict_uses uses = {};
+	size_t i;
+
+	for (i = 0; i < l->n_policies; i++)
+		conflict_note_policy(&uses, &l->policy[i].info, sa);
+	return conflict_is_inbound(sa, &uses);
+}
+
+static int load_elsewhere(struct load *l, const char *name,
+			  struct context_entry *e, struct context_sa *sa,
+			  const struct context_sa *way)
+{
+	const struct conf *conf = cmd_conf(&l->common);
+	const struct context_sa from = *sa;
+	const struct spi_range any = {};
+	struct spi_search s;
+	char text[500];
+	uint32_t spi;
+	int ret;
+
+	if (!is_inbound(l, sa))
+		return taken(l, name, way, "an SA that is not known to be inbound gets no other one");
+	spi = spi_of_before(l, e, sa);
+	if (spi) {
+		set_spi(l, e, sa, spi);
+		ret = put_policies(l, sa, text, sizeof(text));
+		return ret ? failed(l, name, text) : existing(l, name, sa, e);
+	}
+	spi_search_begin(&s, conf ? &conf->spi_range : &any, sa->id.proto);
+	while (conflict_free_spi(&l->x, sa, &s, &spi)) {
+		if (is_in_file(l, sa, spi))
+			continue;
+		ret = load_as(l, name, e, sa, spi);
+		if (ret == -EEXIST)
+			continue;
+		if (!ret) {
+			note_loaded(l, sa);
+			tell_new_spi(l, &from, sa);
+		}
+		return ret;
+	}
+	return taken(l, name, way, "no other one is free");
+}
+
+static int in_conflict(struct load *l, const char *name, struct context_entry *e,
+		       struct context_sa *sa, const struct context_sa *way)
+{
+	if (l->on_conflict == CONF_CONFLICT_NEW_SPI)
+		return load_elsewhere(l, name, e, sa, way);
+	if (l->on_conflict == CONF_CONFLICT_RENEGOTIATE) {
+		l->clash[l->n_clashes++] = (struct clash){ *sa, *way };
+		return taken(l, name, way, "to be renegotiated");
+	}
+	return taken(l, name, way, "delete it, or see --on-conflict");
+}
+
+/* What of the same tunnel is here is rekeyed at once, and the other one with it. */
+static void renegotiate(struct load *l, const struct clash *c)
+{
+	json_t *o = conflict_sa_json(&c->sa), *asked = json_array();
+	char name[160];
+	size_t i;
+
+	for (i = 0; i < l->n_in; i++) {
+		if (!conflict_is_other_way(&l->in[i], &c->sa))
+			continue;
+		sa_id_str(&l->in[i].id, name, sizeof(name));
+		if (xfrm_expire_sa(&l->x, &l->in[i].id))
+			cmd_warn(&l->common, "%s: no soft expiry: %s", name,
+				 l->x.error);
+		else
+			json_array_append_new(asked, json_string(name));
+	}
+	json_object_set_new(o, "in_the_way", conflict_sa_json(&c->way));
+	json_object_set_new(o, "soft_expired", asked);
+	json_array_append_new(l->renegotiate, o);
 }
 
 /* A record that no such SA has. */
@@ -272,11 +619,31 @@ static bool is_impossible(const struct context_sa *info, const struct record *re
 	       (rec->bmp_words && rec->bmp_words != words);
 }
 
+static int put_sa(struct load *l, const char *name, struct context_entry *e,
+		  struct context_sa *info)
+{
+	struct context_sa way;
+	int ret;
+
+	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
+	if (!ret) {
+		note_loaded(l, info);
+		return 0;
+	}
+	if (ret != -EEXIST)
+		return failed(l, name, l->x.error);
+	/* One that came meanwhile. */
+	if (is_taken(l, info, e, &way))
+		return taken(l, name, &way, "it came just now: try again");
+	return existing(l, name, info, e);
+}
+
 static int load_sa(struct load *l, struct context_entry *e)
 {
+	struct context_sa info, way;
 	struct field_error why;
-	struct context_sa info;
 	char name[160], text[500];
+	const char *bad;
 	int ret;
 
 	if (context_sa_info(e->context, e->context_len, &info, &why)) {
@@ -285,28 +652,23 @@ static int load_sa(struct load *l, struct context_entry *e)
 			      "an SA without a name", text);
 	}
 	sa_id_str(&info.id, name, sizeof(name));
+	if (!is_meant(l, e, &info))
+		return 0;
+	if (l->map.n && (bad = map_sa(l, e, &info)))
+		return failed(l, name, bad);
 	e->rec.id = info.id;
 	memcpy(e->rec.src, info.src, 16);
-	e->rec.reqid = info.reqid;
-	if (!sa_select_match(&l->select, &e->rec))
-		return 0;
 	if (!(e->flags & CONTEXT_ENTRY_STOPPED) && !l->force)
 		return failed(l, name, "it went on when it was saved, so numbers could be sent, or accepted, twice: save --stop, or --force-unsafe");
 	if (is_impossible(&info, &e->rec))
 		return failed(l, name, "its record is not of such an SA");
 	/* A policy without its SA lets nothing out; the SA is used at once. */
-	ret = put_policies(l, &info, text, sizeof(text));
-	if (ret) {
-		settle_policies(l, &info, false);
-		return failed(l, name, text);
-	}
-	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
-	if (ret == -EEXIST)
-		ret = existing(l, name, &info, e);
-	else if (ret)
-		ret = failed(l, name, l->x.error);
+	if (is_taken(l, &info, e, &way))
+		ret = in_conflict(l, name, e, &info, &way);
+	else if (put_policies(l, &info, text, sizeof(text)))
+		ret = failed(l, name, text);
 	else
-		l->loaded++;
+		ret = put_sa(l, name, e, &info);
 	settle_policies(l, &info, !ret);
 	return ret;
 }
@@ -347,6 +709,7 @@ static int list_policies(struct load *l)
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
 		if (ret < 0 || e.kind != CONTEXT_ENTRY_POLICY)
 			continue;
+		map_entry(l, &e);
 		pol = &l->policy[l->n_policies];
 		pol->context = e.context;
 		pol->len = e.context_len;
@@ -365,11 +728,14 @@ static int list_policies(struct load *l)
 
 static int load_all(struct load *l)
 {
+	size_t room = (size_t)l->file.sas + 1, i;
 	struct context_entry e;
 	struct rd r = {};
 	int ret;
 
-	if (list_policies(l))
+	l->in = calloc(room, sizeof(*l->in));
+	l->clash = calloc(room, sizeof(*l->clash));
+	if (!l->in || !l->clash || list_names(l) || list_policies(l))
 		return cmd_fail(&l->common, "out of memory");
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
 		if (ret < 0)
@@ -377,20 +743,39 @@ static int load_all(struct load *l)
 		else if (e.kind == CONTEXT_ENTRY_SA)
 			load_sa(l, &e);
 	}
+	for (i = 0; i < l->n_clashes; i++)
+		renegotiate(l, &l->clash[i]);
 	return CMD_OK;
+}
+
+static void print_list(const char *what, const json_t *list)
+{
+	const json_t *o;
+	size_t i;
+
+	json_array_foreach(list, i, o) {
+		printf("%s ", what);
+		conflict_print(stdout, o);
+	}
 }
 
 static int report(struct load *l)
 {
 	if (l->common.json)
-		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O}",
+		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O, s:O, s:O}",
 					 "loaded", (json_int_t)l->loaded,
 					 "present", (json_int_t)l->present,
 					 "policies", (json_int_t)l->policies_loaded,
-					 "failed", l->errors), 0);
+					 "failed", l->errors,
+					 "renegotiate", l->renegotiate,
+					 "new_spi", l->new_spi), 0);
 	else
 		printf("%zu SAs loaded, %zu were here, %zu policies\n",
 		       l->loaded, l->present, l->policies_loaded);
+	if (!l->common.json) {
+		print_list("renegotiate", l->renegotiate);
+		print_list("new-spi", l->new_spi);
+	}
 	return l->failed ? CMD_FAILED : CMD_OK;
 }
 
@@ -413,6 +798,16 @@ static int open_kernel(struct load *l)
 	       CMD_OK;
 }
 
+/* A file of a peer has the names that what it sends has. */
+static void take_peer_map(struct load *l)
+{
+	const struct conf *c = cmd_conf(&l->common);
+	int place = c ? conf_peer_place(c, l->file.node) : -1;
+
+	if (!l->map.n && place >= 0)
+		l->map = c->peer[place].map;
+}
+
 static int load(struct load *l, const struct secret *key)
 {
 	char err[512];
@@ -421,16 +816,24 @@ static int load(struct load *l, const struct secret *key)
 	if (context_file_read(&l->file, l->common.operand, key, l->plain, err,
 			      sizeof(err)))
 		return cmd_fail(&l->common, "%s", err);
+	take_peer_map(l);
 	l->now = time(NULL);
 	ret = open_kernel(l);
 	if (!ret) {
 		l->errors = json_array();
+		l->renegotiate = json_array();
+		l->new_spi = json_array();
 		ret = load_all(l);
 		if (!ret)
 			ret = report(l);
 		json_decref(l->errors);
+		json_decref(l->renegotiate);
+		json_decref(l->new_spi);
+		free(l->in);
+		free(l->clash);
 		free(l->policy);
 		free(l->index);
+		free(l->name);
 		xfrm_close(&l->x);
 	}
 	if (l->has_module)
@@ -443,6 +846,7 @@ int cmd_load_main(int argc, char **argv)
 {
 	struct load l = { .common = { .verb = "load", .help = help, .wants = "FILE" } };
 	struct secret key = {};
+	const char *bad;
 	int c, ret;
 
 	while ((c = cmd_option(&l.common, argc, argv, CMD_SHORT, options)) != -1) {
@@ -452,7 +856,15 @@ int cmd_load_main(int argc, char **argv)
 			l.plain = true;
 		else if (c == OPT_KEY)
 			l.key_file = optarg;
-		else if (!sa_select_option(&l.select, c, optarg))
+		else if (c == OPT_CONFLICT &&
+			 conf_on_conflict_parse(optarg, &l.on_conflict))
+			continue;
+		else if (c == OPT_MAP && !(bad = map_add(&l.map, optarg)))
+			continue;
+		else if (c == OPT_MAP)
+			return cmd_usage(&l.common, "--map %s: %s", optarg, bad);
+		else if (c == OPT_CONFLICT ||
+			 !sa_select_option(&l.select, c, optarg))
 			return cmd_usage(&l.common, "%s is no value for %s",
 					 optarg, argv[optind - 2]);
 	}

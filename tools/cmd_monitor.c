@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "conflict.h"
 #include "control.h"
 #include "genl.h"
 #include "print.h"
@@ -103,19 +104,24 @@ static int follow_module(struct monitor *m, struct genl *g)
 
 static void on_object(struct monitor *m, json_t *o)
 {
+	const char *event = json_string_value(json_object_get(o, "event"));
 	json_t *lost = json_object_get(o, "lost");
 	struct record r;
 
 	if (lost)
 		cmd_warn(&m->common, "%lld records were left out: this verb was read too slowly",
 			 (long long)json_integer_value(lost));
-	if (record_from_json(o, &r))
+	if (!event && record_from_json(o, &r))
 		return;
 	m->printed++;
-	if (m->common.json)
+	if (m->common.json) {
 		cmd_print_json(json_incref(o), JSON_COMPACT);
-	else
+	} else if (event) {
+		printf("%s ", event);
+		conflict_print(stdout, o);
+	} else {
 		print_text(m, &r);
+	}
 	fflush(stdout);
 }
 
@@ -189,9 +195,8 @@ static int monitor(struct monitor *m)
 int cmd_monitor_main(int argc, char **argv)
 {
 	struct monitor m = { .common = { .verb = "monitor", .help = help } };
-	int c;
 
-	while ((c = cmd_option(&m.common, argc, argv, CMD_SHORT "n:", options)) != -1)
+	while (cmd_option(&m.common, argc, argv, CMD_SHORT "n:", options) != -1)
 		if (!cmd_number(optarg, UINT64_MAX, &m.count) || !m.count)
 			return cmd_usage(&m.common, "--count wants a number above 0, not %s",
 					 optarg);

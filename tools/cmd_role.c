@@ -219,16 +219,6 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 	return CMD_OK;
 }
 
-/* Restores and other tools move the kernel's on. */
-static void newest_epoch(const struct genl_status *st, struct state *s)
-{
-	if (state_epoch_cmp(s->epoch, s->node, st->epoch, st->node) >= 0)
-		return;
-	s->epoch = st->epoch;
-	s->node = st->node;
-	s->handed[0] = '\0';
-}
-
 /*
  * The epoch for the new role: one more than any known for an active, the newest
  * known for a standby, which must not be ahead of the active that it follows.
@@ -266,7 +256,8 @@ static int set_role(struct change *c, const struct conf *conf,
 	s = old;
 	/* Without its limits, whatever was active here is not the newest for sure. */
 	state_live_on(&s, st->life);
-	newest_epoch(st, &s);
+	/* Restores and other tools move the kernel's on. */
+	state_catch_up(&s, st->epoch, st->node, conf->node_id);
 	err = fence_unsafe(c, conf, g, &s);
 	if (err)
 		return err;

@@ -122,6 +122,7 @@ static void heartbeat(struct loop_timer *t)
 
 	watchdog_beat(d);
 	peer_heartbeat(d);
+	leave_look(d);
 	notify_status(d, "");
 	loop_timer_set(&d->loop, t, d->conf.heartbeat_ms * LOOP_MS);
 }
@@ -283,7 +284,7 @@ static void block_signals(sigset_t *set)
 static int watch_signals(struct daemon *d, struct loop_fd *f)
 {
 	sigset_t set;
-	int fd;
+	int fd, ret;
 
 	block_signals(&set);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -291,7 +292,10 @@ static int watch_signals(struct daemon *d, struct loop_fd *f)
 		return -errno;
 	f->cb = signal_event;
 	f->data = d;
-	return loop_add(&d->loop, f, fd, EPOLLIN);
+	ret = loop_add(&d->loop, f, fd, EPOLLIN);
+	if (ret)
+		close(fd);
+	return ret;
 }
 
 static int open_kernel(struct daemon *d)
@@ -358,6 +362,8 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		ret = watch_signals(d, signals);
 	if (!ret)
 		ret = cache_init(&d->cache);
+	if (ret)
+		log_err("cannot start: %s", strerror(-ret));
 	if (!ret && !(d->tls = tls_new(&d->conf)))
 		ret = -EINVAL;
 	if (!ret)
@@ -368,6 +374,7 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		return ret;
 	apply_init(d);
 	inbound_init(d);
+	leave_init(d);
 	exempt_all(d);
 	ret = watchdog_start(d);
 	if (!ret)
@@ -464,6 +471,8 @@ static int run(struct daemon *d)
 	if (!code)
 		watchdog_stop(d);
 	stop(d);
+	if (signals.fd >= 0)
+		close(signals.fd);
 	return code;
 }
 

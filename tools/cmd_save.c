@@ -95,11 +95,14 @@ static int keep(const struct record *r, void *data)
 	return bindings_add(&s->list, r);
 }
 
+/* As context_sa_order() has it. */
 static int order(const void *a, const void *b)
 {
 	const struct record *x = a, *y = b;
 
-	return x->reqid < y->reqid ? -1 : x->reqid > y->reqid;
+	if (x->reqid != y->reqid)
+		return x->reqid < y->reqid ? -1 : 1;
+	return memcmp(x->id.dst, y->id.dst, sizeof(x->id.dst));
 }
 
 static int by_cookie(const void *a, const void *b)

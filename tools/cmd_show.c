@@ -42,8 +42,14 @@ static const struct option options[] = {
 };
 
 /* Of the daemon's words on an SA, those that stand in the JSON. */
+static const char *const words[] = {
+	"guard", "guard_limit", "exposed", "held", "waits_for", "lag",
+};
+
+#define N_WORDS (sizeof(words) / sizeof(words[0]))
+
 struct told {
-	json_t *guard, *guard_limit, *exposed;	/* NULL: nothing was said */
+	json_t *word[N_WORDS];	/* NULL: nothing was said */
 };
 
 struct show {
@@ -96,9 +102,10 @@ static int order(const void *a, const void *b)
 
 static void take_told(struct told *t, const json_t *o)
 {
-	t->guard = json_incref(json_object_get(o, "guard"));
-	t->guard_limit = json_incref(json_object_get(o, "guard_limit"));
-	t->exposed = json_incref(json_object_get(o, "exposed"));
+	size_t i;
+
+	for (i = 0; i < N_WORDS; i++)
+		t->word[i] = json_incref(json_object_get(o, words[i]));
 }
 
 /* The list is sorted. Without a daemon there is nothing to add. */
@@ -128,12 +135,12 @@ static void ask_daemon(struct show *s)
 
 static void add_told(json_t *o, struct told *t)
 {
-	if (t->guard)
-		json_object_set_new(o, "guard", t->guard);
-	if (t->guard_limit)
-		json_object_set_new(o, "guard_limit", t->guard_limit);
-	if (t->exposed)
-		json_object_set_new(o, "exposed", t->exposed);
+	size_t i;
+
+	for (i = 0; i < N_WORDS; i++) {
+		if (t->word[i])
+			json_object_set_new(o, words[i], t->word[i]);
+	}
 }
 
 /* One at a time: a JSON tree of 100000 SAs would take half a gigabyte. */

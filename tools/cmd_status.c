@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "conflict.h"
 #include "genl.h"
 #include "print.h"
 
@@ -101,6 +102,71 @@ static void print_unsafe(const struct print *p, const json_t *o)
 		fprintf(p->out, "  not safe: %" PRIu64 " more\n", total - i);
 }
 
+/* They send nothing. */
+static void print_stopped(const struct print *p, const json_t *o)
+{
+	if (num(o, "stopped"))
+		fprintf(p->out, "  stopped: %" PRIu64 " SAs are at the end of their lease, until the standbys acknowledge another one or they are rekeyed\n",
+			num(o, "stopped"));
+}
+
+/* A strict guard delivers none of these; without it they are delivered. */
+static void print_exposed(const struct print *p, const json_t *o)
+{
+	const json_t *peer;
+	size_t i;
+
+	if (num(o, "exposed") && strcmp(text(o, "guard"), "strict"))
+		fprintf(p->out, "  exposed: %" PRIu64 " SAs have accepted packets that no standby knows of yet: after a crash now they could be replayed\n",
+			num(o, "exposed"));
+	json_array_foreach(json_object_get(o, "peers"), i, peer) {
+		if (num(peer, "holds"))
+			fprintf(p->out, "  held: %" PRIu64 " SAs deliver nothing new until %s has acknowledged what they accepted (%s)\n",
+				num(peer, "holds"), text(peer, "name"),
+				text(peer, "state"));
+	}
+}
+
+static void print_left(const struct print *p, const json_t *o)
+{
+	const json_t *peer;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "peers"), i, peer) {
+		if (!strcmp(text(peer, "state"), "left"))
+			fprintf(p->out, "  left: %s is away for too long: %" PRIu64 " SAs are not renewed without it (%" PRIu64 " soft-expired): bring it back, or rekey them\n",
+				text(peer, "name"), num(peer, "leases_held"),
+				num(peer, "soft_expired"));
+	}
+}
+
+static void print_conflicts(const struct print *p, const json_t *o)
+{
+	const json_t *sa;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "conflict"), i, sa) {
+		if (i == UNSAFE_SHOWN)
+			break;
+		fputs("  in conflict: ", p->out);
+		conflict_print(p->out, sa);
+	}
+	json_array_foreach(json_object_get(o, "new_spi"), i, sa) {
+		fputs("  new-spi ", p->out);
+		conflict_print(p->out, sa);
+	}
+}
+
+static void print_overlaps(const struct print *p, const json_t *o)
+{
+	const json_t *what;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "spi_overlaps"), i, what)
+		fprintf(p->out, "  spi_range: %s: give each node another one\n",
+			json_string_value(what));
+}
+
 static void print_head(const struct print *p, const json_t *o)
 {
 	bool ready = json_is_true(json_object_get(o, "ready"));
@@ -124,9 +190,11 @@ static void print_head(const struct print *p, const json_t *o)
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		fprintf(p->out, "  because %s\n", json_string_value(why));
 	print_unsafe(p, o);
-	if (num(o, "exposed"))
-		fprintf(p->out, "  exposed: %" PRIu64 " SAs have accepted packets that no standby knows of yet: after a crash now they could be replayed\n",
-			num(o, "exposed"));
+	print_stopped(p, o);
+	print_exposed(p, o);
+	print_left(p, o);
+	print_conflicts(p, o);
+	print_overlaps(p, o);
 	fprintf(p->out, "%" PRIu64 " SAs followed by %s", num(o, "sas"),
 		text(o, "capture"));
 	if (daemon)
@@ -163,7 +231,7 @@ static enum print_colour peer_colour(const json_t *peer)
 	const char *state = text(peer, "state");
 
 	return !strcmp(state, "synced") ? PRINT_PLAIN :
-	       !strcmp(state, "disconnected") ? PRINT_RED : PRINT_YELLOW;
+	       !strcmp(state, "disconnected") || !strcmp(state, "left") ? PRINT_RED : PRINT_YELLOW;
 }
 
 static void print_peers(const struct print *p, const json_t *peers)

@@ -19,8 +19,10 @@
 #include "conf.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MAX_KEYS 40
+#define MAX_KEYS 48
 #define GUARD_MIN_STRICT 32
+#define MAX_LEAVE (30U * 86400 * 1000)	/* ms */
+#define LEAVE_AS_SYNC UINT32_MAX	/* the section does not say */
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
@@ -188,6 +190,63 @@ static int set_guard(struct parser *p, const struct key *k, char *base,
 		      k->name, value);
 }
 
+static const char *const on_conflicts[] = {
+	[CONF_CONFLICT_DENY] = "deny",
+	[CONF_CONFLICT_RENEGOTIATE] = "renegotiate",
+	[CONF_CONFLICT_NEW_SPI] = "new-spi",
+};
+
+const char *conf_on_conflict_str(enum conf_on_conflict what)
+{
+	return on_conflicts[what];
+}
+
+bool conf_on_conflict_parse(const char *word, enum conf_on_conflict *what)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(on_conflicts); i++) {
+		if (!strcmp(word, on_conflicts[i])) {
+			*what = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int set_on_conflict(struct parser *p, const struct key *k, char *base,
+			   const char *value)
+{
+	if (conf_on_conflict_parse(value, (void *)(base + k->offset)))
+		return 0;
+	return refuse(p, p->line, "%s = %s: deny, renegotiate or new-spi is wanted",
+		      k->name, value);
+}
+
+static int set_unsupported(struct parser *p, const struct key *k, char *base,
+			   const char *value)
+{
+	enum conf_unsupported *to = (void *)(base + k->offset);
+
+	if (!strcmp(value, "refuse"))
+		*to = CONF_UNSUPPORTED_REFUSE;
+	else if (!strcmp(value, "renegotiate"))
+		*to = CONF_UNSUPPORTED_RENEGOTIATE;
+	else
+		return refuse(p, p->line, "%s = %s: refuse or renegotiate is wanted",
+			      k->name, value);
+	return 0;
+}
+
+static int set_spi_range(struct parser *p, const struct key *k, char *base,
+			 const char *value)
+{
+	if (spi_range_parse(value, (void *)(base + k->offset)))
+		return 0;
+	return refuse(p, p->line, "%s = %s: MIN-MAX is wanted, of SPIs from 0x100 on",
+		      k->name, value);
+}
+
 static int set_string(struct parser *p, const struct key *k, char *base,
 		      const char *value)
 {
@@ -320,6 +379,20 @@ static int set_marks(struct parser *p, const struct key *k, char *base,
 	return each_item(p, k, value, add_mark);
 }
 
+static int add_pair(struct parser *p, const struct key *k, const char *item)
+{
+	const char *bad = map_add(&p->conf.peer[p->conf.n_peers - 1].map, item);
+
+	return bad ? refuse(p, p->line, "%s = %s: %s", k->name, item, bad) : 0;
+}
+
+static int set_pairs(struct parser *p, const struct key *k, char *base,
+		     const char *value)
+{
+	(void)base;
+	return each_item(p, k, value, add_pair);
+}
+
 /* Clear the bits behind the prefix; true when there were none. */
 static bool mask_address(uint8_t *addr, uint8_t len)
 {
@@ -383,6 +456,7 @@ static const struct key keys[] = {
 	{ NODE, "name", set_word, STR(node_name) },
 	{ NODE, "state_dir", set_path, STR(state_dir) },
 	{ NODE, "socket", set_path, STR(socket) },
+	{ NODE, "spi_range", set_spi_range, NUM(spi_range, 0, 0) },
 	{ LISTEN, "address", set_word, STR(listen_address) },
 	{ LISTEN, "port", set_u16, NUM(listen_port, 1, 65535) },
 	{ TLS, "ca", set_path, STR(tls_ca) },
@@ -394,6 +468,9 @@ static const struct key keys[] = {
 	{ PEER, "address", set_word, offsetof(struct conf_peer, address),
 	  sizeof(((struct conf_peer *)0)->address), 0, 0, false },
 	{ PEER, "port", set_u16, offsetof(struct conf_peer, port), 0, 1, 65535, false },
+	{ PEER, "leave_after_ms", set_u32, offsetof(struct conf_peer, leave_ms), 0,
+	  0, MAX_LEAVE, false },
+	{ PEER, "map", set_pairs, 0, 0, 0, 0, true },
 	{ FILTER, "reqid", set_numbers, 0, 0, 0, UINT32_MAX, true },
 	{ FILTER, "if_id", set_numbers, 0, 0, 0, UINT32_MAX, true },
 	{ FILTER, "mark", set_marks, 0, 0, 0, 0, true },
@@ -403,6 +480,7 @@ static const struct key keys[] = {
 	{ SYNC, "heartbeat_ms", set_u32, NUM(heartbeat_ms, 10, 60000) },
 	{ SYNC, "dead_ms", set_u32, NUM(dead_ms, 20, 600000) },
 	{ SYNC, "answer_ms", set_u32, NUM(answer_ms, 10, 600000) },
+	{ SYNC, "leave_after_ms", set_u32, NUM(leave_ms, 0, MAX_LEAVE) },
 	{ SYNC, "watchdog_ms", set_u32, NUM(watchdog_ms, 0, XFRMSYNC_MAX_WATCHDOG) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
 	{ SYNC, "lease_esn_log2", set_u8, NUM(lease.esn_log2, 4, 30) },
@@ -415,6 +493,8 @@ static const struct key keys[] = {
 	{ LEASE, "if_id", set_numbers, 0, 0, 0, UINT32_MAX, true },
 	{ LEASE, "mark", set_marks, 0, 0, 0, 0, true },
 	{ LEASE, "address", set_prefixes, 0, 0, 0, 0, true },
+	{ SYNC, "on_conflict", set_on_conflict, NUM(on_conflict, 0, 0) },
+	{ SYNC, "unsupported", set_unsupported, NUM(unsupported, 0, 0) },
 	{ SYNC, "guard", set_guard, NUM(guard, 0, 0) },
 	{ SYNC, "guard_min", set_u32, NUM(guard_min, 0, 65536) },
 	{ SYNC, "guard_max", set_u32, NUM(guard_max, 1, 1048576) },
@@ -494,6 +574,7 @@ static int begin_peer(struct parser *p, const char *name)
 	peer = &c->peer[c->n_peers++];
 	snprintf(peer->name, sizeof(peer->name), "%s", name);
 	peer->port = CONF_DEFAULT_PORT;
+	peer->leave_ms = LEAVE_AS_SYNC;
 	p->section_line[PEER] = p->line;
 	p->section = PEER;
 	return 0;
@@ -711,11 +792,15 @@ static int check_tls(struct parser *p)
 }
 
 /* [sync] may stand behind them. */
-static void complete_leases(struct conf *c)
+static void complete(struct conf *c)
 {
 	struct conf_lease *l;
 	size_t i;
 
+	for (i = 0; i < c->n_peers; i++) {
+		if (c->peer[i].leave_ms == LEAVE_AS_SYNC)
+			c->peer[i].leave_ms = c->leave_ms;
+	}
 	for (i = 0; i < c->n_leases; i++) {
 		l = &c->leases[i].lease;
 		l->esn_log2 = l->esn_log2 ? l->esn_log2 : c->lease.esn_log2;
@@ -809,7 +894,7 @@ int conf_load(struct conf *c, const char *file, char *err, size_t errlen)
 	if (line && !p->failed)
 		refuse(p, line > 0 ? line : 0, "neither [section] nor KEY = VALUE");
 	if (!p->failed && !check_whole(p)) {
-		complete_leases(&p->conf);
+		complete(&p->conf);
 		*c = p->conf;
 		ret = 0;
 	}

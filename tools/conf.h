@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <netinet/in.h>
 
+#include "map.h"
+#include "spi.h"
+
 #define CONF_DEFAULT_FILE "/etc/xfrmsync/xfrmsync.conf"
 #define CONF_DEFAULT_SOCKET "/run/xfrmsync/xfrmsync.sock"
 #define CONF_DEFAULT_STATE_DIR "/var/lib/xfrmsync"
@@ -24,6 +27,8 @@ struct conf_peer {
 	char name[64];		/* [peer NAME]; the CN or SAN of its certificate */
 	char address[256];	/* host or address */
 	uint16_t port;		/* host order */
+	uint32_t leave_ms;	/* key leave_after_ms; default [sync]'s */
+	struct map map;		/* its addresses to this node's */
 };
 
 /* A prefix, with the address in network order. */
@@ -66,6 +71,19 @@ struct conf_lease_section {
 	struct conf_lease lease;
 };
 
+/* An SA whose SPI is in use here by another one. */
+enum conf_on_conflict {
+	CONF_CONFLICT_DENY,		/* is not installed */
+	CONF_CONFLICT_RENEGOTIATE,	/* the same; what belongs to it is rekeyed */
+	CONF_CONFLICT_NEW_SPI,		/* gets another one, if it is inbound */
+};
+
+/* An SA of a kind that this node's kernel does not support. */
+enum conf_unsupported {
+	CONF_UNSUPPORTED_REFUSE,	/* is not installed */
+	CONF_UNSUPPORTED_RENEGOTIATE,	/* the same; what belongs to it is rekeyed */
+};
+
 /* Inbound packets that no standby is known to cover. */
 enum conf_guard {
 	CONF_GUARD_OFF,		/* none is */
@@ -80,6 +98,7 @@ struct conf {
 	char node_name[64];
 	char state_dir[256];
 	char socket[108];
+	struct spi_range spi_range;	/* that this node's SPIs are of; default none */
 	/* [listen] */
 	char listen_address[256];	/* empty: all */
 	uint16_t listen_port;
@@ -99,11 +118,14 @@ struct conf {
 	uint32_t heartbeat_ms;	/* default 1000 */
 	uint32_t answer_ms;	/* for an active to say that it hands over; default 500 */
 	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
+	uint32_t leave_ms;	/* key leave_after_ms; default 0: never */
 	uint32_t watchdog_ms;	/* the module waits for us that long; default 0: for ever */
 	struct conf_lease lease;	/* keys lease_esn_log2, lease_log2, lease_exhausted */
 	/* [lease NAME], several: the first that matches, else [sync] */
 	struct conf_lease_section leases[CONF_MAX_LEASES];
 	size_t n_leases;
+	enum conf_on_conflict on_conflict;	/* default deny */
+	enum conf_unsupported unsupported;	/* default refuse */
 	enum conf_guard guard;	/* default available */
 	uint32_t guard_min;	/* packets; default 0, strict: 32 */
 	uint32_t guard_max;	/* packets; default 4096 */
@@ -120,6 +142,9 @@ struct conf {
 int conf_load(struct conf *c, const char *file, char *err, size_t errlen);
 
 const char *conf_guard_str(enum conf_guard guard);
+const char *conf_on_conflict_str(enum conf_on_conflict what);
+/* False: there is no such word. */
+bool conf_on_conflict_parse(const char *word, enum conf_on_conflict *what);
 
 /* The place of a peer in a configuration, which may change with the next; or -1. */
 int conf_peer_place(const struct conf *c, const char *name);

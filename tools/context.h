@@ -132,6 +132,9 @@ int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info,
 int context_to_sa(const uint8_t *p, size_t len, const struct record *live,
 		  struct nlmsghdr *nlh, size_t buflen, struct field_error *why);
 
+/* Another SPI in its place; p is a valid SA's. */
+void context_set_spi(uint8_t *p, size_t len, uint32_t spi);
+
 /* True when there is a key in one of its algorithms. */
 bool context_has_keys(const uint8_t *p, size_t len);
 
@@ -155,9 +158,14 @@ int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 /* True when one of its templates asks for an SA like that (xfrm_state_look_at). */
 bool context_policy_uses(const struct context_policy *pol,
 			 const struct context_sa *sa);
-/* The same for one of n SAs, in the order of their reqid. */
+/* Which of two SAs (struct context_sa) is first, by reqid and destination; for qsort. */
+int context_sa_order(const void *a, const void *b);
+/* One of n SAs, which are in that order, is used by it. */
 bool context_policy_uses_any(const struct context_policy *pol,
 			     const struct context_sa *sa, size_t n);
+/* Its templates that name that SA by its SPI get another one; p is valid. True: one did. */
+bool context_policy_set_spi(uint8_t *p, size_t len, const struct context_sa *sa,
+			    uint32_t spi);
 /* XFRM_MSG_DELPOLICY's body, from the policy's own context. */
 int context_to_policy_id(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 			 size_t buflen, struct field_error *why);

@@ -299,14 +299,53 @@ bool context_policy_uses(const struct context_policy *pol,
 	return false;
 }
 
-/* The first SA of that reqid, or behind where it would be. */
-static size_t first_of(const struct context_sa *sa, size_t n, uint32_t reqid)
+bool context_policy_set_spi(uint8_t *p, size_t len, const struct context_sa *sa,
+			    uint32_t spi)
+{
+	struct context_policy pol;
+	struct field_error why;
+	struct fields fs;
+	bool found = false;
+	unsigned int i;
+	size_t at;
+
+	if (outline(p, len, &fs, &pol, &why) || !pol.templates)
+		return false;
+	at = fs.known[CONTEXT_TEMPLATES].value.p - p;
+	for (i = 0; i < pol.templates; i++, at += TEMPLATE_LEN) {
+		if (!pol.template[i].spi || pol.if_id != sa->if_id ||
+		    !template_asks(&pol, &pol.template[i], sa))
+			continue;
+		/* Behind family, protocol, mode, share, optional and a zero. */
+		memcpy(p + at + 8, &spi, sizeof(spi));
+		found = true;
+	}
+	return found;
+}
+
+static int order(uint32_t reqid, const uint8_t *dst, const struct context_sa *sa)
+{
+	if (reqid != sa->reqid)
+		return reqid < sa->reqid ? -1 : 1;
+	return dst ? memcmp(dst, sa->id.dst, sizeof(sa->id.dst)) : 0;
+}
+
+int context_sa_order(const void *a, const void *b)
+{
+	const struct context_sa *x = a;
+
+	return order(x->reqid, x->id.dst, b);
+}
+
+/* The first SA that is not before it; dst may be NULL for any. */
+static size_t first_of(const struct context_sa *sa, size_t n, uint32_t reqid,
+		       const uint8_t *dst)
 {
 	size_t low = 0, high = n, mid;
 
 	while (low < high) {
 		mid = (low + high) / 2;
-		if (sa[mid].reqid < reqid)
+		if (order(reqid, dst, &sa[mid]) > 0)
 			low = mid + 1;
 		else
 			high = mid;
@@ -317,14 +356,16 @@ static size_t first_of(const struct context_sa *sa, size_t n, uint32_t reqid)
 bool context_policy_uses_any(const struct context_policy *pol,
 			     const struct context_sa *sa, size_t n)
 {
-	unsigned int t;
-	uint32_t reqid;
+	const struct context_template *t;
+	const uint8_t *dst;
+	unsigned int k;
 	size_t i;
 
-	for (t = 0; t < pol->templates; t++) {
-		reqid = pol->template[t].reqid;
-		for (i = reqid ? first_of(sa, n, reqid) : 0;
-		     i < n && (!reqid || sa[i].reqid == reqid); i++) {
+	for (k = 0; k < pol->templates; k++) {
+		t = &pol->template[k];
+		dst = t->has_dst ? t->dst : NULL;
+		for (i = t->reqid ? first_of(sa, n, t->reqid, dst) : 0;
+		     i < n && (!t->reqid || !order(t->reqid, dst, &sa[i])); i++) {
 			if (context_policy_uses(pol, &sa[i]))
 				return true;
 		}

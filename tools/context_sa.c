@@ -334,6 +334,13 @@ bool context_is_sa(const uint8_t *p, size_t len)
 	return rd_u16(&r) == CONTEXT_SA_ID && !r.bad;
 }
 
+void context_set_spi(uint8_t *p, size_t len, uint32_t spi)
+{
+	/* SA_ID is the first field: family, protocol, mode, SPI. */
+	if (context_is_sa(p, len) && len >= FIELD_HEADER + 8)
+		memcpy(p + FIELD_HEADER + 4, &spi, sizeof(spi));
+}
+
 bool context_has_keys(const uint8_t *p, size_t len)
 {
 	struct context_sa info;

@@ -122,16 +122,18 @@ static int take(int fd, struct line *l)
 		return -ENOMEM;
 	l->text = p;
 	n = recv(fd, p + l->len, CHUNK, MSG_PEEK);
-	if (n <= 0)
-		return n ? -errno : -ENODATA;
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (!n)
+		return -ENODATA;
 	end = memchr(p + l->len, '\n', n);
 	if (end)
 		n = end - (p + l->len) + 1;
 	n = recv(fd, p + l->len, n, 0);
 	if (n < 0)
-		return -errno;
+		return errno == EINTR ? 0 : -errno;
 	l->len += n;
-	return end != NULL;
+	return l->text[l->len - 1] == '\n';
 }
 
 json_t *control_recv(int fd, int timeout_ms)

@@ -17,8 +17,11 @@
 
 #include <jansson.h>
 
+#include "conflict.h"
 #include "daemon.h"
+#include "json_memory.h"
 #include "log.h"
+#include "migrate.h"
 
 #define CLIENTS 32
 #define LINE_MAX_BYTES 65536
@@ -55,6 +58,10 @@ static void client_write(struct client *c)
 {
 	ssize_t n;
 
+	if (c->out.bad) {
+		client_end(c);
+		return;
+	}
 	while (c->out.len) {
 		n = send(c->io.fd, c->out.data, c->out.len,
 			 MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -72,12 +79,14 @@ static void client_write(struct client *c)
 /* Takes the reference. */
 static void say(struct client *c, json_t *obj)
 {
+	static const char none[] =
+		"{\"done\":true,\"error\":\"out of memory\",\"exit\":1}";
 	char *text = json_dumps(obj, JSON_COMPACT);
+	/* Half an answer would be taken for all of it. */
+	const char *line = json_memory_lost() || !text ? none : text;
 
 	json_decref(obj);
-	if (!text)
-		return;
-	buf_put(&c->out, text, strlen(text));
+	buf_put(&c->out, line, strlen(line));
 	buf_put(&c->out, "\n", 1);
 	free(text);
 }
@@ -101,16 +110,21 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 {
 	const char *state = "connected";
 	uint64_t packets = 0, ms = 0;
+	size_t held = 0;
 
-	if (!p->link)
+	if (leave_has_left(d, p, loop_now_ns()))
+		state = "left";
+	else if (!p->link)
 		state = p->attempt ? "connecting" : "disconnected";
 	else if (p->in_snapshot || p->snapshot_end_due)
 		state = "syncing";
 	else if (p->sending || d->source == p)
 		state = "synced";
-	if (role_is_active(d))
+	if (role_is_active(d)) {
 		peer_lag(p, d, &packets, &ms);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I}",
+		held = lease_held(d, p);
+	}
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}",
 			 "name", p->name, "state", state,
 			 "role", p->link ? genl_role_str(p->role) : "unknown",
 			 "address", p->link ? p->link->addr : p->conf.address,
@@ -121,10 +135,52 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 			 "conflicts", (json_int_t)p->peer_conflicts,
 			 "records_in", (json_int_t)p->records_in,
 			 "records_out", (json_int_t)p->records_out,
-			 "snapshots", (json_int_t)(p->snapshots_in +
-						   p->snapshots_out),
+			 "snapshots", (json_int_t)p->snapshots_in +
+						   (json_int_t)p->snapshots_out,
 			 "last_failure", p->refusal,
-			 "leases_waiting", (json_int_t)lease_waiting(d, p));
+			 "leases_waiting", (json_int_t)lease_waiting(d, p),
+			 "leases_held", (json_int_t)held,
+			 "soft_expired", (json_int_t)p->soft_expired,
+			 "holds", (json_int_t)inbound_count_waiting(d, p));
+}
+
+struct named_range {
+	const char *name;
+	const struct spi_range *range;
+};
+
+/* Of this node and its peers, each two. */
+static json_t *spi_overlaps_json(const struct daemon *d)
+{
+	struct named_range all[CONF_MAX_PEERS + 1];
+	json_t *list = json_array();
+	char text[400], a[32], b[32];
+	size_t n = 0, i, k;
+
+	all[n++] = (struct named_range){ d->conf.node_name, &d->conf.spi_range };
+	for (i = 0; i < d->n_peers; i++)
+		all[n++] = (struct named_range){ d->peer[i].name,
+						 &d->peer[i].spi_range };
+	for (i = 0; i < n; i++) {
+		for (k = i + 1; k < n; k++) {
+			if (!spi_range_overlap(all[i].range, all[k].range))
+				continue;
+			snprintf(text, sizeof(text), "%s of %s and %s of %s overlap",
+				 spi_range_str(all[i].range, a, sizeof(a)), all[i].name,
+				 spi_range_str(all[k].range, b, sizeof(b)), all[k].name);
+			json_array_append_new(list, json_string(text));
+		}
+	}
+	return list;
+}
+
+static void set_spi_range(json_t *o, const struct spi_range *r)
+{
+	char text[32];
+
+	if (spi_range_is_set(r))
+		json_object_set_new(o, "spi_range",
+			json_string(spi_range_str(r, text, sizeof(text))));
 }
 
 static void reason(json_t *list, size_t n, const char *what)
@@ -178,6 +234,23 @@ static int count_untold(const struct record *k, struct cache_entry *e,
 	return 0;
 }
 
+/* Not by all peers, and which of them. */
+static void add_refused(struct daemon *d, struct unsafe *u,
+			const struct cache_entry *e)
+{
+	char text[400];
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (!e->mark[i].refused)
+			continue;
+		snprintf(text, sizeof(text), "peer %s cannot install it: %s",
+			 d->peer[i].name, e->mark[i].refused);
+		add_unsafe(u, &e->id, text);
+		return;
+	}
+}
+
 /* A standby in step, or the active for its peers, knows without the kernel, but
  * for what nobody told it.
  */
@@ -197,6 +270,8 @@ static void find_unsafe(struct daemon *d, struct unsafe *u)
 		why = ready_why_entry(d, e);
 		if (why)
 			add_unsafe(u, &e->id, why);
+		else if (role_is_active(d) && d->cache.n_refused)
+			add_refused(d, u, e);
 	}
 	if (!role_is_active(d) && ready_untold(d))
 		ready_each(d, count_untold, u);
@@ -215,6 +290,9 @@ static json_t *reasons(struct daemon *d, const struct unsafe *u)
 	if (d->applied[CACHE_FAILED] && !role_is_active(d))
 		reason(list, d->applied[CACHE_FAILED],
 		       "SAs could not be created or restored");
+	if (d->applied[CACHE_UNSUPPORTED] && !role_is_active(d))
+		reason(list, d->applied[CACHE_UNSUPPORTED],
+		       "SAs are of kinds that this node's kernel does not support");
 	if (d->applied[CACHE_REFUSED] && !role_is_active(d))
 		reason(list, d->applied[CACHE_REFUSED],
 		       "SAs have contexts that this version does not understand");
@@ -227,6 +305,28 @@ static json_t *reasons(struct daemon *d, const struct unsafe *u)
 		reason(list, u->n, role_is_active(d) ?
 		       "SAs cannot be taken over by a peer" :
 		       "SAs are not safe: a takeover would fence them");
+	return list;
+}
+
+/* SAs of the active that another one of this node keeps out; the first of very many. */
+static json_t *conflicts_json(struct daemon *d)
+{
+	json_t *list = json_array(), *o;
+	struct cache_entry *e;
+
+	if (!d->applied[CACHE_CONFLICT] || role_is_active(d))
+		return list;
+	cache_for_each(&d->cache, e) {
+		if (e->applied != CACHE_CONFLICT)
+			continue;
+		if (json_array_size(list) == UNSAFE_NAMED)
+			break;
+		o = conflict_sa_json(&e->info);
+		if (e->way)
+			json_object_set_new(o, "in_the_way",
+					    conflict_sa_json(e->way));
+		json_array_append_new(list, o);
+	}
 	return list;
 }
 
@@ -256,8 +356,10 @@ static json_t *status_json(struct daemon *d)
 	find_unsafe(d, &u);
 	why = reasons(d, &u);
 	genl_status_get(&d->req, &st);
-	for (i = 0; i < d->n_peers; i++)
+	for (i = 0; i < d->n_peers; i++) {
 		json_array_append_new(peers, peer_json(&d->peer[i], d));
+		set_spi_range(json_array_get(peers, i), &d->peer[i].spi_range);
+	}
 	obj = json_pack("{s:s, s:I, s:i, s:s, s:i, s:b, s:o, s:s, s:I, s:I, s:I, s:o}",
 			"role", genl_role_str(d->st.role),
 			"epoch", (json_int_t)d->st.epoch,
@@ -272,6 +374,12 @@ static json_t *status_json(struct daemon *d)
 	json_object_set_new(obj, "watchdog_ms", json_integer(st.watchdog_ms));
 	json_object_set_new(obj, "conflicts",
 			    json_integer(d->applied[CACHE_CONFLICT]));
+	set_spi_range(obj, &d->conf.spi_range);
+	json_object_set_new(obj, "spi_overlaps", spi_overlaps_json(d));
+	json_object_set_new(obj, "on_conflict",
+		json_string(conf_on_conflict_str(d->conf.on_conflict)));
+	json_object_set_new(obj, "conflict", conflicts_json(d));
+	json_object_set_new(obj, "new_spi", renumber_json(d));
 	json_object_set_new(obj, "losses",
 		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			  "resyncs", (json_int_t)d->resyncs,
@@ -287,6 +395,8 @@ static json_t *status_json(struct daemon *d)
 			    json_string(conf_guard_str(d->conf.guard)));
 	json_object_set_new(obj, "exposed",
 			    json_integer(inbound_count_exposed(d)));
+	json_object_set_new(obj, "stopped",
+			    json_integer(lease_count_stopped(d)));
 	json_object_set_new(obj, "unsafe", u.list);
 	json_object_set_new(obj, "unsafe_total", json_integer(u.n));
 	json_object_set_new(obj, "kernel", counters_json(d));
@@ -299,6 +409,19 @@ struct show {
 	struct client *c;
 	struct daemon *d;
 };
+
+static json_t *waits_for(const struct daemon *d, const struct cache_entry *e)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (inbound_waits_for(d, e, &d->peer[i]))
+			json_array_append_new(list,
+					      json_string(d->peer[i].name));
+	}
+	return list;
+}
 
 static void add_guard(json_t *obj, const struct daemon *d,
 		      const struct cache_entry *e)
@@ -314,6 +437,8 @@ static void add_guard(json_t *obj, const struct daemon *d,
 		json_object_set_new(obj, "guard_limit", json_integer(limit));
 	json_object_set_new(obj, "exposed",
 			    json_boolean(inbound_exposed(d, e)));
+	json_object_set_new(obj, "held", json_boolean(inbound_held(d, e)));
+	json_object_set_new(obj, "waits_for", waits_for(d, e));
 }
 
 static int show_one(const struct record *rec, void *data)
@@ -435,6 +560,26 @@ static void takeover(struct client *c, json_t *req)
 	role_takeover(c->d, force, takeover_done);
 }
 
+/* In this thread: a clone has its tag before its record is read. */
+static void migrate(struct client *c, json_t *req)
+{
+	const char *text = json_string_value(json_object_get(req, "map"));
+	struct migrate m = { .g = &c->d->req, .x = &c->d->xfrm };
+	const char *bad = text ? map_add(&m.map, text) : "OLD=NEW is wanted";
+
+	if (!bad && !role_is_active(c->d) && c->d->st.epoch)
+		bad = "this node is standby: its SAs follow the active's, by map of [peer]";
+	m.failed = json_array();
+	if (!bad && migrate_run(&m))
+		bad = m.error;
+	if (!bad)
+		log_info("migrated %s: %zu SAs, %zu policies, %zu failed", text,
+			 m.moved, m.policies, json_array_size(m.failed));
+	say(c, json_pack("{s:I, s:I, s:o, s:s*, s:b}", "moved",
+			 (json_int_t)m.moved, "policies", (json_int_t)m.policies,
+			 "failed", m.failed, "error", bad, "done", 1));
+}
+
 static void command(struct client *c, json_t *req)
 {
 	const char *cmd = json_string_value(json_object_get(req, "cmd"));
@@ -454,8 +599,14 @@ static void command(struct client *c, json_t *req)
 	} else if (!strcmp(cmd, "monitor")) {
 		n_monitors += !c->monitor;
 		c->monitor = true;
+	} else if (!strcmp(cmd, "event") &&
+		   json_is_object(json_object_get(req, "event"))) {
+		control_server_event(c->d, json_incref(json_object_get(req, "event")));
+		say_done(c, 0, NULL);
 	} else if (!strcmp(cmd, "takeover")) {
 		takeover(c, req);
+	} else if (!strcmp(cmd, "migrate")) {
+		migrate(c, req);
 	} else if (!strcmp(cmd, "standby")) {
 		ret = role_standby(c->d, "asked to");
 		say_done(c, ret ? 1 : 0, ret ? strerror(-ret) : "standby");
@@ -541,13 +692,11 @@ static void accept_client(struct loop_fd *f, uint32_t events)
 	}
 }
 
-void control_server_record(struct daemon *d, const struct record *rec)
+void control_server_event(struct daemon *d, json_t *event)
 {
 	struct client *c;
 
 	(void)d;
-	if (!n_monitors)
-		return;
 	for (c = clients; c < clients + CLIENTS; c++) {
 		if (!c->used || !c->monitor)
 			continue;
@@ -558,9 +707,16 @@ void control_server_record(struct daemon *d, const struct record *rec)
 		if (c->lost)
 			say(c, json_pack("{s:I}", "lost", (json_int_t)c->lost));
 		c->lost = 0;
-		say(c, record_json(rec));
+		say(c, json_incref(event));
 		loop_mod(&c->d->loop, &c->io, EPOLLIN | EPOLLOUT);
 	}
+	json_decref(event);
+}
+
+void control_server_record(struct daemon *d, const struct record *rec)
+{
+	if (n_monitors)
+		control_server_event(d, record_json(rec));
 }
 
 /* The directory is ours alone: nobody else gets as far as connect(). */

@@ -13,9 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "cache.h"
 #include "conf.h"
 #include "genl.h"
+#include "kind.h"
 #include "link.h"
 #include "loop.h"
 #include "owned.h"
@@ -24,6 +27,11 @@
 #include "xfrm.h"
 
 #define DAEMON_BATCH 256	/* records in one restore */
+/* Soft expiries at once, and then a pause, as the module does after a takeover:
+ * thousands at once would drown an IKE daemon.
+ */
+#define EXPIRE_AT_ONCE 64
+#define EXPIRE_PAUSE (100 * LOOP_MS)
 
 struct daemon;
 
@@ -45,12 +53,20 @@ struct peer {
 	uint32_t role;
 	uint64_t epoch;
 	uint32_t epoch_node;
+	struct spi_range spi_range;
+	uint64_t own;			/* epoch in which it became active last; 0 never */
+	bool own_lost;			/* ... and what it drew since is lost */
+	struct chain chain;
+	bool spi_overlap;		/* with ours, and that was said */
 	/* What goes to it (we are active). */
 	bool sending;			/* it takes our stream */
 	bool snapshot_end_due;
 	size_t snapshot_left;
+	uint64_t snapshot_frame;	/* its last one */
 	struct list dirty, flight;	/* marks */
-	uint64_t lost_ns;		/* when its link was lost; 0: it was not */
+	uint64_t lost_ns;		/* without a link since then; 0: it has one */
+	bool left;			/* the sync set, and that was said */
+	size_t soft_expired;		/* SAs, since it left */
 	uint64_t lag_ns;		/* from a record to its acknowledgement, of late */
 	struct buf deletes;		/* frames, before all else */
 	size_t n_deletes;
@@ -58,9 +74,17 @@ struct peer {
 	uint32_t peer_sas, peer_conflicts;
 	/* What comes from it (it is active). */
 	bool in_snapshot;
+	bool joined;			/* the map made two of its SAs one: refused */
 	uint64_t frames_taken, frames_ack_sent;
 	bool first_hello;		/* of this link: it may be of before */
 	uint64_t snapshots_in, snapshots_out, records_in, records_out;
+};
+
+/* An SA that has another SPI here than on the active: renumber.c. */
+struct renumbered {
+	struct context_sa from;
+	uint64_t tag;
+	uint32_t spi;
 };
 
 struct daemon {
@@ -71,13 +95,17 @@ struct daemon {
 	struct genl reader;		/* subscribed while active */
 	struct genl events;		/* role changes */
 	bool reading;
+	bool policies_untied;		/* some use no SA that is told */
 	bool bind_due;			/* an entry is not bound */
 	bool no_hook;			/* capture is a scan */
 	bool bind_failed;		/* peers were told so: tell them again */
 	bool leasing;			/* a peer is told SAs: new ones get a limit */
+	uint64_t ends_ns;		/* since when SAs that stop are named */
+	size_t ends_named;		/* ... so many */
 	struct loop_fd reader_io, xfrm_io, module_io;
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
-	struct loop_timer guard_timer;
+	struct loop_timer guard_timer, leave_timer, hole_timer;
+	bool hole_untold;		/* found, and those that are filled do not know */
 	struct xfrm xfrm;
 	struct cache cache;
 	struct link_tls *tls;
@@ -93,6 +121,8 @@ struct daemon {
 	/* standby */
 	struct peer *source;		/* the active that fills us */
 	bool synced;			/* a snapshot was complete */
+	uint32_t given_by;		/* the node whose ranges are told, 0 for none yet */
+	struct chain coming;		/* what is accounted for in the snapshot that runs */
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
@@ -106,6 +136,9 @@ struct daemon {
 	bool alive_failed;		/* and that was said */
 	bool want_active;		/* take over again, once filled */
 	struct owned owned;		/* policies that we created */
+	struct kinds kinds;		/* what this kernel supports */
+	struct renumbered *renumbered;
+	size_t n_renumbered;
 	size_t applied[CACHE_STATES];	/* entries of the cache, each kind */
 
 	/* planned takeover */
@@ -113,6 +146,7 @@ struct daemon {
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
+	bool own_lost;			/* what this node drew since st.own is gone */
 	bool again;			/* active, and nobody else was since it last was */
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */
@@ -124,6 +158,7 @@ struct daemon {
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
+	bool handed_forgotten;		/* ... and it came back without its memory */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */
 	void (*takeover_done)(struct daemon *d, int exit_code,
@@ -161,6 +196,9 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 void lease_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
 /* By the module: the counter has passed it. */
 void lease_refused(struct daemon *d, struct cache_entry *e);
+/* A peer knows of ranges up to that number. */
+void lease_given(struct daemon *d, const struct peer *p, uint32_t handle,
+		 uint64_t tag, uint64_t number);
 /* Past the end of its lease, rather than stop there: a setting. */
 bool lease_goes_on(const struct daemon *d, const struct cache_entry *e);
 /* What a peer is told: where it starts and ends, if it takes over. False: it must not. */
@@ -180,12 +218,32 @@ bool lease_has_removed(const struct daemon *d, const struct conf *next);
 uint64_t lease_after(const struct daemon *d, const struct cache_entry *e,
 		     uint64_t from);
 size_t lease_waiting(const struct daemon *d, const struct peer *p);
+/* A peer, or one that was removed, has a range of it. */
+bool lease_was_offered(const struct daemon *d, const struct cache_entry *e);
+/* It is not renewed without that peer, which may take over with a range of its own. */
+bool lease_is_held(const struct cache_entry *e, const struct peer *p);
+size_t lease_held(const struct daemon *d, const struct peer *p);
+/* SAs of this active that stand still at the end of their lease. */
+size_t lease_count_stopped(const struct daemon *d);
+
+/* ---- leave.c: a peer that is away for too long ---- */
+void leave_init(struct daemon *d);
+void leave_look(struct daemon *d);		/* each heartbeat */
+bool leave_has_left(const struct daemon *d, const struct peer *p, uint64_t now_ns);
+/* The SAs to soft-expire next for those who have left, max of them at most. */
+size_t leave_due(struct daemon *d, uint64_t now_ns, struct cache_entry **list,
+		 size_t max);
+/* That was done, or is not possible: each once for an absence. */
+void leave_asked(struct daemon *d, uint64_t now_ns, struct cache_entry *e,
+		 bool done);
 
 /* ---- inbound.c: how far standbys lead the windows; what they cover ---- */
 void inbound_init(struct daemon *d);
 void inbound_start(struct daemon *d);		/* before a peer is told anything */
 /* Before the flip: limits that stand from the first packet on (strict). 0 or -errno */
 int inbound_hold(struct daemon *d);
+/* The same moment, and strict: in the windows nothing counts as missing. 0 or -errno */
+int inbound_fill(struct daemon *d);
 /* Before that peer is told that its records are the last: it goes without guards. */
 void inbound_given(struct daemon *d, const struct peer *p);
 /* This node became active; before: the active before it, or NULL. */
@@ -206,6 +264,11 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next);
 uint64_t inbound_limit(const struct daemon *d, const struct cache_entry *e);
 bool inbound_exposed(const struct daemon *d, const struct cache_entry *e);
 size_t inbound_count_exposed(const struct daemon *d);
+/* Strict: it delivers nothing new; until that peer has acknowledged, among others. */
+bool inbound_held(const struct daemon *d, const struct cache_entry *e);
+bool inbound_waits_for(const struct daemon *d, const struct cache_entry *e,
+		       const struct peer *p);
+size_t inbound_count_waiting(const struct daemon *d, const struct peer *p);
 
 /* ---- peer.c: cache <-> wire ---- */
 int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */
@@ -221,6 +284,8 @@ void peer_gone_policy(struct daemon *d, struct cache_policy *p);
 void peer_handover_say(struct peer *p, uint32_t result);
 void peer_kick(struct daemon *d);		/* something waits to be sent */
 void peer_send_simple(struct peer *p, uint8_t type);
+/* It has acknowledged the whole snapshot, and said before that what it used itself. */
+bool peer_is_filled(const struct peer *p);
 /* A new active: from here on a peer falls behind, if it does. */
 void peer_level(struct daemon *d);
 void peer_lag(const struct peer *p, const struct daemon *d,
@@ -236,6 +301,8 @@ void apply_reset(struct daemon *d);		/* the role changed */
 void apply_snapshot_begin(struct daemon *d, struct peer *p);
 void apply_snapshot_end(struct daemon *d, struct peer *p);
 void apply_sa(struct daemon *d, const struct wire_sa *sa);
+void apply_refuse(struct daemon *d, const struct wire_sa *sa,
+		  const struct context_sa *info, const struct field_error *why);
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 		  uint64_t sent);
 void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag);
@@ -253,6 +320,21 @@ void apply_final(struct daemon *d);		/* the records are the last ones: no guards
 void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
 size_t apply_count(const struct daemon *d, enum cache_applied what);
+
+/* Before the next role: what is in conflict is rekeyed by its other direction. */
+void apply_renegotiate(struct daemon *d);
+
+/* ---- renumber.c: inbound SAs whose SPI is in use here ---- */
+/* What the active told, by the SPI that it has here, in copy; false: it is the same. */
+/* An SA of that name and tag, as the active told it, has another SPI here. */
+bool renumber_has(struct daemon *d, const struct sa_id *from, uint64_t tag);
+bool renumber_sa(struct daemon *d, const struct wire_sa *sa, struct buf *copy);
+bool renumber_policy(struct daemon *d, const uint8_t *ctx, size_t len,
+		     struct buf *copy);
+/* It gets a free SPI, and is to be installed; false: it cannot have one. */
+bool renumber_entry(struct daemon *d, struct cache_entry *e);
+void renumber_forget(struct daemon *d, const struct cache_entry *e);
+json_t *renumber_json(const struct daemon *d);
 
 /* ---- lead.c: the window of a standby's SA ---- */
 /* A copy of the entry's record, moved ahead by its guard, with our own merged in. */
@@ -287,10 +369,23 @@ int ready_release(struct daemon *d, size_t *n);	/* the operator's word: use them
 /* ---- members.c: peers that are removed, and have ranges all the same ---- */
 /* Before that configuration is in use. 0, or -errno: it must not be; logged. */
 int members_follow(struct daemon *d, const struct conf *c);
+/* Raises it to the cookie of the newest SA that there is. 0 or -errno. */
+int members_highest(struct daemon *d, uint64_t *cookie);
 /* Into what is stored before this node is active. */
 void members_note(struct state *s, const struct conf *c);
 /* One that was removed may have a range of that SA. */
 bool members_were_more(const struct daemon *d, const struct record *rec);
+
+/* ---- hole.c: what a peer drew as an active, and has lost ---- */
+/* Before that peer is told any SA. False: it must not be yet; try again. */
+bool hole_look(struct daemon *d, const struct peer *p);
+/* That peer has said what it drew. */
+void hole_filled(struct daemon *d, const struct peer *p);
+/* An SA that this daemon has not looked at before. */
+void hole_entry(struct daemon *d, struct cache_entry *e,
+		const struct record *rec);
+/* The operator knows better; or another active is told what is safe. */
+void hole_forget(struct daemon *d);
 
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */
@@ -298,7 +393,8 @@ void role_carry_on(struct daemon *d);		/* with what the daemon before has begun 
 /* A peer's HELLO, or a frame of an active, told this epoch. */
 void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
-void role_filled(struct daemon *d);		/* a snapshot was complete */
+void role_filling(struct daemon *d, const struct peer *p);	/* a snapshot begins */
+void role_filled(struct daemon *d);		/* it was complete */
 void role_fill_request(struct daemon *d, struct peer *p);
 /* Nobody was active after this node, in this boot. */
 bool role_is_owner(const struct daemon *d);
@@ -329,6 +425,10 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		      uint32_t node);
 void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
 		     uint64_t epoch);
+/* p is a standby without having said DONE: it is taken over as after a crash. */
+bool handover_not_exact(struct daemon *d, struct peer *p, int order);
+/* A takeover that failed, and that the disk does not know of: who gave goes on. */
+void handover_give_back(struct daemon *d);
 /* A FINAL frame; false: malformed. And what goes into ours. */
 bool handover_final(struct daemon *d, struct peer *p, struct rd *r);
 void handover_put_final(struct peer *p, struct buf *b);
@@ -358,5 +458,7 @@ void run_xfrm_events(struct daemon *d);		/* XFRM events that wait, now */
 int control_server_init(struct daemon *d);	/* 0 or -errno; logged */
 void control_server_exit(struct daemon *d);
 void control_server_record(struct daemon *d, const struct record *rec);
+/* For the monitors; takes the reference. */
+void control_server_event(struct daemon *d, json_t *event);
 
 #endif

@@ -293,6 +293,7 @@ static int copy_record(const struct record *r, void *data)
 
 int genl_get(struct genl *g, const struct sa_id *id, struct record *out)
 {
+	/* cppcheck-suppress ctuuninitvar ; it is written there */
 	struct record_sink sink = { copy_record, out };
 	struct nlmsghdr *nlh;
 	char buf[256];
@@ -632,6 +633,9 @@ const char *genl_reason_str(uint32_t reason)
 		[XFRMSYNC_REASON_MEMORY] = "the kernel is out of memory",
 		[XFRMSYNC_REASON_COOKIE] = "the SA there is not the one that was meant",
 		[XFRMSYNC_REASON_RANGE] = "the SA cannot count that far",
+		[XFRMSYNC_REASON_LEASE] = "the lease ends behind the one in force, or behind the counter",
+		[XFRMSYNC_REASON_MOVED] = "the outbound sequence number is another",
+		[XFRMSYNC_REASON_BACKWARDS_GIVEN] = "more numbers were given out than that",
 	};
 
 	if (reason < sizeof(text) / sizeof(text[0]) && text[reason])

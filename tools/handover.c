@@ -12,7 +12,8 @@
  *
  * Who gave is a standby from the moment it fenced itself. It becomes active again
  * by itself only when the other node refuses, or comes back on a new link in the
- * old epoch: whatever was on its way then is void. Silence proves nothing.
+ * old epoch, and knew of it before: whatever was on its way then is void. Silence
+ * proves nothing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,14 @@ static const char *name_of(const struct cache_entry *e)
 	static char name[128];
 
 	return sa_id_str(&e->id, name, sizeof(name));
+}
+
+static void forget_finals(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e)
+		e->has_final = false;
 }
 
 /* ---- records with an expectation, in batches ---- */
@@ -120,24 +129,11 @@ static void given_away(struct exact *x, struct cache_entry *e,
 
 /*
  * Past all that was given out, to this peer and to others: this node may have to
- * take over from it the next moment.
+ * take over from it the next moment. What is still to be told is laid out, too.
  */
-static uint64_t past(struct daemon *d, struct cache_entry *e,
-		     struct peer *p)
+static uint64_t past(const struct cache_entry *e)
 {
-	const struct lease_mark *m = &e->mark[p->index].lease;
-	uint64_t to = e->rec.oseq;
-	struct wire_sa sa = {};
-	size_t i;
-
-	/* What is still to be told offers a range as well: the same one. */
-	for (i = 0; i < d->n_peers; i++)
-		lease_offer(d, e, &d->peer[i], &sa);
-	if (m->offered && m->offered_range > to)
-		to = m->offered_range;
-	if ((d->conf.n_peers > 1 || e->orphan) && e->given > to)
-		to = e->given;
-	return to;
+	return e->given > e->rec.oseq ? e->given : e->rec.oseq;
 }
 
 /* After the fence went up and the last records were read. */
@@ -159,7 +155,7 @@ static void give(struct daemon *d, struct peer *p)
 		cache_for_each(&d->cache, e) {
 			if (!e->give)
 				continue;
-			to = past(d, e, p);
+			to = past(e);
 			exact_put(&x, e, e->rec.oseq, to,
 				  to == e->rec.oseq ? 0 :
 				  lease_after(d, e, to));
@@ -174,6 +170,8 @@ static void give(struct daemon *d, struct peer *p)
 void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		      uint32_t node)
 {
+	bool filled;
+
 	if (!role_is_active(d) || d->handover_to) {
 		log_warn("peer %s: asks for a handover, but this node is not the active",
 			 p->name);
@@ -190,17 +188,24 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 	log_info("peer %s: asks to become active: handing over", p->name);
 	peer_handover_say(p, WIRE_HANDOVER_COMING);
 	d->handover_to = p;
+	filled = peer_is_filled(p);
 	if (role_step_down(d, d->st.epoch, d->st.node)) {
 		d->handover_to = NULL;
 		return;
 	}
-	/* Without them the other node takes over as after a crash. */
-	if (!d->final_lost && role_given(d, p))
+	/* Without them the other node takes over as after a crash. What it used
+	 * when it was active, too, is not known before it is filled.
+	 */
+	if (!filled)
+		log_info("peer %s: is not filled yet: exact numbers are not given",
+			 p->name);
+	if (!d->final_lost && (!filled || role_given(d, p)))
 		d->final_lost = true;
 	if (!d->final_lost) {
 		give(d, p);
 		d->handed_to = p;
 		d->handed_lost = false;
+		d->handed_forgotten = false;
 	}
 	peer_announce(d);
 	peer_kick(d);
@@ -242,12 +247,15 @@ void handover_heard(struct daemon *d, struct peer *p, int order)
 {
 	if (d->handed_to != p)
 		return;
+	/* What it took and used, it does not know any more. */
+	if (order < 0 && p->first_hello)
+		d->handed_forgotten = true;
 	if (order > 0) {
 		log_info("peer %s: has taken over: the hand-over is complete",
 			 p->name);
 		d->handed_to = NULL;
-	} else if (d->handed_lost && order == 0 && !p->first_hello &&
-		   p->role == XFRMSYNC_ROLE_STANDBY) {
+	} else if (d->handed_lost && !d->handed_forgotten && order == 0 &&
+		   !p->first_hello && p->role == XFRMSYNC_ROLE_STANDBY) {
 		resume(d, "came back without having taken over");
 	}
 }
@@ -298,23 +306,17 @@ bool handover_final(struct daemon *d, struct peer *p, struct rd *r)
 		if (r->bad || !d->handover_wait || d->handover_from != p)
 			continue;
 		e = cache_find_handle(&d->cache, handle);
-		/* Only with the record that goes with it, and where we prepared it. */
+		/* Only with the record that goes with it, and where we prepared it;
+		 * and not below what this node drew, when it was active, too.
+		 */
 		if (!e || !handle || e->applied != CACHE_APPLIED || !e->wrote ||
-		    e->rec.oseq != final)
+		    e->rec.oseq != final || final < e->drawn)
 			continue;
 		e->final = final;
 		e->final_lease = lease;
 		e->has_final = true;
 	}
 	return !r->bad;
-}
-
-static void forget_finals(struct daemon *d)
-{
-	struct cache_entry *e;
-
-	cache_for_each(&d->cache, e)
-		e->has_final = false;
 }
 
 static void late(struct loop_timer *t)
@@ -382,6 +384,25 @@ void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
 	log_info("peer %s: handed over", p->name);
 	handover_end(d);
 	role_finish(d, "handed over", true);
+}
+
+bool handover_not_exact(struct daemon *d, struct peer *p, int order)
+{
+	if (!d->handover_wait || d->handover_from != p ||
+	    !d->handover_coming || order ||
+	    p->role != XFRMSYNC_ROLE_STANDBY)
+		return false;
+	log_info("peer %s: stepped down without exact numbers", p->name);
+	handover_end(d);
+	forget_finals(d);
+	role_finish(d, "the active stepped down", false);
+	return true;
+}
+
+void handover_give_back(struct daemon *d)
+{
+	if (d->handover_from)
+		peer_handover_say(d->handover_from, WIRE_HANDOVER_REFUSED);
 }
 
 /* ---- a link that goes ---- */

@@ -11,8 +11,10 @@
  * (strict). In the module the limit stands before a frame leaves that makes it
  * lower, and rises when the acknowledgement is there.
  */
+#include <errno.h>
 #include <string.h>
 
+#include "../kmod/window.h"
 #include "bindings.h"
 #include "daemon.h"
 #include "log.h"
@@ -76,6 +78,29 @@ bool inbound_exposed(const struct daemon *d, const struct cache_entry *e)
 {
 	return role_is_active(d) && has_guard(d, e) &&
 	       e->rec.seq > inbound_limit(d, e);
+}
+
+bool inbound_held(const struct daemon *d, const struct cache_entry *e)
+{
+	return is_strict(d) && inbound_exposed(d, e);
+}
+
+bool inbound_waits_for(const struct daemon *d, const struct cache_entry *e,
+		       const struct peer *p)
+{
+	const struct guard_mark *m = &e->mark[p->index].guard;
+
+	return inbound_held(d, e) && m->told && e->rec.seq > m->limit;
+}
+
+size_t inbound_count_waiting(const struct daemon *d, const struct peer *p)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e)
+		n += inbound_waits_for(d, e, p);
+	return n;
 }
 
 size_t inbound_count_exposed(const struct daemon *d)
@@ -303,6 +328,61 @@ int inbound_hold(struct daemon *d)
 	}
 	if (!ret)
 		ret = hold_some(d, &list);
+	bindings_free(&list);
+	return ret;
+}
+
+static int fill_one(const struct record *k, struct cache_entry *e,
+		    const char *why, void *data)
+{
+	struct record r = *k;
+	struct xfrmsync_window w = {
+		.seq = r.seq, .size = r.window, .bmp = r.bmp,
+		.ring = r.flags & XFRMSYNC_RECORD_F_BMP,
+	};
+
+	(void)e;
+	(void)why;
+	if (!k->window || !k->seq || !k->tag || k->dir == XFRMSYNC_DIR_OUT)
+		return 0;
+	xfrmsync_window_fill(&w, r.seq);
+	r.cookie = 0;
+	r.restore_flags = XFRMSYNC_RESTORE_F_MERGE;
+	return bindings_add(data, &r);
+}
+
+/* An SA that is gone needs none. */
+static int fill_some(struct daemon *d, const struct record *rec, size_t n)
+{
+	static struct genl_result res[DAEMON_BATCH];
+
+	int ret = genl_restore(&d->req, d->st.epoch, d->st.node, rec, n, res);
+	char name[128];
+	size_t i;
+
+	for (i = 0; !ret && i < n; i++) {
+		if (!res[i].reason || res[i].reason == XFRMSYNC_REASON_NO_SA)
+			continue;
+		log_err("%s: its window cannot be filled: %s",
+			sa_id_str(&rec[i].id, name, sizeof(name)),
+			genl_reason_str(res[i].reason));
+		return -EINVAL;
+	}
+	return ret;
+}
+
+int inbound_fill(struct daemon *d)
+{
+	struct bindings list = {};
+	size_t i, n;
+	int ret = 0;
+
+	if (is_strict(d))
+		ret = ready_each(d, fill_one, &list);
+	for (i = 0; !ret && i < list.n; i += n) {
+		n = list.n - i < DAEMON_BATCH ? list.n - i : DAEMON_BATCH;
+		ret = fill_some(d, list.rec + i, n);
+	}
 	bindings_free(&list);
 	return ret;
 }

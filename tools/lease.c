@@ -16,10 +16,14 @@
 #include "daemon.h"
 #include "log.h"
 
+#define NAMED 20	/* in the log, within a minute; status counts them all */
+#define NAMED_MS 60000
 #define LEASE_MIN_LOG2 4	/* conf.c's smallest, too */
 #define REACH ((1ULL << 31) - 1 - XFRMSYNC_LEASE_HEADROOM)
 
 static const char FENCED_HERE[] = "it is fenced on this node: rekey it, or takeover --force-unsafe";
+static const char HOLE[] = "a node that was active unheard has lost the numbers that it used: rekey it";
+static const char NO_HOOK[] = "no packet hook: nothing stops it at a lease's end, and what it accepts is told late";
 
 /* True for an SA that has received and, as far as is known, never sent. */
 static bool is_inbound(const struct cache_entry *e)
@@ -73,21 +77,56 @@ static uint64_t range_size(uint64_t n, unsigned int log2)
 	return (n > 1 ? size / (2 * n) + 1 : size) + XFRMSYNC_LEASE_HEADROOM;
 }
 
-/*
- * Of what a node before this daemon gave out, only the bound is known; of one with
- * as many peers as this one, whose ranges were no larger than those of an SA that
- * was never ahead.
- */
-static uint64_t given_at_most(const struct daemon *d,
-			      const struct cache_entry *e)
+/* Past n more numbers, of those that the SA has. */
+static uint64_t past(const struct cache_entry *e, uint64_t number, uint64_t n)
 {
-	uint64_t n = e->orphan ? CONF_MAX_PEERS : d->conf.n_peers;
-	unsigned int log2 = e->orphan && e->info.esn ?
-			    settings(d, e)->esn_log2 : size_log2(d, e, e->sent);
+	const uint64_t last = e->info.esn ? UINT64_MAX : UINT32_MAX;
+
+	return number > last || last - number < n ? last : number + n;
+}
+
+/*
+ * A range for each peer, behind the end of the lease that is offered or in force and
+ * above all that was given out before, by whichever node. They stay where they are
+ * as long as that end does: who is told twice is told the same. The module has to
+ * know of them before anybody does: the next daemon goes on above them.
+ */
+static void lay_out(struct daemon *d, struct cache_entry *e)
+{
+	uint64_t n = d->conf.n_peers, end = e->offer ? e->offer : e->lease_end;
+	uint64_t to;
+
+	if (!d->leasing || !n || !end || e->given_for == end)
+		return;
+	e->given_for = end;
+	e->given_from = end;
+	/* A peer that was removed keeps what it was given. */
+	if ((n > 1 || e->orphan || e->apart) && e->given > end)
+		e->given_from = e->given;
+	e->range = range_size(n, size_log2(d, e, n > 1 ? e->rec.oseq : end));
+	to = past(e, e->given_from, n * e->range);
+	if (to <= e->given)
+		return;
+	e->given = to;
+	e->bound = false;
+	d->bind_due = true;
+}
+
+/*
+ * Up to where numbers may have been given out when a peer that is told this takes
+ * over: with this offer; with the next one, which the others may have had first; and
+ * by a hand-over that failed, to this node itself.
+ */
+static uint64_t may_be_given(const struct daemon *d,
+			     const struct cache_entry *e)
+{
+	unsigned int log2 = size_log2(d, e, e->sent);
+	uint64_t n = d->conf.n_peers;
 
 	if (n < 2)
-		return e->lease_end;
-	return e->lease_end + 4 * n * range_size(n, log2);
+		return e->given;
+	return past(e, e->given, (1ULL << log2) + XFRMSYNC_LEASE_HEADROOM +
+				 n * range_size(n, log2));
 }
 
 /* Numbers that may still be used. */
@@ -110,11 +149,59 @@ static void set_unsafe(struct daemon *d, struct cache_entry *e, const char *why)
 	if (e->unsafe)
 		return;
 	cache_set_unsafe(&d->cache, e, why);
-	/* The takeover that fenced it has said so. */
-	if (why != FENCED_HERE)
+	/* What they have in common was said once, for all of them. */
+	if (why != FENCED_HERE && why != HOLE)
 		log_warn("%s: %s; a takeover will not use it",
 			 sa_id_str(&e->id, name, sizeof(name)), why);
 	peer_mark_entry(d, e, true);
+}
+
+static bool stands(const struct cache_entry *e)
+{
+	return e->rec.flags & XFRMSYNC_RECORD_F_STOPPED;
+}
+
+/* One line for all that are more than a log can bear: they may be very many. */
+static bool may_name(struct daemon *d)
+{
+	uint64_t now = loop_now_ns();
+
+	if (!d->ends_ns || now - d->ends_ns >= NAMED_MS * LOOP_MS) {
+		d->ends_ns = now;
+		d->ends_named = 0;
+	}
+	if (d->ends_named == NAMED)
+		log_warn("... and more SAs stop at the end of their lease, or go on: see status");
+	return d->ends_named++ < NAMED;
+}
+
+/* What an SA does at its lease's end the module decides, and the stream tells. */
+static void note_end(struct daemon *d, struct cache_entry *e)
+{
+	char name[128];
+
+	if (e->stopped == stands(e))
+		return;
+	e->stopped = stands(e);
+	if (!may_name(d))
+		return;
+	sa_id_str(&e->id, name, sizeof(name));
+	if (e->stopped)
+		log_warn("%s: stopped at the end of its lease, until another one is acknowledged, or it is rekeyed", name);
+	else
+		log_info("%s: goes on, after it had stopped at the end of its lease", name);
+}
+
+size_t lease_count_stopped(const struct daemon *d)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	if (!role_is_active(d))
+		return 0;
+	cache_for_each(&d->cache, e)
+		n += stands(e);
+	return n;
 }
 
 /* To the module, which refuses what the counter has passed meanwhile. */
@@ -143,7 +230,7 @@ static bool all_raised(const struct daemon *d, const struct cache_entry *e)
 	return !e->orphan;
 }
 
-static bool was_offered(const struct daemon *d, const struct cache_entry *e)
+bool lease_was_offered(const struct daemon *d, const struct cache_entry *e)
 {
 	size_t i;
 
@@ -158,47 +245,69 @@ void lease_refused(struct daemon *d, struct cache_entry *e)
 {
 	struct record rec;
 
-	/* The counter passed it meanwhile, and may stand still now: look. */
+	/* The counter passed it meanwhile, and may stand still now: look. Nothing of
+	 * what came with it is in the module, either.
+	 */
+	e->bound = false;
 	e->lease_end = e->rec.lease_end;
 	if (genl_get(&d->req, &e->id, &rec) || rec.cookie != e->cookie)
 		return;
 	cache_note_record(e, &rec);
 	e->lease_end = rec.lease_end;
+	if (rec.given_end > e->given) {
+		e->given = rec.given_end;
+		e->given_for = 0;
+	}
+	d->bind_due = true;
 	lease_follow(d, e);
 	source_pull_soon(d);
 }
 
-void lease_follow(struct daemon *d, struct cache_entry *e)
+/* False where no lease keeps to its end: there is nothing to renew. */
+static bool may_lease(struct daemon *d, struct cache_entry *e)
 {
-	unsigned int log2;
-	uint64_t end;
-
 	if (e->info.packet_offload) {
 		set_unsafe(d, e, "packet offload: its NIC alone knows its numbers");
-		return;
+		return false;
 	}
 	if (e->rec.flags & XFRMSYNC_RECORD_F_FENCED) {
 		set_unsafe(d, e, FENCED_HERE);
-		return;
+		return false;
 	}
-	if (e->unsafe == FENCED_HERE) {
+	if (e->unsafe == FENCED_HERE || (e->unsafe == HOLE && !e->hole)) {
 		cache_set_unsafe(&d->cache, e, NULL);
 		peer_mark_entry(d, e, true);
 	}
-	if (e->rec.dir == XFRMSYNC_DIR_IN)
-		return;
+	if (e->hole) {
+		e->offer = 0;
+		set_unsafe(d, e, HOLE);
+		return false;
+	}
+	if (e->rec.dir == XFRMSYNC_DIR_IN) {
+		if (d->no_hook)
+			set_unsafe(d, e, NO_HOOK);
+		return false;
+	}
 	if (e->rec.lease_end > e->lease_end)
 		e->lease_end = e->rec.lease_end;
+	if (e->rec.given_end > e->given)
+		e->given = e->rec.given_end;
 	/* What the peers were offered, it may have used. A rekey alone heals it. */
 	if (e->rec.flags & XFRMSYNC_RECORD_F_OVERRUN) {
 		e->offer = 0;
 		set_unsafe(d, e, "it went on past the end of its lease, rekey it");
-		return;
+		return false;
 	}
-	if (d->no_hook) {
-		set_unsafe(d, e, "no packet hook, so nothing stops it at a lease's end");
-		return;
-	}
+	if (d->no_hook)
+		set_unsafe(d, e, NO_HOOK);
+	return !d->no_hook;
+}
+
+static void renew(struct daemon *d, struct cache_entry *e)
+{
+	unsigned int log2;
+	uint64_t end;
+
 	/* One that nobody was ever offered has no limit. */
 	if ((!e->lease_end && !d->leasing) || e->offer)
 		return;
@@ -211,7 +320,7 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 	/* Near the end of all numbers there is little to gain: not each time. */
 	if (!end || (left(e) && end <= e->lease_end + (1ULL << (log2 - 2))))
 		return;
-	if (!e->lease_end && !was_offered(d, e)) {
+	if (!e->lease_end && !lease_was_offered(d, e)) {
 		put_in_force(d, e, end);
 		return;
 	}
@@ -219,6 +328,15 @@ void lease_follow(struct daemon *d, struct cache_entry *e)
 	peer_mark_entry(d, e, true);
 	if (all_raised(d, e))
 		put_in_force(d, e, end);
+}
+
+void lease_follow(struct daemon *d, struct cache_entry *e)
+{
+	note_end(d, e);
+	if (!may_lease(d, e))
+		return;
+	renew(d, e);
+	lay_out(d, e);
 }
 
 void lease_acked(struct daemon *d, struct peer *p, uint32_t handle,
@@ -270,45 +388,61 @@ void lease_used(struct daemon *d, const struct peer *p, uint32_t handle,
 		 res.reason ? genl_reason_str(res.reason) : d->req.error);
 }
 
+/* An active before this node has given out more than this node was told. What it has
+ * laid out here meets that, though it may end above.
+ */
+void lease_given(struct daemon *d, const struct peer *p, uint32_t handle,
+		 uint64_t tag, uint64_t number)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, handle);
+
+	if (!e || !handle || e->tag != tag || !e->given_for ||
+	    number <= e->given_from + p->index * e->range ||
+	    (!e->info.esn && number > UINT32_MAX))
+		return;
+	if (number > e->given)
+		e->given = number;
+	e->given_for = 0;
+	e->apart = true;
+	e->bound = false;
+	d->bind_due = true;
+	lay_out(d, e);
+	peer_mark_entry(d, e, true);
+}
+
 bool lease_offer(struct daemon *d, struct cache_entry *e, struct peer *p,
 		 struct wire_sa *sa)
 {
-	uint64_t end = e->offer ? e->offer : e->lease_end, range;
+	uint64_t end = e->offer ? e->offer : e->lease_end, start;
 	struct mark *m = &e->mark[p->index];
-	unsigned int log2;
 
 	sa->lease_end = 0;
 	sa->range_end = 0;
+	sa->given_end = 0;
 	if (e->info.packet_offload || e->rec.flags & XFRMSYNC_RECORD_F_FENCED)
 		return false;
-	if (!end || !e->bound || e->unsafe || e->rec.dir == XFRMSYNC_DIR_IN)
+	/* What that peer accepted is lost, too: inbound ones as well. */
+	if (e->hole)
+		return false;
+	if (!end || !e->bound || e->unsafe || e->given_for != end ||
+	    e->rec.dir == XFRMSYNC_DIR_IN)
 		return e->rec.dir == XFRMSYNC_DIR_IN || is_inbound(e);
-	log2 = size_log2(d, e, e->rec.oseq);
-	range = range_size(d->conf.n_peers, log2);
-	if (e->given_for != end) {
-		e->given_for = end;
-		e->given_from = end;
-		/* A peer that was removed keeps what it was given. */
-		if ((d->conf.n_peers > 1 || e->orphan) && e->given > end)
-			e->given_from = e->given;
-		e->given = e->given_from + d->conf.n_peers * range;
+	start = e->given_from + p->index * e->range;
+	sa->range_end = xfrmsync_lease_first(start, e->sent, e->info.esn,
+					     size_log2(d, e, d->conf.n_peers > 1 ?
+						       e->rec.oseq : start));
+	if (sa->range_end > start + e->range)
+		sa->range_end = start + e->range;
+	if (sa->range_end <= start + XFRMSYNC_LEASE_HEADROOM) {
+		sa->range_end = 0;
+		return false;
 	}
-	end = e->given_from + p->index * range;
-	sa->range_end = xfrmsync_lease_first(end, e->sent, e->info.esn,
-					     d->conf.n_peers > 1 ? log2 :
-					     size_log2(d, e, end));
-	if (!sa->range_end)
-		return false;
-	if (d->conf.n_peers > 1 && sa->range_end > end + range)
-		sa->range_end = end + range;
-	if (sa->range_end - end <= XFRMSYNC_LEASE_HEADROOM)
-		return false;
-	sa->lease_end = end;
+	sa->lease_end = start;
+	sa->given_end = may_be_given(d, e);
 	m->lease.offered = true;
-	m->lease.offered_start = end;
-	m->lease.offered_end = e->offer ? e->offer : e->lease_end;
-	if (sa->range_end > m->lease.offered_range)
-		m->lease.offered_range = sa->range_end;
+	m->lease.asked = false;		/* it is here */
+	m->lease.offered_start = start;
+	m->lease.offered_end = end;
 	return true;
 }
 
@@ -341,13 +475,12 @@ void lease_taken_over(struct daemon *d, const struct peer *before)
 		e->offer = 0;
 		e->lease_end = 0;	/* the module's word follows */
 		e->given_for = 0;
-		e->given = e->range_end;
-		if (d->conf.n_peers > 1 && e->range_end)
-			e->given += given_at_most(d, e);
+		e->stopped = false;
 		/* The active before had no range of its own beyond its lease. */
 		for (i = 0; i < d->conf.n_peers; i++) {
 			e->mark[i].lease.offered = &d->peer[i] != before;
 			e->mark[i].lease.acked_end = 0;
+			e->mark[i].lease.asked = false;
 		}
 	}
 }
@@ -359,9 +492,7 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 
 	e->lease_end = rec->lease_end;
 	e->orphan = members_were_more(d, rec);
-	/* A new one was given to nobody. */
-	e->given = rec->flags & XFRMSYNC_RECORD_F_SHARED || e->lease_end ?
-		   given_at_most(d, e) : 0;
+	hole_entry(d, e, rec);
 	/* Who was offered it, this daemon does not know: so all have to say. */
 	for (i = 0; i < d->conf.n_peers; i++)
 		e->mark[i].lease.offered = rec->flags & XFRMSYNC_RECORD_F_SHARED;
@@ -407,11 +538,24 @@ bool lease_has_removed(const struct daemon *d, const struct conf *next)
 	return false;
 }
 
+static bool same_places(const struct conf *a, const struct conf *b)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_peers && i < b->n_peers; i++) {
+		if (strcmp(a->peer[i].name, b->peer[i].name))
+			return false;
+	}
+	return a->n_peers == b->n_peers;
+}
+
 void lease_peers_changed(struct daemon *d, const struct conf *next)
 {
 	struct cache_entry *e;
 	size_t orphans = 0;
 
+	if (same_places(&d->conf, next))
+		return;
 	cache_for_each(&d->cache, e) {
 		e->given_for = 0;	/* places changed: new ranges */
 		if (!move_marks(e, &d->conf, next))
@@ -439,5 +583,21 @@ size_t lease_waiting(const struct daemon *d, const struct peer *p)
 	cache_for_each(&d->cache, e)
 		n += e->offer && e->mark[p->index].lease.offered &&
 		     e->mark[p->index].lease.acked_end < e->offer;
+	return n;
+}
+
+bool lease_is_held(const struct cache_entry *e, const struct peer *p)
+{
+	/* What does not send needs no lease. */
+	return e->mark[p->index].lease.offered && !is_inbound(e);
+}
+
+size_t lease_held(const struct daemon *d, const struct peer *p)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e)
+		n += lease_is_held(e, p);
 	return n;
 }

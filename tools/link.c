@@ -334,7 +334,7 @@ static bool parse_frames(struct link *l)
 	if (ret == -EPROTONOSUPPORT) {
 		l->peer_version = h.version;
 		snprintf(why, sizeof(why),
-			 "it speaks protocol version %u, we speak %u: upgrade the older one",
+			 "it speaks protocol version %u, we speak %d: upgrade the older one",
 			 h.version, WIRE_VERSION);
 		fail(l, why);
 		return false;

@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "cmd.h"
+#include "json_memory.h"
 
 static const struct {
 	const char *verb;
@@ -23,6 +24,7 @@ static const struct {
 	{ "run", cmd_run_main, "the daemon: relay between nodes" },
 	{ "save", cmd_save_main, "contexts of SAs, with keys and policies, into a sealed file" },
 	{ "load", cmd_load_main, "contexts from such a file into the kernel" },
+	{ "migrate", cmd_migrate_main, "SAs and policies to another outer address" },
 	{ "takeover", cmd_takeover_main, "become active" },
 	{ "standby", cmd_standby_main, "step down" },
 	{ "check", cmd_check_main, "what would keep a takeover from working here" },
@@ -39,16 +41,6 @@ static void usage(FILE *to)
 	fprintf(to, "\n'xfrmsync VERB --help' lists a verb's options; see also xfrmsync(8).\n");
 }
 
-/* A full disk or a closed pipe is a failure too. */
-static int finish(int exit_code)
-{
-	if ((fflush(stdout) || ferror(stdout)) && exit_code == CMD_OK) {
-		perror("xfrmsync: standard output");
-		return CMD_FAILED;
-	}
-	return exit_code;
-}
-
 int main(int argc, char **argv)
 {
 	size_t i;
@@ -57,6 +49,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "xfrmsync: no source of random numbers\n");
 		return CMD_FAILED;
 	}
+	json_memory_init();
 	if (argc < 2) {
 		usage(stderr);
 		return CMD_USAGE;
@@ -64,15 +57,15 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help") ||
 	    !strcmp(argv[1], "help")) {
 		usage(stdout);
-		return finish(CMD_OK);
+		return cmd_finish(CMD_OK);
 	}
 	if (!strcmp(argv[1], "-V") || !strcmp(argv[1], "--version")) {
 		printf("xfrmsync %s\n", VERSION);
-		return finish(CMD_OK);
+		return cmd_finish(CMD_OK);
 	}
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (!strcmp(argv[1], verbs[i].verb))
-			return finish(verbs[i].main(argc - 1, argv + 1));
+			return cmd_finish(verbs[i].main(argc - 1, argv + 1));
 	fprintf(stderr, "xfrmsync: %s is not a verb\nTry 'xfrmsync --help'.\n",
 		argv[1]);
 	return CMD_USAGE;

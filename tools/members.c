@@ -54,10 +54,15 @@ void members_note(struct state *s, const struct conf *c)
 	s->n_members = c->n_peers;
 }
 
+int members_highest(struct daemon *d, uint64_t *cookie)
+{
+	return genl_dump(&d->req, highest, cookie);
+}
+
 /* All SAs that there are: the next daemon cannot tell who was offered which. */
 static int orphan_all(struct daemon *d, struct state *s)
 {
-	int ret = genl_dump(&d->req, highest, &s->orphans);
+	int ret = members_highest(d, &s->orphans);
 
 	if (ret)
 		log_err("cannot list the SAs that a removed peer may have ranges of: %s",
@@ -79,7 +84,8 @@ int members_follow(struct daemon *d, const struct conf *c)
 			return ret;
 	}
 	members_note(&next, c);
-	if (!memcmp(&next, &d->st, sizeof(next)))
+	if (next.orphans == d->st.orphans && next.n_members == d->st.n_members &&
+	    !memcmp(next.member, d->st.member, sizeof(next.member)))
 		return 0;
 	ret = state_store(d->conf.state_dir, &next);
 	if (ret) {

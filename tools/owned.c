@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "buf.h"
+#include "durable.h"
 #include "log.h"
 #include "owned.h"
 
@@ -47,20 +49,21 @@ bool owned_has(const struct owned *o, const uint8_t *key, size_t len)
 	return *find((struct owned *)o, key, len);
 }
 
-static bool put(struct owned *o, const uint8_t *key, size_t len)
+/* 1, or 0 where it was there; -ENOMEM. */
+static int put(struct owned *o, const uint8_t *key, size_t len)
 {
 	struct owned_key **at = find(o, key, len), *k;
 
 	if (*at || len > KEY_MAX)
-		return false;
+		return 0;
 	k = malloc(sizeof(*k) + len);
 	if (!k)
-		return false;
+		return -ENOMEM;
 	k->next = NULL;
 	k->len = len;
 	memcpy(k->key, key, len);
 	*at = k;
-	return true;
+	return 1;
 }
 
 static bool drop(struct owned *o, const uint8_t *key, size_t len)
@@ -74,19 +77,52 @@ static bool drop(struct owned *o, const uint8_t *key, size_t len)
 	return true;
 }
 
+/* All of it or nothing: what follows a part would not be read. */
+static int append(int fd, const uint8_t *line, size_t len)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+	size_t done = 0;
+	ssize_t n;
+	int ret;
+
+	while (done < len) {
+		n = write(fd, line + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		done += n;
+	}
+	if (done == len)
+		return 0;
+	ret = -errno;
+	return done && ftruncate(fd, end) ? -errno : ret;
+}
+
+static void cannot_note(int err)
+{
+	log_warn("cannot note a policy as ours (%s): after a restart it would be left alone",
+		 strerror(-err));
+}
+
 static void note(struct owned *o, char what, const uint8_t *key, size_t len)
 {
 	uint8_t line[2 + KEY_MAX] = { what, len };
+	int ret;
 
 	memcpy(line + 2, key, len);
-	if (o->fd >= 0 && write(o->fd, line, len + 2) < 0)
-		log_warn("cannot note a policy as ours (%s): after a restart it would be left alone",
-			 strerror(errno));
+	ret = o->fd < 0 ? 0 : append(o->fd, line, len + 2);
+	if (ret)
+		cannot_note(ret);
 }
 
 void owned_add(struct owned *o, const uint8_t *key, size_t len)
 {
-	if (put(o, key, len))
+	int ret = put(o, key, len);
+
+	if (ret < 0)
+		cannot_note(ret);
+	else if (ret)
 		note(o, '+', key, len);
 }
 
@@ -96,39 +132,41 @@ void owned_del(struct owned *o, const uint8_t *key, size_t len)
 		note(o, '-', key, len);
 }
 
-static void read_file(struct owned *o, FILE *f)
+/* What breaks off is read up to there. */
+static int read_file(struct owned *o, FILE *f)
 {
 	uint8_t key[KEY_MAX];
-	int what, len;
+	int what, len, ret = 0;
 
-	while ((what = getc(f)) != EOF && (len = getc(f)) != EOF &&
+	while (ret >= 0 && (what = getc(f)) != EOF && (len = getc(f)) != EOF &&
 	       fread(key, 1, len, f) == (size_t)len) {
 		if (what == '+')
-			put(o, key, len);
+			ret = put(o, key, len);
 		else if (what == '-')
 			drop(o, key, len);
 		else
 			break;
 	}
+	return ret < 0 ? ret : ferror(f) ? -EIO : 0;
 }
 
 /* Written anew at each start, so that it does not grow for ever. */
 static int rewrite(struct owned *o, const char *path)
 {
 	struct owned_key *k;
-	char tmp[160];
-	int i;
+	struct buf b = {};
+	int i, ret;
 
-	snprintf(tmp, sizeof(tmp), "%s.tmp", path);
-	o->fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC |
-			  O_NOFOLLOW, 0600);
-	if (o->fd < 0)
-		return -errno;
 	for (i = 0; i < OWNED_BUCKETS; i++) {
-		for (k = o->bucket[i]; k; k = k->next)
-			note(o, '+', k->key, k->len);
+		for (k = o->bucket[i]; k; k = k->next) {
+			buf_u8(&b, '+');
+			buf_u8(&b, k->len);
+			buf_put(&b, k->key, k->len);
+		}
 	}
-	return rename(tmp, path) ? -errno : 0;
+	ret = b.bad ? -ENOMEM : durable_write(path, b.data, b.len, 0600);
+	buf_free(&b);
+	return ret;
 }
 
 void owned_load(struct owned *o, const char *socket_path)
@@ -139,18 +177,22 @@ void owned_load(struct owned *o, const char *socket_path)
 	int ret;
 
 	memset(o, 0, sizeof(*o));
-	o->fd = -1;
 	snprintf(path, sizeof(path), "%.*s/policies",
 		 (int)(slash ? slash - socket_path : 1),
 		 slash ? socket_path : ".");
 	f = fopen(path, "re");
-	if (f) {
-		read_file(o, f);
+	ret = f ? read_file(o, f) : errno == ENOENT ? 0 : -errno;
+	if (f)
 		fclose(f);
-	}
-	ret = rewrite(o, path);
+	/* Where not all of it could be read it stays; what comes is appended. */
+	if (!ret)
+		ret = rewrite(o, path);
+	o->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+		     0600);
+	if (o->fd < 0)
+		ret = -errno;
 	if (ret)
-		log_warn("%s: %s: policies that this node creates would be left alone after a restart",
+		log_warn("%s: %s: policies that this node creates may be left alone after a restart",
 			 path, strerror(-ret));
 }
 

@@ -156,8 +156,10 @@ static void stop_sending(struct peer *p)
 	struct cache_policy *pol, *np;
 	struct cache_entry *e;
 
-	cache_for_each(&d->cache, e)
+	cache_for_each(&d->cache, e) {
 		mark_clear(p, &e->mark[p->index]);
+		cache_set_refused(&d->cache, &e->mark[p->index], NULL);
+	}
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		mark_clear(p, &pol->mark[p->index]);
 	p->sending = false;
@@ -177,6 +179,8 @@ static void start_sending(struct peer *p)
 	size_t at;
 
 	stop_sending(p);
+	if (!hole_look(d, p))
+		return;
 	p->sending = true;
 	d->leasing = true;
 	inbound_start(d);
@@ -203,6 +207,12 @@ static void start_sending(struct peer *p)
 	log_info("peer %s: sending it a snapshot of %zu SAs and %zu policies",
 		 p->name, d->cache.n_entries, d->cache.n_policies);
 	link_kick(p->link);
+}
+
+bool peer_is_filled(const struct peer *p)
+{
+	return p->sending && !p->snapshot_end_due &&
+	       p->frames_acked >= p->snapshot_frame;
 }
 
 /* The stream goes from the active to each peer that is not. */
@@ -326,6 +336,10 @@ static void put_hello(struct daemon *d, struct buf *b)
 		.role = d->st.role,
 		.instance = d->instance,
 		.has_tag_key = d->st.role == XFRMSYNC_ROLE_ACTIVE,
+		.spi_range = d->conf.spi_range,
+		.own = d->st.own,
+		.own_lost = d->own_lost,
+		.chain = d->st.chain,
 	};
 	size_t at;
 
@@ -399,6 +413,7 @@ static void put_changes(struct peer *p, struct buf *b, size_t room)
 	if (p->snapshot_end_due && !p->snapshot_left) {
 		wire_end(b, begin(p, b, WIRE_SNAPSHOT_END));
 		p->snapshot_end_due = false;
+		p->snapshot_frame = p->frames_sent;
 	}
 }
 
@@ -487,8 +502,12 @@ void peer_heartbeat(struct daemon *d)
 {
 	int i;
 
-	for (i = 0; i < N_PEERS(d); i++)
+	for (i = 0; i < N_PEERS(d); i++) {
 		peer_send_simple(&d->peer[i], WIRE_PING);
+		/* What kept it from being told anything may be over. */
+		if (!d->peer[i].sending)
+			sync_peer(&d->peer[i]);
+	}
 }
 
 static void send_ack(struct peer *p)
@@ -547,7 +566,7 @@ static void note_lag(struct peer *p, uint64_t lag)
 		p->lag_ns = lag;
 }
 
-static void take_ack(struct peer *p, uint64_t frames)
+static void note_acked(struct peer *p, uint64_t frames)
 {
 	uint64_t now = loop_now_ns(), lag = 0;
 	struct mark *m;
@@ -637,6 +656,69 @@ static bool take_records(struct daemon *d, struct peer *p, struct rd *r)
 	return true;
 }
 
+/*
+ * The one place where a peer's names become this node's: contexts alone have
+ * names, all else of the stream has handles. Each node sends its own, and whoever
+ * receives maps them, so that nothing is mapped on the way out. In the frame
+ * itself, which is read once.
+ */
+static void map_frame(struct peer *p, const uint8_t *context, size_t len)
+{
+	uint8_t *in = p->link->in.data;
+
+	map_context(&p->conf.map, in + (context - in), len);
+}
+
+/* Why the map makes no SA of this node's out of it, or NULL. */
+static const char *map_fails(struct peer *p, const struct wire_sa *sa,
+			     const struct context_sa *info)
+{
+	struct sa_id id = info->id;
+	const struct cache_entry *e;
+
+	if (map_joins(&p->conf.map, id.family, info->src, id.dst))
+		return "gets one address for both its ends by the map";
+	map_id(&p->conf.map, &id);
+	e = cache_find(&p->d->cache, &id);
+	/* A handle is of one SA until the next snapshot. */
+	if (!e || !e->seen || !e->handle || e->handle == sa->handle)
+		return NULL;
+	/* One of the two has another SPI here. */
+	if (e->renumbered || renumber_has(p->d, &id, sa->tag))
+		return NULL;
+	p->joined = true;
+	return "gets the name of another SA of this peer by the map";
+}
+
+static void take_sa(struct daemon *d, struct peer *p, const struct wire_sa *sa)
+{
+	struct field_error why = {};
+	struct context_sa info;
+
+	if (!p->conf.map.n ||
+	    context_sa_info(sa->context, sa->context_len, &info, NULL)) {
+		apply_sa(d, sa);
+		return;
+	}
+	why.what = map_fails(p, sa, &info);
+	map_frame(p, sa->context, sa->context_len);
+	if (!why.what) {
+		apply_sa(d, sa);
+		return;
+	}
+	map_id(&p->conf.map, &info.id);
+	apply_refuse(d, sa, &info, &why);
+}
+
+/* One of two that had one name here: what is left may be used now. */
+static void resync_joined(struct peer *p)
+{
+	if (!p->joined)
+		return;
+	p->joined = false;
+	peer_send_simple(p, WIRE_RESYNC);
+}
+
 /* Frames of the active's stream. False: malformed. */
 static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 		       struct rd *r)
@@ -647,6 +729,7 @@ static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 
 	switch (type) {
 	case WIRE_SNAPSHOT_BEGIN:
+		p->joined = false;
 		apply_snapshot_begin(d, p);
 		return true;
 	case WIRE_SNAPSHOT_END:
@@ -655,7 +738,7 @@ static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 	case WIRE_CONTEXT:
 		if (wire_get_sa(r, &sa, wall_now()))
 			return false;
-		apply_sa(d, &sa);
+		take_sa(d, p, &sa);
 		return true;
 	case WIRE_DELETE:
 		handle = rd_u32(r);
@@ -663,13 +746,16 @@ static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 		if (!rd_done(r))
 			return false;
 		apply_delete(d, handle, tag);
+		resync_joined(p);
 		return true;
 	case WIRE_RECORDS:
 		return take_records(d, p, r);
 	case WIRE_POLICY:
+		map_frame(p, r->p, r->left);
 		apply_policy(d, r->p, r->left);
 		return true;
 	default:
+		map_frame(p, r->p, r->left);
 		apply_policy_delete(d, r->p, r->left);
 		return true;
 	}
@@ -689,6 +775,21 @@ static bool state_frame(struct daemon *d, struct peer *p,
 	return take_state(d, p, h->type, r);
 }
 
+/* Two nodes of one range may hand out the same SPI: a takeover has room for one SA. */
+static void take_spi_range(struct peer *p, const struct spi_range *r)
+{
+	const struct spi_range *own = &p->d->conf.spi_range;
+	bool overlap = spi_range_overlap(own, r);
+	char a[32], b[32];
+
+	if (overlap && !p->spi_overlap)
+		log_warn("peer %s: its spi_range %s and ours, %s, overlap: another one on each node",
+			 p->name, spi_range_str(r, a, sizeof(a)),
+			 spi_range_str(own, b, sizeof(b)));
+	p->spi_overlap = overlap;
+	p->spi_range = *r;
+}
+
 static void hello_to_peer(struct peer *p, const struct wire_header *h,
 			  const struct wire_hello *hello)
 {
@@ -697,6 +798,10 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	p->epoch = h->epoch;
 	p->epoch_node = h->node;
 	p->instance = hello->instance;
+	p->own = hello->own;
+	p->own_lost = hello->own_lost;
+	p->chain = hello->chain;
+	take_spi_range(p, &hello->spi_range);
 	/* Whoever is active decides; a standby keeps the key for its own time. */
 	if (hello->has_tag_key && hello->role == XFRMSYNC_ROLE_ACTIVE &&
 	    !role_is_active(p->d))
@@ -765,6 +870,9 @@ static void establish(struct peer *p, struct link *l,
 		detach(p);
 		link_close(old);
 		handover_link_replaced(d, p);
+		/* What waits for it has names of the old link's snapshot. */
+		if (d->source == p)
+			d->source = NULL;
 	}
 	p->first_hello = true;
 	p->link = l;
@@ -872,13 +980,74 @@ static bool take_used(struct peer *p, struct rd *r)
 	return true;
 }
 
+static bool take_given(struct peer *p, struct rd *r)
+{
+	uint32_t handle = rd_u32(r);
+	uint64_t tag = rd_u64(r), number = rd_u64(r);
+
+	if (!rd_done(r))
+		return false;
+	if (!p->sending)
+		return true;
+	lease_given(p->d, p, handle, tag, number);
+	source_bind(p->d);
+	peer_kick(p->d);
+	return true;
+}
+
+/* It could not take it over: who looks after the cluster knows before it has to. */
+static bool take_refused(struct peer *p, struct rd *r)
+{
+	struct wire_refused f;
+	struct cache_entry *e;
+	char name[128];
+	bool before;
+
+	if (wire_get_refused(r, &f))
+		return false;
+	e = p->sending ? cache_find_handle(&p->d->cache, f.handle) : NULL;
+	if (!e || e->tag != f.tag)
+		return true;	/* another one by now */
+	before = e->mark[p->index].refused;
+	cache_set_refused(&p->d->cache, &e->mark[p->index],
+			  f.why == WIRE_REFUSED_NOT ? NULL : f.text);
+	sa_id_str(&e->id, name, sizeof(name));
+	if (f.why != WIRE_REFUSED_NOT)
+		log_warn("peer %s: it cannot take over %s: %s", p->name, name,
+			 f.text);
+	else if (before)
+		log_info("peer %s: it has %s now", p->name, name);
+	return true;
+}
+
+static bool take_ack(struct peer *p, struct rd *r)
+{
+	uint64_t frames = rd_u64(r);
+
+	p->peer_sas = rd_u32(r);
+	p->peer_conflicts = rd_u32(r);
+	if (r->bad || frames > p->frames_sent)
+		return false;
+	note_acked(p, frames);
+	if (peer_is_filled(p))
+		hole_filled(p->d, p);
+	return true;
+}
+
+static void take_error(const struct peer *p, struct rd *r)
+{
+	size_t len = r->left > 2 ? r->left - 2 : 0;
+	char text[100] = "";
+
+	rd_u16(r);
+	rd_copy(r, text, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
+	log_warn("peer %s: it says: %s", p->name, text);
+}
+
 static bool peer_frame(struct peer *p, const struct wire_header *h,
 		       struct rd *r)
 {
 	struct daemon *d = p->d;
-	uint64_t frames;
-	char text[100];
-	size_t len;
 
 	switch (h->type) {
 	case WIRE_HELLO:
@@ -889,19 +1058,17 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 	case WIRE_PONG:
 		return true;
 	case WIRE_ACK:
-		frames = rd_u64(r);
-		p->peer_sas = rd_u32(r);
-		p->peer_conflicts = rd_u32(r);
-		if (r->bad || frames > p->frames_sent)
-			return false;
-		take_ack(p, frames);
-		return true;
+		return take_ack(p, r);
 	case WIRE_LEASE_ACK:
 		return take_lease_acks(p, r);
 	case WIRE_MERGE:
 		return take_merge(p, r);
 	case WIRE_USED:
 		return take_used(p, r);
+	case WIRE_GIVEN:
+		return take_given(p, r);
+	case WIRE_REFUSED:
+		return take_refused(p, r);
 	case WIRE_RESYNC:
 		if (p->sending)
 			start_sending(p);
@@ -920,12 +1087,7 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
 	case WIRE_ERROR:
-		len = r->left > 2 ? r->left - 2 : 0;
-		rd_u16(r);
-		len = len < sizeof(text) - 1 ? len : sizeof(text) - 1;
-		memset(text, 0, sizeof(text));
-		rd_copy(r, text, len);
-		log_warn("peer %s: it says: %s", p->name, text);
+		take_error(p, r);
 		return true;
 	default:
 		/* Of a later minor revision: not for us. */
@@ -1240,6 +1402,7 @@ int peer_init(struct daemon *d)
 		p->d = d;
 		p->index = i;
 		p->conf = d->conf.peer[i];
+		p->lost_ns = loop_now_ns();
 		memcpy(p->name, d->conf.peer[i].name, sizeof(p->name));
 		list_init(&p->dirty);
 		list_init(&p->flight);

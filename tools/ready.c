@@ -51,8 +51,12 @@ const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 		return e->unsafe;
 	if (cache_lets_plaintext(&d->cache, &e->info))
 		return "its policy's template is optional (level use): while it is stopped, its traffic leaves in clear";
+	if (!role_is_active(d) && cache_lacks_policy(&d->cache, &e->info))
+		return "a policy that uses it could not be created here, or differs from this node's own";
 	if (e->applied == CACHE_FAILED && !role_is_active(d))
 		return "it could not be created or restored here";
+	if (e->applied == CACHE_UNSUPPORTED && !role_is_active(d))
+		return "this node's kernel does not support its kind: see the log";
 	if (e->applied == CACHE_REFUSED && !role_is_active(d))
 		return "its context is not understood here: see the log";
 	return NULL;
@@ -140,7 +144,8 @@ static bool all_safe(const struct daemon *d)
 {
 	return role_is_owner(d) || !d->st.epoch ||
 	       (d->synced && !d->cache.n_unsafe && !d->cache.n_optional &&
-		!d->applied[CACHE_FAILED] && !d->applied[CACHE_REFUSED]);
+		!d->cache.n_unready && !d->applied[CACHE_FAILED] &&
+		!d->applied[CACHE_REFUSED]);
 }
 
 bool ready_untold(struct daemon *d)

@@ -86,7 +86,7 @@ static const uint8_t sizes[XFRMSYNC_A_RECORD_MAX + 1] = {
 	[A(LAST_USED)] = 8, [A(REPLAY_WINDOW_ERRORS)] = 4,
 	[A(REPLAY_ERRORS)] = 4, [A(INTEGRITY_ERRORS)] = 4, [A(AGE_NS)] = 8,
 	[A(LEASE_END)] = 8, [A(RESTORE_FLAGS)] = 4, [A(EXPECT_OSEQ)] = 8, [A(SENT)] = 8,
-	[A(GUARD_END)] = 8,
+	[A(GUARD_END)] = 8, [A(GIVEN_END)] = 8,
 };
 
 /* Collect the attributes; what a newer module adds is passed over. */
@@ -200,6 +200,7 @@ int record_parse(const void *attr, size_t len, struct record *r)
 	r->sent = get64(tb, A(SENT));
 	r->restore_flags = get32(tb, A(RESTORE_FLAGS));
 	r->guard_end = get64(tb, A(GUARD_END));
+	r->given_end = get64(tb, A(GIVEN_END));
 	return 0;
 }
 
@@ -284,6 +285,8 @@ int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 		put64(&p, A(EXPECT_OSEQ), r->expect_oseq);
 	if (r->set_guard)
 		put64(&p, A(GUARD_END), r->guard_end);
+	if (r->given_end)
+		put64(&p, A(GIVEN_END), r->given_end);
 	return p.full ? -EMSGSIZE : 0;
 }
 
@@ -429,6 +432,7 @@ json_t *record_json(const struct record *r)
 	set_int(o, "age_ns", r->age_ns);
 	set_int(o, "lease_end", r->lease_end);
 	set_int(o, "guard_end", r->guard_end);
+	set_int(o, "given_end", r->given_end);
 	return o;
 }
 
@@ -527,5 +531,6 @@ int record_from_json(const json_t *o, struct record *r)
 	r->age_ns = int_of(o, "age_ns");
 	r->lease_end = int_of(o, "lease_end");
 	r->guard_end = int_of(o, "guard_end");
+	r->given_end = int_of(o, "given_end");
 	return 0;
 }

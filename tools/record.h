@@ -50,6 +50,7 @@ struct record {
 	uint32_t replay_window_errors, replay_errors, integrity_errors;
 	uint64_t age_ns;	/* of the oldest change told */
 	uint64_t lease_end;	/* 0: no limit known */
+	uint64_t given_end;	/* ranges were given out up to here, 0 for none */
 	bool has_sent;		/* oseq is what a restore wrote, and */
 	uint64_t sent;		/* the highest number known to be sent is this */
 	uint64_t guard_end;	/* 0: no limit */

@@ -129,6 +129,11 @@ int role_init(struct daemon *d)
 	}
 	d->no_hook = st.capture == XFRMSYNC_CAPTURE_SCAN;
 	lived = lives_on(d, &st);
+	/* Of before this was kept. */
+	if (!d->st.own && d->st.node == d->conf.node_id)
+		d->st.own = d->st.epoch;
+	/* What it drew is in its kernel, or nowhere: it cannot tell an active. */
+	d->own_lost = d->st.own && !d->same_boot;
 	/* Only where both say so are the counters in this kernel the newest. */
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE && lived)
@@ -140,12 +145,8 @@ int role_init(struct daemon *d)
 		log_warn("was active, but the module is standby (its watchdog, or another tool): starting as standby; a takeover is up to keepalived or to you");
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE)
 		log_warn("was active, but the module does not know of it: starting as standby");
-	if (st.role != XFRMSYNC_ROLE_NONE &&
-	    state_epoch_cmp(st.epoch, st.node, d->st.epoch, d->st.node) > 0) {
-		d->st.epoch = st.epoch;
-		d->st.node = st.node;
-		d->st.handed[0] = '\0';
-	}
+	if (st.role != XFRMSYNC_ROLE_NONE)
+		state_catch_up(&d->st, st.epoch, st.node, d->conf.node_id);
 	if (d->unfinished) {
 		d->same_boot = false;
 		d->st.boot_id[0] = '\0';
@@ -280,10 +281,40 @@ static void take_back(struct daemon *d, struct peer *p)
 	peer_send_simple(p, WIRE_RESYNC);
 }
 
+/* Between the two, what is here is partly of the one and partly of the other. */
+void role_filling(struct daemon *d, const struct peer *p)
+{
+	struct state next = d->st;
+
+	d->coming = p->chain;
+	chain_common(&next.chain, &p->chain);
+	if (chain_is_same(&next.chain, &d->st.chain))
+		return;
+	store(d, &next);
+	d->st = next;
+}
+
+/* What is here is as the active has it: what is accounted for, and what is safe. */
+static void adopt(struct daemon *d)
+{
+	struct state next = d->st;
+
+	next.outdated = false;
+	next.holes = 0;
+	next.chain = d->coming;
+	if (d->st.outdated || d->st.holes ||
+	    !chain_is_same(&next.chain, &d->st.chain))
+		store(d, &next);
+	d->st = next;
+	hole_forget(d);
+}
+
 void role_filled(struct daemon *d)
 {
-	if (d->st.outdated == d->synced) {
-		d->st.outdated = !d->synced;
+	if (d->synced) {
+		adopt(d);
+	} else if (!d->st.outdated) {
+		d->st.outdated = true;
 		store(d, &d->st);
 	}
 	if (!d->want_active || !d->synced)
@@ -335,6 +366,8 @@ void role_heard(struct daemon *d, struct peer *p)
 		log_warn("peer %s: is %s with the newer epoch %llu of node %u: stepping down",
 			 p->name, genl_role_str(p->role),
 			 (unsigned long long)p->epoch, p->epoch_node);
+		/* That one's numbers are not covered by what is here. */
+		d->st.outdated = true;
 		if (role_step_down(d, p->epoch, p->epoch_node))
 			return;
 		peer_announce(d);
@@ -352,7 +385,7 @@ void role_heard(struct daemon *d, struct peer *p)
 		d->unfinished = false;
 	else if (d->unfinished)
 		finish_if_alone(d);
-	if (role_is_active(d))
+	if (role_is_active(d) || handover_not_exact(d, p, order))
 		return;
 	/* The link that was asked on may be gone again. */
 	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
@@ -423,11 +456,26 @@ static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
 			d->req.error);
 		return ret;
 	}
-	ret = inbound_hold(d);
+	/* What it was given to may have delivered what came late. */
+	if (d->st.handed[0] && !d->taken_exact)
+		ret = inbound_fill(d);
+	ret = ret ?: inbound_hold(d);
 	if (ret)
 		log_err("SAs cannot be given the limits of a strict guard: %s",
 			d->req.error);
 	return ret;
+}
+
+/*
+ * Its own numbers are accounted for here, from now on. Who was active last anyway
+ * goes on in leases that all have acknowledged who were told of them: where the
+ * epoch is known in which it became so, these are accounted for, too.
+ */
+static void count_in(const struct daemon *d, struct state *next)
+{
+	if (!role_is_owner(d))
+		next->own = next->epoch;
+	chain_add(&next->chain, next->own, next->node);
 }
 
 /*
@@ -449,9 +497,16 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.handed[0] = '\0';
 	/* What it told in its time before, is in the daemon's memory alone. */
 	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
+	if (what == USE_THEM)
+		next.holes = 0;
+	count_in(d, &next);
 	ret = store(d, &next);
-	if (ret)
+	if (ret) {
+		/* It is decided by what the disk says, whatever failed. */
+		if (state_is_stored(d->conf.state_dir, &d->st))
+			handover_give_back(d);
 		return ret;
+	}
 	if (exact) {
 		apply_final(d);
 		apply_flush(d);
@@ -461,13 +516,16 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	if (!ret)
 		ret = enforce(d, &next);
 	if (ret) {
-		store(d, &d->st);
+		if (!store(d, &d->st))
+			handover_give_back(d);
 		apply_raise(d);
 		return ret;
 	}
 	/* An active that was asked to hand over may have a range of its own now. */
 	d->before = d->handover_from ? NULL : active_before(d);
 	d->handover_from = NULL;
+	if (what == USE_THEM)
+		hole_forget(d);
 	d->st = next;
 	/* Not before: one that dies in between has still to fence what is unsafe. */
 	if (d->st.outdated) {
@@ -475,6 +533,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 		store(d, &d->st);
 	}
 	d->same_boot = true;
+	d->own_lost = false;
 	d->taken_here = true;
 	d->want_active = false;
 	d->unfinished = false;
@@ -487,6 +546,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 /* What the next takeover needs. It may take its time: the leases hold. */
 static void settle(struct daemon *d)
 {
+	apply_renegotiate(d);
 	/* It needs the ranges that this node was told. */
 	lease_taken_over(d, d->before);
 	apply_reset(d);
@@ -595,6 +655,15 @@ static int renew(struct daemon *d)
 	return 0;
 }
 
+/* What a peer may have used, and has lost: renewed and offered again. */
+static void use_lost(struct daemon *d)
+{
+	hole_forget(d);
+	store(d, &d->st);
+	source_bind(d);
+	peer_kick(d);
+}
+
 /* It stays so, in an epoch above all others that may be; and with force, what a
  * takeover fenced is used after all: the operator knows better.
  */
@@ -608,6 +677,8 @@ static void stay(struct daemon *d, bool force,
 
 	if (force)
 		ret = ready_release(d, &n);
+	if (force && !ret && d->st.holes)
+		use_lost(d);
 	if (n && !ret)
 		snprintf(used, sizeof(used), "; %zu SAs that were fenced are used now", n);
 	if (ret)

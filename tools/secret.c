@@ -53,6 +53,21 @@ static const char *why_not(int fd)
 	return NULL;
 }
 
+/* Up to len bytes; fewer where the file ends. */
+static ssize_t read_all(int fd, uint8_t *p, size_t len)
+{
+	size_t got = 0;
+	ssize_t n;
+
+	while (got < len && (n = read(fd, p + got, len - got)) != 0) {
+		if (n > 0)
+			got += n;
+		else if (errno != EINTR)
+			return -1;
+	}
+	return got;
+}
+
 int secret_read(const char *file, struct secret *s, char *err, size_t errlen)
 {
 	uint8_t raw[4 * SECRET_MAX];
@@ -68,9 +83,11 @@ int secret_read(const char *file, struct secret *s, char *err, size_t errlen)
 		return -1;
 	}
 	why = why_not(fd);
-	len = why ? 0 : read(fd, raw, sizeof(raw));
+	len = why ? 0 : read_all(fd, raw, sizeof(raw));
+	if (len < 0)
+		why = strerror(errno);
 	close(fd);
-	ret = why || len < 0 ? -1 : decode(raw, len, s);
+	ret = why ? -1 : decode(raw, len, s);
 	sodium_memzero(raw, sizeof(raw));
 	if (ret)
 		snprintf(err, errlen, "%s: %s", file, why ? why :

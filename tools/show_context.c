@@ -80,20 +80,13 @@ static int print_sa(struct shown *s, const uint8_t *p, size_t len)
 	return 0;
 }
 
-static int by_reqid(const void *a, const void *b)
-{
-	const struct context_sa *x = a, *y = b;
-
-	return x->reqid < y->reqid ? -1 : x->reqid > y->reqid;
-}
-
 static int print_policy(const uint8_t *p, size_t len, void *data)
 {
 	struct shown *s = data;
 	struct context_policy pol;
 
 	if (s->n && !s->sorted)
-		qsort(s->sa, s->n, sizeof(*s->sa), by_reqid);
+		qsort(s->sa, s->n, sizeof(*s->sa), context_sa_order);
 	s->sorted = true;
 	/* One that cannot be read is told, too. */
 	if (context_policy_info(p, len, &pol, NULL) ||
@@ -170,8 +163,8 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	struct secret key = {};
 	struct context_entry e;
 	struct rd r = {};
+	int ret, failed = 0;
 	char err[512];
-	int ret;
 
 	ret = cmd_key(s->common, key_file, &key);
 	if (ret < 0)
@@ -182,17 +175,17 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	sodium_memzero(&key, sizeof(key));
 	if (ret)
 		return cmd_fail(s->common, "%s", err);
-	while ((ret = context_file_next(&f, &r, time(NULL), &e))) {
+	while (!failed && (ret = context_file_next(&f, &r, time(NULL), &e))) {
 		if (ret < 0)
 			print_one(s, json_pack("{s:s}", "error",
 					       "a malformed entry of the file"));
 		else if (e.kind == CONTEXT_ENTRY_SA)
-			print_sa(s, e.context, e.context_len);
+			failed = print_sa(s, e.context, e.context_len);
 		else
-			print_policy(e.context, e.context_len, s);
+			failed = print_policy(e.context, e.context_len, s);
 	}
 	context_file_free(&f);
-	return CMD_OK;
+	return failed ? cmd_fail(s->common, "%s", strerror(-failed)) : CMD_OK;
 }
 
 int cmd_show_context(const struct cmd_common *common,

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/xfrm.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -16,6 +17,7 @@
 
 #define POLICY_DELAY (20 * LOOP_MS)
 #define LOST_RETRY (1000 * LOOP_MS)
+#define BIND_TRIES 3
 
 bool source_manages(const struct daemon *d, const struct context_sa *info)
 {
@@ -58,7 +60,10 @@ static void check_bound(struct daemon *d, struct cache_entry *e,
 	/* Set before: by the daemon before this one, or by a restore. */
 	if (rec->lease_end > e->lease_end)
 		e->lease_end = rec->lease_end;
+	if (rec->given_end > e->given)
+		e->given = rec->given_end;
 	e->bound = rec->tag == e->tag && rec->lease_end == e->lease_end &&
+		   rec->given_end == e->given &&
 		   (!e->lease_end || lease_goes_on(d, e) ==
 		    !!(rec->flags & XFRMSYNC_RECORD_F_GOES_ON)) &&
 		   (!e->shared || rec->flags & XFRMSYNC_RECORD_F_SHARED);
@@ -100,6 +105,9 @@ static void refresh(struct daemon *d, const struct record *rec)
 			goto out;
 		lease_unknown(d, e, rec);
 		inbound_unknown(d, e, rec);
+		/* One of them may be told now. */
+		if (d->policies_untied)
+			source_policies_changed(d);
 	} else if (e->context_len == ctx.len &&
 		   !sodium_memcmp(e->context, ctx.data, ctx.len)) {
 		told_anew = false;
@@ -155,6 +163,7 @@ static int take_record(const struct record *rec, void *data)
 		/* Ours since it came from the active before us. */
 		e->cookie = rec->cookie;
 		e->orphan |= members_were_more(d, rec);
+		hole_entry(d, e, rec);
 		check_bound(d, e, rec);
 	}
 	cache_note_record(e, rec);
@@ -164,7 +173,9 @@ static int take_record(const struct record *rec, void *data)
 	return 0;
 }
 
-static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
+/* again: what was refused is laid out anew. */
+static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n,
+		      bool *again)
 {
 	static struct record rec[XFRMSYNC_MAX_BATCH];
 	static struct genl_result res[XFRMSYNC_MAX_BATCH];
@@ -179,6 +190,7 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 		rec[i].tag = entry[i]->tag;
 		rec[i].cookie = entry[i]->cookie;
 		rec[i].lease_end = entry[i]->lease_end;
+		rec[i].given_end = entry[i]->given;
 		rec[i].restore_flags = lease_goes_on(d, entry[i]) ?
 				       XFRMSYNC_RESTORE_F_GO_ON : 0;
 		rec[i].guard_end = entry[i]->guard_end;
@@ -196,9 +208,11 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 				  res[i].reason != XFRMSYNC_REASON_ATTRIBUTE;
 		if (d->bind_failed)
 			peer_mark_entry(d, entry[i], true);
-		if (res[i].reason == XFRMSYNC_REASON_LEASE) {
+		if (res[i].reason == XFRMSYNC_REASON_LEASE ||
+		    res[i].reason == XFRMSYNC_REASON_BACKWARDS_GIVEN) {
 			lease_refused(d, entry[i]);
 			inbound_follow(d, entry[i]);
+			*again |= !entry[i]->bound;
 			continue;
 		}
 		if (!res[i].reason && rec[i].set_guard)
@@ -212,31 +226,43 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n)
 	return 0;
 }
 
-/* Tags and leases go to the module, where they outlive this daemon. */
-void source_bind(struct daemon *d)
+static int bind_all(struct daemon *d, bool *again)
 {
 	static struct cache_entry *entry[XFRMSYNC_MAX_BATCH];
 
 	struct cache_entry *e;
 	size_t n = 0;
-	int ret = 0;
+	int ret;
 
-	if (!d->bind_due)
-		return;
-	d->bind_due = false;
 	cache_for_each(&d->cache, e) {
 		if (e->bound || !e->cookie)
 			continue;
 		entry[n++] = e;
 		if (n < XFRMSYNC_MAX_BATCH)
 			continue;
-		ret = bind_batch(d, entry, n);
+		ret = bind_batch(d, entry, n, again);
 		if (ret)
-			break;
+			return ret;
 		n = 0;
 	}
-	if (n && !ret)
-		ret = bind_batch(d, entry, n);
+	return n ? bind_batch(d, entry, n, again) : 0;
+}
+
+/* Tags, leases and what was given out go to the module, where they outlive this
+ * daemon.
+ */
+void source_bind(struct daemon *d)
+{
+	int tries = BIND_TRIES, ret;
+	bool again;
+
+	if (!d->bind_due)
+		return;
+	do {
+		d->bind_due = false;
+		again = false;
+		ret = bind_all(d, &again);
+	} while (!ret && again && --tries);
 	d->bind_failed = ret;
 	if (!ret)
 		return;
@@ -354,9 +380,30 @@ static void reader_event(struct loop_fd *f, uint32_t events)
 		source_pull_soon(d);
 }
 
+struct look {
+	struct daemon *d;
+	struct context_sa *sa;		/* that are told, in order */
+	size_t n;
+};
+
+static int look_begin(struct look *l, struct daemon *d)
+{
+	struct cache_entry *e;
+
+	*l = (struct look){ .d = d };
+	l->sa = calloc(d->cache.n_entries + 1, sizeof(*l->sa));
+	if (!l->sa)
+		return -ENOMEM;
+	cache_for_each(&d->cache, e)
+		l->sa[l->n++] = e->info;
+	qsort(l->sa, l->n, sizeof(*l->sa), context_sa_order);
+	return 0;
+}
+
 static int take_policy(const uint8_t *ctx, size_t len, void *data)
 {
-	struct daemon *d = data;
+	struct look *l = data;
+	struct daemon *d = l->d;
 	struct context_policy info;
 	struct cache_policy *p;
 
@@ -366,6 +413,15 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 	p = cache_policy_find(&d->cache, &info);
 	if (p && p->context_len == len && !memcmp(p->context, ctx, len)) {
 		p->seen = true;
+		return 0;
+	}
+	/* Static, or its tunnel is down: it is each node's own until an SA is told
+	 * that it uses. From then on it is the cluster's, and told, also between two
+	 * of them, and by the next daemon, and the next active.
+	 */
+	if (!p && !owned_has(&d->owned, info.key, info.key_len) &&
+	    !context_policy_uses_any(&info, l->sa, l->n)) {
+		d->policies_untied = true;
 		return 0;
 	}
 	if (p)
@@ -384,12 +440,18 @@ static void read_policies(struct daemon *d)
 {
 	struct cache_policy *p, *n;
 	int ret, tries = 5;
+	struct look l;
 
 	cache_for_each_policy_safe(&d->cache, p, n)
 		p->seen = false;
-	do {
-		ret = xfrm_dump_policies(&d->xfrm, take_policy, d);
-	} while (ret == -EINTR && --tries);
+	d->policies_untied = false;
+	ret = look_begin(&l, d);
+	if (!ret) {
+		do {
+			ret = xfrm_dump_policies(&d->xfrm, take_policy, &l);
+		} while (ret == -EINTR && --tries);
+	}
+	free(l.sa);
 	if (ret) {
 		log_warn("cannot read the policies (%s): trying again",
 			 strerror(-ret));

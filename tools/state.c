@@ -36,9 +36,21 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 	return 0;
 }
 
+bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
+		    uint32_t node_id)
+{
+	if (state_epoch_cmp(s->epoch, s->node, epoch, node) >= 0)
+		return false;
+	s->epoch = epoch;
+	s->node = node;
+	s->handed[0] = '\0';
+	s->outdated |= node != node_id;
+	return true;
+}
+
 bool state_live_on(struct state *s, uint64_t life)
 {
-	bool same = !s->life || s->life == life;
+	bool same = life && s->life == life;
 
 	s->life = life;
 	if (same)
@@ -47,6 +59,7 @@ bool state_live_on(struct state *s, uint64_t life)
 	memset(s->member, 0, sizeof(s->member));
 	s->n_members = 0;
 	s->orphans = 0;
+	s->holes = 0;
 	return false;
 }
 
@@ -88,6 +101,17 @@ static int role_of_word(const char *word, uint32_t *role)
 	return -EINVAL;
 }
 
+static bool read_chain(FILE *f, struct chain *c)
+{
+	uint64_t epoch;
+	uint32_t node;
+
+	if (fscanf(f, "%" SCNu32 " %" SCNu64, &node, &epoch) != 2)
+		return false;
+	chain_add(c, epoch, node);
+	return true;
+}
+
 /* The value of a word that may be there, if it has one. */
 static bool read_word(FILE *f, const char *word, struct state *s)
 {
@@ -101,6 +125,12 @@ static bool read_word(FILE *f, const char *word, struct state *s)
 		return fscanf(f, "%63s", s->handed) == 1;
 	if (!strcmp(word, "orphans"))
 		return fscanf(f, "%" SCNu64, &s->orphans) == 1;
+	if (!strcmp(word, "holes"))
+		return fscanf(f, "%" SCNu64, &s->holes) == 1;
+	if (!strcmp(word, "own"))
+		return fscanf(f, "%" SCNu64, &s->own) == 1;
+	if (!strcmp(word, "chain"))
+		return read_chain(f, &s->chain);
 	if (strcmp(word, "member") || s->n_members == CONF_MAX_PEERS)
 		return false;
 	return fscanf(f, "%63s", s->member[s->n_members++]) == 1;
@@ -146,6 +176,14 @@ int state_load(const char *dir, struct state *s)
 	return 0;
 }
 
+bool state_is_stored(const char *dir, const struct state *s)
+{
+	struct state on_disk;
+
+	return !state_load(dir, &on_disk) && on_disk.role == s->role &&
+	       !state_epoch_cmp(on_disk.epoch, on_disk.node, s->epoch, s->node);
+}
+
 static int modprobe_store(const struct state *s)
 {
 	char text[256];
@@ -187,10 +225,10 @@ int state_lock(const char *dir)
 
 static int put(const char *path, const struct state *s)
 {
-	char *text = NULL;
-	size_t len, i;
-	FILE *f = open_memstream(&text, &len);
-	int ret;
+	/* On the stack: what grows while it is written may end in the middle. */
+	char text[1024 + CONF_MAX_PEERS * 80 + CHAIN_MAX * 40];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	size_t i;
 
 	if (!f)
 		return -ENOMEM;
@@ -208,10 +246,15 @@ static int put(const char *path, const struct state *s)
 		fprintf(f, "strict\n");
 	if (s->orphans)
 		fprintf(f, "orphans %" PRIu64 "\n", s->orphans);
+	if (s->holes)
+		fprintf(f, "holes %" PRIu64 "\n", s->holes);
+	if (s->own)
+		fprintf(f, "own %" PRIu64 "\n", s->own);
+	for (i = 0; i < s->chain.n; i++)
+		fprintf(f, "chain %" PRIu32 " %" PRIu64 "\n",
+			s->chain.at[i].node, s->chain.at[i].epoch);
 	fprintf(f, "end\n");
-	ret = fclose(f) ? -ENOMEM : durable_write(path, text, len, 0600);
-	free(text);
-	return ret;
+	return fclose(f) ? -ENOMEM : durable_write(path, text, strlen(text), 0600);
 }
 
 int state_store(const char *dir, struct state *s)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chain.h"
 #include "conf.h"
 
 struct state {
@@ -26,6 +27,9 @@ struct state {
 	char member[CONF_MAX_PEERS][64];	/* peers that it may have offered ranges, active */
 	size_t n_members;
 	uint64_t orphans;	/* cookie up to which others had SAs that are peers no more */
+	uint64_t holes;		/* ... a peer may have used SAs, and has lost how far */
+	uint64_t own;		/* epoch in which this node became active last; 0 never */
+	struct chain chain;	/* whose numbers are accounted for in what it has */
 };
 
 /* Order of epochs, (counter, node id): <0, 0 or >0 as (a) is below (b). */
@@ -33,12 +37,26 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 		    uint32_t node_b);
 
 /*
+ * state_catch_up - the kernel's epoch, where it is the newer one
+ * @node_id: this node's own
+ *
+ * A standby takes a newer epoch in the kernel first. Where only the kernel has it,
+ * the daemon died before it was on disk, and whoever made it has used numbers since:
+ * what is here is outdated.
+ *
+ * Return: true where it was newer.
+ */
+bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
+		    uint32_t node_id);
+
+/*
  * state_live_on - what was stored holds in this life of the module, or no more
  *
  * Where the module was loaded anew, or had no role meanwhile, SAs were used without
  * limits, and what was set for them is gone: boot_id is cleared, so this node's
  * own counters are not taken for the newest. SAs have other cookies, and members
- * ranges of none that is safe.
+ * ranges of none that is safe. So it is where the file, or the module, does not say
+ * which life it was.
  *
  * Return: false where it does not hold.
  */
@@ -64,6 +82,9 @@ int state_lock(const char *dir);
  * *s is zero, its owner has to look); -errno.
  */
 int state_load(const char *dir, struct state *s);
+
+/* The file says that role and that epoch. */
+bool state_is_stored(const char *dir, const struct state *s);
 
 /*
  * state_store - write it, so that it stands after a power cut

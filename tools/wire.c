@@ -12,6 +12,8 @@
 #include "wire.h"
 
 #define HELLO_TAG_KEY 1
+#define HELLO_SPI_RANGE 2
+#define HELLO_OWN_LOST 4
 
 int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 {
@@ -52,18 +54,56 @@ void wire_end(struct buf *b, size_t at)
 	buf_set_u32(b, at + 4, b->len - at - WIRE_HEADER);
 }
 
+static void put_chain(struct buf *b, const struct chain *c)
+{
+	size_t i;
+
+	buf_u8(b, c->n);
+	for (i = 0; i < c->n; i++) {
+		buf_u32(b, c->at[i].node);
+		buf_u64(b, c->at[i].epoch);
+	}
+}
+
+/* Ascending, each node once: anything else is another form of it. */
+static int get_chain(struct rd *r, struct chain *c)
+{
+	uint8_t i, n = rd_u8(r);
+	uint64_t epoch;
+	uint32_t node;
+
+	if (n > CHAIN_MAX)
+		return -EBADMSG;
+	for (i = 0; i < n; i++) {
+		node = rd_u32(r);
+		epoch = rd_u64(r);
+		if (!epoch || (i && node <= c->at[i - 1].node))
+			return -EBADMSG;
+		chain_add(c, epoch, node);
+	}
+	return 0;
+}
+
 void wire_put_hello(struct buf *b, const struct wire_hello *h)
 {
 	size_t name_len = strnlen(h->name, WIRE_NAME_MAX);
 
 	buf_u32(b, h->node_id);
 	buf_u8(b, h->role);
-	buf_u8(b, h->has_tag_key ? HELLO_TAG_KEY : 0);
+	buf_u8(b, (h->has_tag_key ? HELLO_TAG_KEY : 0) |
+		  (spi_range_is_set(&h->spi_range) ? HELLO_SPI_RANGE : 0) |
+		  (h->own_lost ? HELLO_OWN_LOST : 0));
 	buf_u64(b, h->instance);
 	buf_u8(b, name_len);
 	buf_put(b, h->name, name_len);
 	if (h->has_tag_key)
 		buf_put(b, h->tag_key, WIRE_TAG_KEY);
+	if (spi_range_is_set(&h->spi_range)) {
+		buf_u32(b, h->spi_range.min);
+		buf_u32(b, h->spi_range.max);
+	}
+	buf_u64(b, h->own);
+	put_chain(b, &h->chain);
 }
 
 int wire_get_hello(struct rd *r, struct wire_hello *h)
@@ -83,6 +123,17 @@ int wire_get_hello(struct rd *r, struct wire_hello *h)
 	h->has_tag_key = flags & HELLO_TAG_KEY;
 	if (h->has_tag_key)
 		rd_copy(r, h->tag_key, WIRE_TAG_KEY);
+	if (flags & HELLO_SPI_RANGE) {
+		h->spi_range.min = rd_u32(r);
+		h->spi_range.max = rd_u32(r);
+		if (h->spi_range.min < SPI_MIN ||
+		    h->spi_range.max < h->spi_range.min)
+			return -EBADMSG;
+	}
+	h->own = rd_u64(r);
+	h->own_lost = flags & HELLO_OWN_LOST;
+	if ((h->own_lost && !h->own) || get_chain(r, &h->chain))
+		return -EBADMSG;
 	/* More may follow: a later minor revision's. */
 	return r->bad || memchr(h->name, 0, name_len) ? -EBADMSG : 0;
 }
@@ -93,6 +144,7 @@ void wire_put_sa(struct buf *b, const struct wire_sa *sa, uint64_t now)
 	buf_u64(b, sa->tag);
 	buf_u64(b, sa->lease_end);
 	buf_u64(b, sa->range_end);
+	buf_u64(b, sa->given_end);
 	wire_put_record(b, sa->handle, &sa->rec, sa->sent, now);
 	buf_put(b, sa->context, sa->context_len);
 }
@@ -105,6 +157,7 @@ int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now)
 	sa->tag = rd_u64(r);
 	sa->lease_end = rd_u64(r);
 	sa->range_end = rd_u64(r);
+	sa->given_end = rd_u64(r);
 	ret = wire_get_record(r, &sa->handle, &sa->rec, &sa->sent, now);
 	if (ret)
 		return ret;
@@ -112,7 +165,35 @@ int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now)
 	sa->context = rd_bytes(r, r->left);
 	sa->rec.tag = sa->tag;
 	sa->rec.lease_end = sa->lease_end;
-	if (sa->range_end < sa->lease_end)
+	if (sa->range_end < sa->lease_end || sa->given_end < sa->range_end)
 		return -EBADMSG;
 	return r->bad || !sa->tag || !sa->handle ? -EBADMSG : 0;
+}
+
+void wire_put_refused(struct buf *b, const struct wire_refused *f)
+{
+	buf_u32(b, f->handle);
+	buf_u64(b, f->tag);
+	buf_u8(b, f->why);
+	buf_put(b, f->text, strnlen(f->text, WIRE_REFUSED_TEXT));
+}
+
+int wire_get_refused(struct rd *r, struct wire_refused *f)
+{
+	size_t len, i;
+
+	memset(f, 0, sizeof(*f));
+	f->handle = rd_u32(r);
+	f->tag = rd_u64(r);
+	f->why = rd_u8(r);
+	len = r->left;
+	if (r->bad || !f->handle || !f->tag || len > WIRE_REFUSED_TEXT)
+		return -EBADMSG;
+	rd_copy(r, f->text, len);
+	/* It goes into a log, and to a terminal. */
+	for (i = 0; i < len; i++) {
+		if ((unsigned char)f->text[i] < ' ' || f->text[i] == 0x7f)
+			f->text[i] = '?';
+	}
+	return 0;
 }

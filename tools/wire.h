@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "chain.h"
 #include "record.h"
+#include "spi.h"
 
 #define WIRE_MAGIC 0x5853		/* "XS" */
 #define WIRE_VERSION 1
@@ -37,6 +39,8 @@ enum wire_type {
 	WIRE_LEASE_ACK = 25,
 	WIRE_MERGE = 26,
 	WIRE_USED = 27,
+	WIRE_GIVEN = 28,
+	WIRE_REFUSED = 30,
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
 	WIRE_FINAL = 34,
@@ -82,6 +86,10 @@ struct wire_hello {
 	uint64_t instance;		/* random, of this run of the daemon */
 	char name[WIRE_NAME_MAX + 1];
 	uint8_t tag_key[WIRE_TAG_KEY];	/* of the active; wipe */
+	struct spi_range spi_range;	/* of the sender, if it has one */
+	uint64_t own;			/* epoch in which it became active last; 0 never */
+	bool own_lost;			/* it does not know any more what it drew since */
+	struct chain chain;		/* what is accounted for in what it has */
 };
 
 void wire_put_hello(struct buf *b, const struct wire_hello *h);
@@ -97,6 +105,7 @@ struct wire_sa {
 	uint64_t tag;
 	uint64_t lease_end;	/* where the receiver starts, 0 for no lease */
 	uint64_t range_end;	/* how far it may go then */
+	uint64_t given_end;	/* up to where others may have ranges */
 	uint64_t sent;
 	struct record rec;	/* counters, window, lifetimes */
 	const uint8_t *context;	/* in place */
@@ -116,6 +125,29 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 /* rec is zeroed first. 0 or -EBADMSG (cut, or not the canonical form). */
 int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 		    uint64_t *sent, uint64_t now);
+
+/* Why a standby has not installed an SA. */
+enum wire_refusal {
+	WIRE_REFUSED_NOT = 0,		/* it has it now */
+	WIRE_REFUSED_UNSUPPORTED = 1,	/* its kernel does not do this kind */
+	WIRE_REFUSED_CONFLICT = 2,	/* another SA has the SPI there */
+	WIRE_REFUSED_CONTEXT = 3,	/* it does not understand it */
+	WIRE_REFUSED_FAILED = 4,	/* its kernel refused it; it tries again */
+};
+
+#define WIRE_REFUSED_TEXT 255	/* bytes */
+
+struct wire_refused {
+	uint32_t handle;
+	uint64_t tag;
+	uint8_t why;		/* enum wire_refusal, or of a later version */
+	char text[WIRE_REFUSED_TEXT + 1];	/* for people */
+};
+
+/* What is longer is cut. */
+void wire_put_refused(struct buf *b, const struct wire_refused *f);
+/* 0 or -EBADMSG. What no terminal should get is replaced. */
+int wire_get_refused(struct rd *r, struct wire_refused *f);
 
 /* The window of a node's own time: of rec, seq and the bitmap. */
 void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
@@ -21,20 +22,26 @@
 #define RCVBUF (16 * 1024 * 1024)
 #define EVENT_ROUNDS 256	/* messages, or bundles of them, in one call */
 
-static struct mnl_socket *socket_open(unsigned int groups)
+static int prepare(struct mnl_socket *nl, unsigned int groups)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
 	int size = RCVBUF, one = 1;
 
-	if (!nl)
-		return NULL;
-	if (mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID)) {
-		mnl_socket_close(nl);
-		return NULL;
-	}
+	if (mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID))
+		return -errno;
 	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size,
 		   sizeof(size));
 	mnl_socket_setsockopt(nl, NETLINK_EXT_ACK, &one, sizeof(one));
+	return 0;
+}
+
+static struct mnl_socket *socket_open(unsigned int groups)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
+
+	if (nl && prepare(nl, groups)) {
+		mnl_socket_close(nl);
+		return NULL;
+	}
 	return nl;
 }
 
@@ -54,6 +61,23 @@ int xfrm_open(struct xfrm *x)
 	fd = mnl_socket_get_fd(x->events);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return 0;
+}
+
+int xfrm_open_fd(struct xfrm *x, int fd)
+{
+	int ret;
+
+	memset(x, 0, sizeof(*x));
+	x->nl = mnl_socket_fdopen(fd);
+	if (!x->nl) {
+		close(fd);
+		return -ENOMEM;
+	}
+	x->buf = malloc(XFRM_BUF);
+	ret = x->buf ? prepare(x->nl, 0) : -ENOMEM;
+	if (ret)
+		xfrm_close(x);
+	return ret;
 }
 
 void xfrm_close(struct xfrm *x)
@@ -202,6 +226,29 @@ struct dump {
 	void *data;
 };
 
+static int got_each_sa(const struct nlmsghdr *nlh, void *data)
+{
+	struct dump *d = data;
+	struct buf b = {};
+	int ret;
+
+	ret = got_sa(nlh, &b);
+	if (!ret && b.len)
+		ret = d->cb(b.data, b.len, d->data);
+	else if (ret == -EOPNOTSUPP)
+		ret = 0;
+	buf_free(&b);
+	return ret;
+}
+
+int xfrm_dump_sas(struct xfrm *x, xfrm_context_cb cb, void *data)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_GETSA, NLM_F_DUMP);
+	struct dump d = { .cb = cb, .data = data };
+
+	return talk(x, nlh, got_each_sa, &d);
+}
+
 static int got_policy(const struct nlmsghdr *nlh, void *data)
 {
 	struct dump *d = data;
@@ -256,6 +303,107 @@ int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 
 	put_sa_id(nlh, id);
 	return talk(x, nlh, NULL, NULL);
+}
+
+int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_EXPIRE, NLM_F_ACK);
+	struct xfrm_user_expire *e = mnl_nlmsg_put_extra_header(nlh, sizeof(*e));
+	struct xfrm_mark mark = { .v = id->mark, .m = id->mark_mask };
+
+	memcpy(&e->state.id.daddr, id->dst, 16);
+	e->state.id.spi = id->spi;
+	e->state.id.proto = id->proto;
+	e->state.family = id->family;
+	if (mark.v || mark.m)
+		mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
+	return talk(x, nlh, NULL, NULL);
+}
+
+/* ---- migration ---- */
+
+#define NO_PROTO 255		/* of no packet */
+
+/*
+ * XFRM moves what a policy uses. One of our own, which no packet matches, moves one
+ * SA and no more; the SA's own policies follow when it may be used.
+ */
+static void put_selector(struct xfrm_selector *sel, const struct context_sa *sa)
+{
+	sel->family = sa->id.family;
+	sel->proto = NO_PROTO;
+	sel->prefixlen_d = sa->id.family == AF_INET ? 32 : 128;
+	sel->prefixlen_s = sel->prefixlen_d;
+	memcpy(&sel->daddr, sa->id.dst, 16);
+	memcpy(&sel->saddr, sa->id.dst, 16);
+}
+
+static int add_lever(struct xfrm *x, const struct context_sa *sa)
+{
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_NEWPOLICY, NLM_F_ACK |
+				       NLM_F_CREATE | NLM_F_EXCL);
+	struct xfrm_userpolicy_info *pol =
+		mnl_nlmsg_put_extra_header(nlh, sizeof(*pol));
+	struct xfrm_user_tmpl t = {
+		.id.proto = sa->id.proto, .family = sa->id.family,
+		.reqid = sa->reqid, .mode = sa->mode,
+		.aalgos = UINT32_MAX, .ealgos = UINT32_MAX, .calgos = UINT32_MAX,
+	};
+
+	put_selector(&pol->sel, sa);
+	pol->dir = XFRM_POLICY_FWD;
+	pol->lft.soft_byte_limit = XFRM_INF;
+	pol->lft.hard_byte_limit = XFRM_INF;
+	pol->lft.soft_packet_limit = XFRM_INF;
+	pol->lft.hard_packet_limit = XFRM_INF;
+	memcpy(&t.id.daddr, sa->id.dst, 16);
+	memcpy(&t.saddr, sa->src, 16);
+	mnl_attr_put(nlh, XFRMA_TMPL, sizeof(t), &t);
+	if (sa->if_id)
+		mnl_attr_put_u32(nlh, XFRMA_IF_ID, sa->if_id);
+	return talk(x, nlh, NULL, NULL);
+}
+
+static struct nlmsghdr *lever(struct xfrm *x, uint16_t type,
+			      const struct context_sa *sa)
+{
+	struct nlmsghdr *nlh = request(x, type, NLM_F_ACK);
+	struct xfrm_userpolicy_id *id =
+		mnl_nlmsg_put_extra_header(nlh, sizeof(*id));
+
+	put_selector(&id->sel, sa);
+	id->dir = XFRM_POLICY_FWD;
+	if (sa->if_id)
+		mnl_attr_put_u32(nlh, XFRMA_IF_ID, sa->if_id);
+	return nlh;
+}
+
+int xfrm_migrate_sa(struct xfrm *x, const struct context_sa *from,
+		    const struct context_sa *to)
+{
+	struct xfrm_user_migrate m = {
+		.proto = from->id.proto, .mode = from->mode,
+		.reqid = from->reqid, .old_family = from->id.family,
+		.new_family = to->id.family,
+	};
+	char error[sizeof(x->error)];
+	struct nlmsghdr *nlh;
+	int ret;
+
+	memcpy(&m.old_daddr, from->id.dst, 16);
+	memcpy(&m.old_saddr, from->src, 16);
+	memcpy(&m.new_daddr, to->id.dst, 16);
+	memcpy(&m.new_saddr, to->src, 16);
+	ret = add_lever(x, from);
+	if (ret)
+		return ret;
+	nlh = lever(x, XFRM_MSG_MIGRATE, from);
+	mnl_attr_put(nlh, XFRMA_MIGRATE, sizeof(m), &m);
+	ret = talk(x, nlh, NULL, NULL);
+	memcpy(error, x->error, sizeof(error));
+	talk(x, lever(x, XFRM_MSG_DELPOLICY, from), NULL, NULL);
+	memcpy(x->error, error, sizeof(error));
+	return ret;
 }
 
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace)

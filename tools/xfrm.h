@@ -13,6 +13,7 @@
 #include <libmnl/libmnl.h>
 
 #include "buf.h"
+#include "context.h"
 #include "record.h"
 
 #define XFRM_BUF (128 * 1024)
@@ -29,6 +30,8 @@ struct xfrm {
 };
 
 int xfrm_open(struct xfrm *x);		/* 0 or -errno */
+/* Requests by that netlink socket, which is taken over (closed on failure); no events. */
+int xfrm_open_fd(struct xfrm *x, int fd);
 void xfrm_close(struct xfrm *x);
 int xfrm_event_fd(const struct xfrm *x);
 
@@ -36,6 +39,9 @@ int xfrm_event_fd(const struct xfrm *x);
 int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
 
 typedef int (*xfrm_context_cb)(const uint8_t *p, size_t len, void *data);
+
+/* Calls cb for each SA that has keys. 0 or -errno; -EINTR: as below. */
+int xfrm_dump_sas(struct xfrm *x, xfrm_context_cb cb, void *data);
 
 /* Calls cb for each policy that can be told to another node. 0 or -errno;
  * -EINTR: the dump was inconsistent, ask again.
@@ -47,6 +53,19 @@ int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		const struct record *live);
 int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
+/* Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use. */
+int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+/*
+ * xfrm_migrate_sa - an SA moves to other end points (XFRM_MSG_MIGRATE)
+ * @from: the outline of an SA as it is
+ * @to: as it shall be: only its addresses count
+ * Of several SAs between the same end points with one protocol, mode, reqid and
+ * interface id (0: any of them) XFRM chooses one: move them all, and stop all
+ * before. The policies that use them stay. Return: 0; -ENOPROTOOPT (the kernel has no
+ * CONFIG_XFRM_MIGRATE); -ENODATA (the clone is refused); -errno.
+ */
+int xfrm_migrate_sa(struct xfrm *x, const struct context_sa *from,
+		    const struct context_sa *to);
 /* replace: update the one that is there. */
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);

@@ -42,7 +42,7 @@ static bool take_hello(struct rd *r)
 		return false;
 	wire_put_hello(&again, &hello);
 	/* Flags of a later version are read over. */
-	if (p[5] <= 1)
+	if (p[5] <= 7)
 		check_bytes(p, r->p - p, &again);
 	buf_free(&again);
 	return true;
@@ -95,6 +95,24 @@ static bool take_merge(struct rd *r)
 	return true;
 }
 
+static bool take_refused(struct rd *r)
+{
+	struct rd all = *r;
+	struct wire_refused refused;
+	struct buf again = {};
+	size_t i;
+
+	if (wire_get_refused(r, &refused))
+		return false;
+	wire_put_refused(&again, &refused);
+	for (i = 13; i < all.left; i++)
+		assert((uint8_t)refused.text[i - 13] >= ' ');
+	/* What no terminal should get is another byte. */
+	assert(again.len == all.left && !memcmp(again.data, all.p, 13));
+	buf_free(&again);
+	return true;
+}
+
 static bool take(struct link *l, const struct wire_header *h, struct rd *r)
 {
 	struct heard *heard = l->data;
@@ -111,6 +129,8 @@ static bool take(struct link *l, const struct wire_header *h, struct rd *r)
 		return take_records(r);
 	case WIRE_MERGE:
 		return take_merge(r);
+	case WIRE_REFUSED:
+		return take_refused(r);
 	case WIRE_POLICY:
 	case WIRE_POLICY_DELETE:
 		check_context(r->p, r->left);

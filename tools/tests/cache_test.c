@@ -89,6 +89,30 @@ static void test_handles(void **state)
 }
 
 /* A counter that was only raised is not a number that was sent. */
+/* Found by the SPI that it has now. */
+static void test_spi(void **state)
+{
+	struct context_sa other = info_of(3), one = info_of(1);
+	struct cache_entry *e;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	e = add(&c, 1, 7);
+	add(&c, 2, 8);
+	cache_set_spi(&c, e, 3);
+	assert_ptr_equal(cache_find(&c, &other.id), e);
+	assert_null(cache_find(&c, &one.id));
+	assert_ptr_equal(cache_find_handle(&c, 7), e);
+	assert_int_equal(e->info.id.spi, 3);
+	cache_set_way(e, &one);
+	cache_set_way(e, &other);
+	assert_int_equal(e->way->id.spi, 3);
+	cache_remove(&c, e);
+	assert_null(cache_find(&c, &other.id));
+	cache_exit(&c);
+}
+
 static void test_sent(void **state)
 {
 	struct record rec = { .oseq = 1 << 30, .add_time = 1 };
@@ -130,6 +154,38 @@ static void test_policies(void **state)
 	cache_exit(&c);
 }
 
+/* An SA lacks a policy while one that uses it is not what it should be. */
+static void test_unready(void **state)
+{
+	struct context_policy uses = {
+		.key = "abc", .key_len = 3, .templates = 1,
+		.template = { { .family = AF_INET, .proto = 50, .reqid = 7,
+				.has_dst = true } },
+	};
+	struct context_sa sa = info_of(1), other = info_of(2);
+	struct cache_policy *p;
+	struct cache c;
+
+	(void)state;
+	sa.reqid = 7;
+	assert_int_equal(cache_init(&c), 0);
+	p = cache_policy_add(&c, &uses, (void *)"x", 1);
+	assert_false(cache_lacks_policy(&c, &sa));
+	cache_policy_set_unready(&c, p, true, false);
+	assert_true(cache_lacks_policy(&c, &sa));
+	assert_false(cache_lacks_policy(&c, &other));
+	cache_policy_set_unready(&c, p, false, true);
+	assert_true(cache_lacks_policy(&c, &sa));
+	assert_int_equal(c.n_unready, 1);
+	cache_policy_set_unready(&c, p, false, false);
+	assert_false(cache_lacks_policy(&c, &sa));
+	cache_policy_set_unready(&c, p, true, true);
+	cache_policy_remove(&c, p);
+	assert_false(cache_lacks_policy(&c, &sa));
+	assert_int_equal(c.n_unready, 0);
+	cache_exit(&c);
+}
+
 /* Marks leave their lists with the entry. */
 static void test_marks(void **state)
 {
@@ -154,8 +210,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_handles),
+		cmocka_unit_test(test_spi),
 		cmocka_unit_test(test_sent),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_unready),
 		cmocka_unit_test(test_marks),
 	};
 

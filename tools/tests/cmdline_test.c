@@ -117,12 +117,21 @@ static const struct {
 	{ "run x", 2, NULL, "" },
 	{ "run -c /nonexistent", 1, NULL, "/nonexistent: No such file" },
 
+	{ "load --map 192.0.2.1 x", 2, NULL, "--map 192.0.2.1: OLD=NEW is wanted" },
+	{ "load --map 192.0.2.1=fd00::1 x", 2, NULL, "one of them is IPv4, the other one IPv6" },
+	{ "load --map 192.0.2.1=192.0.2.2 --map 192.0.2.1=192.0.2.3 x", 2, NULL,
+	  "the old address has a new one already" },
+
 	{ "takeover --help", 0, "Usage: xfrmsync takeover", NULL },
 	{ "takeover --timeout 0", 2, NULL, "--timeout wants seconds" },
 	{ "takeover --timeout 3601", 2, NULL, "--timeout wants seconds" },
 	{ "takeover x", 2, NULL, "x is too much" },
 	{ "takeover -c /nonexistent", 1, NULL,
 	  "xfrmsync takeover: /nonexistent: No such file" },
+
+	{ "load --help", 0, "--on-conflict WHAT", NULL },
+	{ "load --on-conflict never file", 2, NULL, "never is no value for --on-conflict" },
+	{ "load --on-conflict new-spi", 2, NULL, "" },
 
 	{ "standby --help", 0, "Usage: xfrmsync standby", NULL },
 	{ "standby --force-unsafe", 2, NULL, "--force-unsafe is not an option" },

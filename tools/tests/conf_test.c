@@ -104,10 +104,14 @@ static void test_defaults(void **state)
 	assert_int_equal(c.heartbeat_ms, 1000);
 	assert_int_equal(c.dead_ms, 5000);
 	assert_int_equal(c.answer_ms, 500);
+	assert_int_equal(c.leave_ms, 0);
 	assert_int_equal(c.watchdog_ms, 0);
 	assert_int_equal(c.lease.esn_log2, 30);
 	assert_int_equal(c.lease.log2, 24);
 	assert_int_equal(c.lease.exhausted, CONF_EXHAUSTED_STOP);
+	assert_int_equal(c.on_conflict, CONF_CONFLICT_DENY);
+	assert_int_equal(c.unsupported, CONF_UNSUPPORTED_REFUSE);
+	assert_int_equal(c.spi_range.max, 0);
 	assert_int_equal(c.guard, CONF_GUARD_AVAILABLE);
 	assert_int_equal(c.guard_min, 0);
 	assert_int_equal(c.guard_max, 4096);
@@ -121,6 +125,22 @@ static void test_defaults(void **state)
 	assert_int_equal(c.guard_min, 9);
 }
 
+/* Of test_everything. */
+static void check_peers(const struct conf *c)
+{
+	assert_int_equal(c->n_peers, 2);
+	assert_string_equal(c->peer[0].name, "gw-b");
+	assert_int_equal(c->peer[0].port, CONF_DEFAULT_PORT);
+	assert_string_equal(c->peer[1].name, "gw-c");
+	assert_int_equal(c->peer[1].port, 65535);
+	assert_int_equal(c->peer[0].leave_ms, 0);
+	assert_int_equal(c->peer[1].leave_ms, 22);
+	assert_int_equal(c->peer[0].map.n, 0);
+	assert_int_equal(c->peer[1].map.n, 3);
+	assert_int_equal(c->peer[1].map.pair[1].to[3], 4);
+	assert_int_equal(c->peer[1].map.pair[2].family, AF_INET6);
+}
+
 static void test_everything(void **state)
 {
 	char err[256] = "";
@@ -129,19 +149,25 @@ static void test_everything(void **state)
 	(void)state;
 	write_conf("# comment\n; comment\n\n"
 		   "[node] ; comment\n  id = 4294967295\n\tname=gw-a ; comment\n"
-		   "state_dir = /s\nsocket = /r/s\n"
+		   "state_dir = /s\nsocket = /r/s\nspi_range = 0x100-512\n"
 		   "[listen]\naddress = 2001:db8::1\nport = 1\n"
 		   "[tls]\nca = %/ca\ncert = %/cert\nkey = %/key\n"
-		   "[peer gw-b]\naddress = gw-b.example\n"
+		   "[peer gw-b]\naddress = gw-b.example\nleave_after_ms = 0\n"
 		   "[peer  gw-c]\naddress = fe80::1\nport = 65535\n"
+		   "map = 192.0.2.1=192.0.2.2, 192.0.2.3=192.0.2.4\nmap = fd00::1=fd00::2\n"
 		   "[filter]\nreqid = 1, 0x2 3\nreqid = 4\nif_id = 42\n"
 		   "mark = 0x10/0xf0, 7\naddress = 10.0.0.0/8, 2001:db8::/33 192.0.2.1\n"
 		   "[sync]\ninterval_ms = 0.25\nheartbeat_ms = 10\ndead_ms = 20\n"
-		   "watchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30\n"
-		   "lease_exhausted = continue\n"
+		   "leave_after_ms = 22\nwatchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30\n"
+		   "lease_exhausted = continue\non_conflict = new-spi\n"
+		   "unsupported = renegotiate\n"
 		   "guard = off\nguard_min = 1\nguard_max = 2\nguard_max_rate = 0");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
+	assert_int_equal(c.on_conflict, CONF_CONFLICT_NEW_SPI);
+	assert_int_equal(c.unsupported, CONF_UNSUPPORTED_RENEGOTIATE);
+	assert_int_equal(c.spi_range.min, 0x100);
+	assert_int_equal(c.spi_range.max, 0x200);
 	assert_int_equal(c.guard, CONF_GUARD_OFF);
 	assert_int_equal(c.guard_min, 1);
 	assert_int_equal(c.guard_max, 2);
@@ -151,11 +177,7 @@ static void test_everything(void **state)
 	assert_string_equal(c.socket, "/r/s");
 	assert_string_equal(c.listen_address, "2001:db8::1");
 	assert_int_equal(c.listen_port, 1);
-	assert_int_equal(c.n_peers, 2);
-	assert_string_equal(c.peer[0].name, "gw-b");
-	assert_int_equal(c.peer[0].port, CONF_DEFAULT_PORT);
-	assert_string_equal(c.peer[1].name, "gw-c");
-	assert_int_equal(c.peer[1].port, 65535);
+	check_peers(&c);
 	assert_int_equal(c.filter.n_reqid, 4);
 	assert_int_equal(c.filter.reqid[1], 2);
 	assert_int_equal(c.filter.reqid[3], 4);
@@ -245,6 +267,15 @@ static const struct {
 	{ NODE "[tls]\nca = %/ca\ncert = %/cert\nkey = %/link\n", 7, "is a symbolic link" },
 	{ NODE "[tls]\nca = %/writable\ncert = %/cert\nkey = %/key\n", 5, "chmod go-w" },
 	{ NODE "[tls]\nca = %/ca\ncert = %/foreign\nkey = %/key\n", 6, "does not belong to root" },
+	{ NODE "[peer b]\nmap = 192.0.2.1\n", 5, "map = 192.0.2.1: OLD=NEW is wanted" },
+	{ NODE "[peer b]\nmap = 192.0.2.1=\n", 5, "OLD=NEW is wanted" },
+	{ NODE "[peer b]\nmap = 192.0.2.1=host\n", 5, "OLD=NEW is wanted" },
+	{ NODE "[peer b]\nmap = 192.0.2.0/24=192.0.3.0/24\n", 5, "OLD=NEW is wanted" },
+	{ NODE "[peer b]\nmap = 192.0.2.1=fd00::1\n", 5, "one of them is IPv4" },
+	{ NODE "[peer b]\nmap = fd00::1=fd00:0::1\n", 5, "both are the same" },
+	{ NODE "[peer b]\nmap = 192.0.2.1=192.0.2.2 192.0.2.1=192.0.2.3\n", 5,
+	  "has a new one already" },
+	{ NODE "[peer b]\nmap = ,\n", 5, "is empty" },
 	{ NODE "[filter]\nreqid = x\n", 5, "a number from 0" },
 	{ NODE "[filter]\nreqid = ,\n", 5, "is empty" },
 	{ NODE "[filter]\nreqid = 1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2\n"
@@ -268,10 +299,16 @@ static const struct {
 	{ NODE "[sync]\nheartbeat_ms = 60000\n", 5, "at least twice" },
 	{ NODE "[sync]\nwatchdog_ms = 2000\n", 5, "more than twice heartbeat_ms (1000)" },
 	{ NODE "[sync]\nwatchdog_ms = 3600001\n", 5, "from 0 to 3600000" },
+	{ NODE "[sync]\nleave_after_ms = 2592000001\n", 5, "from 0 to 2592000000" },
+	{ NODE "[peer b]\naddress = x\nleave_after_ms = -1\n", 6, "leave_after_ms" },
 	{ NODE "[sync]\nlease_esn_log2 = 31\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_log2 = 3\n", 5, "from 4 to 30" },
 	{ NODE "[sync]\nlease_exhausted = go on\n", 5, "stop or continue" },
 	{ NODE "[sync]\nlease_log2 = 256\n", 5, "from 4 to 30" },
+	{ NODE "[sync]\non_conflict = yes\n", 5, "deny, renegotiate or new-spi" },
+	{ NODE "[sync]\nunsupported = yes\n", 5, "refuse or renegotiate" },
+	{ "[node]\nid = 1\nspi_range = 1-2\n", 3, "SPIs from 0x100 on" },
+	{ "[node]\nid = 1\nspi_range = 0x200-0x100\n", 3, "MIN-MAX is wanted" },
 	{ NODE "[sync]\nguard = on\n", 5, "off, available or strict" },
 	{ NODE "[sync]\nguard = strict\nguard_min = 0\n", 6, "nothing would be delivered" },
 	{ NODE "[sync]\nguard_min = 9\nguard_max = 8\n", 5, "larger than guard_max" },

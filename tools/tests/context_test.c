@@ -20,6 +20,7 @@
 #include <sodium.h>
 
 #include "context.h"
+#include "map.h"
 
 #define SIZE 16384
 #define UNKNOWN_ATTR 60
@@ -710,6 +711,196 @@ static void test_policy(void **state)
 	buf_free(&two);
 }
 
+/* Another SPI: in the SA, and in the policies that name it, not in others. */
+static void test_set_spi(void **state)
+{
+	struct buf sa = {}, named = {}, any = {};
+	struct context_policy pol;
+	struct context_sa info;
+	uint32_t spi = htonl(0xc1000001);
+	struct msg m;
+
+	(void)state;
+	fill(&sa, make_gcm);
+	assert_int_equal(context_sa_info(sa.data, sa.len, &info, NULL), 0);
+	make_policy(&m);
+	assert_int_equal(context_from_policy(&m.nlh, &any), 0);
+	buf_put(&named, any.data, any.len);
+	memcpy(find_field(&named, CONTEXT_TEMPLATES) + FIELD_HEADER + 8,
+	       &info.id.spi, 4);
+	/* The policy's if_id is the SA's. */
+	assert_false(context_policy_set_spi(named.data, named.len, &info, spi));
+	info.if_id = 9;
+	assert_false(context_policy_set_spi(any.data, any.len, &info, spi));
+	assert_true(context_policy_set_spi(named.data, named.len, &info, spi));
+	assert_false(context_policy_set_spi(named.data, named.len, &info, spi));
+	assert_int_equal(context_policy_info(named.data, named.len, &pol, NULL), 0);
+	assert_int_equal(pol.template[0].spi, spi);
+	assert_false(context_policy_uses(&pol, &info));
+	context_set_spi(sa.data, sa.len, spi);
+	assert_int_equal(context_sa_info(sa.data, sa.len, &info, NULL), 0);
+	assert_int_equal(info.id.spi, spi);
+	info.if_id = 9;
+	assert_true(context_policy_uses(&pol, &info));
+	buf_free(&sa);
+	buf_free(&named);
+	buf_free(&any);
+}
+
+/* Searched in order, or one by one: the same. */
+static void test_used_by_any(void **state)
+{
+	struct context_policy pol = { .templates = 1 };
+	struct context_template *t = &pol.template[0];
+	struct context_sa sa[40];
+	unsigned int n, i, used = 0;
+	bool any;
+
+	(void)state;
+	srand(1);
+	for (n = 0; n < 4000; n++) {
+		memset(sa, 0, sizeof(sa));
+		for (i = 0; i < 40; i++) {
+			sa[i].id.family = AF_INET;
+			sa[i].id.proto = IPPROTO_ESP;
+			sa[i].id.dst[3] = rand() % 40;
+			sa[i].src[3] = rand() % 2;
+			sa[i].reqid = rand() % 4;
+			sa[i].mode = XFRM_MODE_TUNNEL;
+		}
+		qsort(sa, 40, sizeof(sa[0]), context_sa_order);
+		memset(t, 0, sizeof(*t));
+		t->family = AF_INET;
+		t->proto = IPPROTO_ESP;
+		t->mode = XFRM_MODE_TUNNEL;
+		t->reqid = rand() % 6;
+		t->has_dst = rand() % 4;
+		t->dst[3] = rand() % 40;
+		t->has_src = !t->has_dst || rand() % 2;
+		t->src[3] = rand() % 2;
+		for (i = 0, any = false; i < 40; i++)
+			any |= context_policy_uses(&pol, &sa[i]);
+		assert_int_equal(context_policy_uses_any(&pol, sa, 40), any);
+		used += any;
+	}
+	assert_true(used > 400 && used < 3600);
+}
+
+static void map_of(struct map *m, const char *one, const char *two)
+{
+	memset(m, 0, sizeof(*m));
+	assert_null(map_add(m, one));
+	if (two)
+		assert_null(map_add(m, two));
+}
+
+/* There and back is the context of before. */
+static void check_back(const struct buf *was, struct buf *b, const char *one,
+		       const char *two)
+{
+	struct map m;
+
+	map_of(&m, one, two);
+	assert_int_not_equal(memcmp(was->data, b->data, was->len), 0);
+	map_context(&m, b->data, b->len);
+	assert_memory_equal(was->data, b->data, was->len);
+}
+
+static void test_map_sa(void **state)
+{
+	struct xfrm_usersa_info *sa;
+	struct buf b = {}, was = {};
+	struct context_sa info;
+	struct msg m;
+	struct map map;
+
+	(void)state;
+	fill(&b, make_gcm);
+	fill(&was, make_gcm);
+	map_of(&map, "192.0.2.9=192.0.2.8", "192.0.2.1=198.51.100.1");
+	map_context(&map, b.data, b.len);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), 0);
+	assert_memory_equal(info.src, "\xc6\x33\x64\x01", 4);
+	assert_memory_equal(info.id.dst, "\xc0\x00\x02\x02", 4);
+	check_back(&was, &b, "198.51.100.1=192.0.2.1", NULL);
+	/* Both ways at once: each address is mapped once. */
+	map_of(&map, "192.0.2.1=192.0.2.2", "192.0.2.2=192.0.2.1");
+	assert_false(map_joins(&map, AF_INET, was.data + 8 + 28, was.data + 8 + 12));
+	map_context(&map, b.data, b.len);
+	check_back(&was, &b, "192.0.2.1=192.0.2.2", "192.0.2.2=192.0.2.1");
+	map_of(&map, "192.0.2.1=192.0.2.2", NULL);
+	assert_true(map_joins(&map, AF_INET, was.data + 8 + 28, was.data + 8 + 12));
+
+	/* A host that is the gateway follows, a network that it is in does not. */
+	make_gcm(&m);
+	sa = mnl_nlmsg_get_payload(&m.nlh);
+	sa->sel.saddr.a4 = sa->saddr.a4;
+	sa->sel.daddr.a4 = sa->saddr.a4;
+	sa->sel.prefixlen_s = 32;
+	sa->sel.prefixlen_d = 31;
+	buf_clear(&b);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	map_of(&map, "192.0.2.1=198.51.100.1", NULL);
+	map_context(&map, b.data, b.len);
+	assert_memory_equal(find_field(&b, CONTEXT_SELECTOR) + 8 + 24, "\xc6\x33\x64\x01", 4);
+	assert_memory_equal(find_field(&b, CONTEXT_SELECTOR) + 8 + 8, "\xc0\x00\x02\x01", 4);
+
+	/* Nothing of an IPv6 SA, though its first four bytes are those. */
+	make_ah6(&m);
+	sa = mnl_nlmsg_get_payload(&m.nlh);
+	memcpy(&sa->saddr, "\xc0\x00\x02\x01", 4);
+	buf_clear(&b);
+	buf_clear(&was);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	buf_put(&was, b.data, b.len);
+	map_context(&map, b.data, b.len);
+	assert_memory_equal(was.data, b.data, b.len);
+	map_of(&map, "2222:2222:2222:2222:2222:2222:2222:2222=fd00::1", NULL);
+	map_context(&map, b.data, b.len);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, NULL), 0);
+	assert_memory_equal(info.id.dst, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+	buf_free(&b);
+	buf_free(&was);
+}
+
+/* What else has an address: original, care-of; templates, and what is cut. */
+static void test_map_others(void **state)
+{
+	struct context_policy pol;
+	struct buf b = {}, was = {};
+	struct map map;
+	uint8_t *at;
+	size_t len;
+	struct msg m;
+
+	(void)state;
+	map_of(&map, "192.0.2.1=198.51.100.1", NULL);
+	fill(&b, make_everything);
+	at = find_field(&b, CONTEXT_COADDR) + 8;
+	memcpy(at, "\xc0\x00\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	map_context(&map, b.data, b.len);
+	assert_memory_equal(find_field(&b, CONTEXT_COADDR) + 8, "\xc6\x33\x64\x01", 4);
+	at = find_field(&b, CONTEXT_ENCAP) + 8 + 8;
+	memcpy(at, "\xc0\x00\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	map_context(&map, b.data, b.len);
+	assert_memory_equal(find_field(&b, CONTEXT_ENCAP) + 8 + 8, "\xc6\x33\x64\x01", 4);
+
+	make_policy(&m);
+	buf_clear(&b);
+	assert_int_equal(context_from_policy(&m.nlh, &b), 0);
+	buf_put(&was, b.data, b.len);
+	map_context(&map, b.data, b.len);
+	assert_int_equal(context_policy_info(b.data, b.len, &pol, NULL), 0);
+	assert_memory_equal(pol.template[0].src, "\xc6\x33\x64\x01", 4);
+	assert_memory_equal(pol.template[0].dst, "\xc0\x00\x02\x02", 4);
+	assert_int_equal(pol.sel_dst_len, 16);
+	check_back(&was, &b, "198.51.100.1=192.0.2.1", NULL);
+	for (len = 0; len < b.len; len++)
+		map_context(&map, b.data, len);
+	buf_free(&b);
+	buf_free(&was);
+}
+
 static void test_cut_message(void **state)
 {
 	struct buf b = {};
@@ -744,6 +935,10 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_set_spi),
+		cmocka_unit_test(test_used_by_any),
+		cmocka_unit_test(test_map_sa),
+		cmocka_unit_test(test_map_others),
 		cmocka_unit_test(test_cut_message),
 	};
 

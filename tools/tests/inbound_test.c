@@ -85,6 +85,35 @@ static void test_limit(void **state)
 	assert_false(inbound_exposed(&d, e));
 }
 
+/* Strict: whose acknowledgement is missing; one that knows as much is not waited for. */
+static void test_held(void **state)
+{
+	(void)state;
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_sent(e, &e->mark[1], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[1], 1);
+	e->rec.seq = 121;
+	assert_true(inbound_exposed(&d, e));
+	assert_false(inbound_held(&d, e));		/* available: it goes on */
+	d.conf.guard = CONF_GUARD_STRICT;
+	assert_true(inbound_held(&d, e));
+	assert_true(inbound_waits_for(&d, e, &d.peer[0]));
+	assert_true(inbound_waits_for(&d, e, &d.peer[1]));
+	inbound_sent(e, &e->mark[1], 2);
+	inbound_acked(&d, e, &e->mark[1], 2);
+	assert_true(inbound_held(&d, e));
+	assert_false(inbound_waits_for(&d, e, &d.peer[1]));
+	assert_int_equal(inbound_count_waiting(&d, &d.peer[0]), 1);
+	assert_int_equal(inbound_count_waiting(&d, &d.peer[1]), 0);
+	inbound_sent(e, &e->mark[0], 2);
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_false(inbound_held(&d, e));
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	e->rec.seq = 1000;
+	assert_false(inbound_held(&d, e));
+}
+
 /* The last records of a planned takeover come without guards. */
 static void test_given(void **state)
 {
@@ -222,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),

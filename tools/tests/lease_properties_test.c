@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: SAs that send, are granted leases, and are taken over at random.
+ * In: SAs that send, are granted leases, and are taken over at random; daemons that
+ *	start anew.
  * Out: no lease, and no range of a peer, breaks a rule of RFC 4303 or meets another.
  * Seeded: XFRMSYNC_SEED, printed.
  */
@@ -191,7 +192,10 @@ static void test_takeovers(void **state)
 
 struct held {
 	uint64_t start, end;
+	uint64_t given;		/* as far as that peer was told */
 };
+
+static unsigned long restarts;
 
 /* No two may start at the same number, nor where the active still draws. */
 static void disjoint(const struct held *held, size_t n, uint64_t in_force)
@@ -219,6 +223,36 @@ static void send_some(struct cache_entry *e)
 	e->sent = e->rec.oseq;
 }
 
+/* What the module keeps of it: written before anything is told. */
+static void bind_to(struct record *kernel, struct cache_entry *e)
+{
+	must(e->given >= kernel->given_end);
+	must(e->lease_end >= kernel->lease_end);
+	kernel->given_end = e->given;
+	kernel->lease_end = e->lease_end;
+	kernel->flags |= XFRMSYNC_RECORD_F_SHARED;
+	kernel->oseq = e->rec.oseq;
+	e->bound = true;
+}
+
+/* Another daemon of this node: it has the module's word, and no other. */
+static struct cache_entry *start_anew(struct daemon *d, struct cache_entry *e,
+				      const struct record *kernel)
+{
+	struct context_sa info = e->info;
+	uint64_t oseq = e->rec.oseq;
+
+	restarts++;
+	cache_remove(&d->cache, e);
+	e = cache_add(&d->cache, &info, (void *)"key", 3, 0);
+	assert_non_null(e);
+	e->rec = *kernel;
+	e->rec.oseq = oseq;
+	e->sent = oseq;
+	lease_unknown(d, e, kernel);
+	return e;
+}
+
 /* One peer is told its range; the message, or its answer, may be lost. */
 static void tell(struct daemon *d, struct cache_entry *e, int i, struct held *held)
 {
@@ -227,6 +261,7 @@ static void tell(struct daemon *d, struct cache_entry *e, int i, struct held *he
 	if (!lease_offer(d, e, &d->peer[i], &sa) || !sa.lease_end)
 		return;
 	ranges++;
+	must(sa.range_end <= e->given && e->given <= sa.given_end);
 	must(!e->info.esn || sa.range_end - e->sent < HALF);
 	must(e->info.esn || sa.range_end <= LAST32 - ROOM);
 	if (rnd(4) == 0) {
@@ -235,52 +270,122 @@ static void tell(struct daemon *d, struct cache_entry *e, int i, struct held *he
 			lease_acked(d, &d->peer[i], e->handle, held[i].start);
 		return;
 	}
-	held[i] = (struct held){ sa.lease_end, sa.range_end };
+	held[i] = (struct held){ sa.lease_end, sa.range_end, sa.given_end };
 	disjoint(held, d->conf.n_peers, e->lease_end);
 	if (rnd(4))
 		lease_acked(d, &d->peer[i], e->handle, sa.lease_end);
 }
 
-static void test_ranges(void **state)
+/* Whoever has a range knows of all others, and of those that it has not heard of. */
+static void all_know(const struct cache_entry *e, const struct held *held, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && n > 1; i++)
+		must(!held[i].end || held[i].given >= e->given);
+}
+
+static struct cache_entry *walk_start(struct daemon *d)
+{
+	struct context_sa info = { .id = { .family = AF_INET, .proto = 50,
+					   .spi = 256 } };
+	struct cache_entry *e;
+	size_t i;
+
+	memset(d, 0, sizeof(*d));
+	d->conf.n_peers = 1 + rnd(CONF_MAX_PEERS);
+	d->n_peers = d->conf.n_peers;
+	d->conf.lease.esn_log2 = 4 + rnd(27);
+	d->conf.lease.log2 = 4 + rnd(21);
+	d->leasing = true;
+	for (i = 0; i < d->n_peers; i++) {
+		d->peer[i].d = d;
+		d->peer[i].index = i;
+	}
+	info.esn = rnd(2);
+	assert_int_equal(cache_init(&d->cache), 0);
+	e = cache_add(&d->cache, &info, (void *)"key", 3, 0);
+	assert_non_null(e);
+	e->rec.dir = XFRMSYNC_DIR_OUT;
+	e->rec.oseq = rnd(2) ? 0 : edge(info.esn) >> 1;
+	e->sent = e->rec.oseq;
+	return e;
+}
+
+/* Daemons that start anew, each more often than leases are renewed, or none. */
+static void walk(bool anew)
 {
 	static struct daemon d;
-	int i, j, step;
+
+	struct cache_entry *e = walk_start(&d);
+	struct record kernel = e->rec;
+	struct held held[CONF_MAX_PEERS] = { { 0, 0, 0 } };
+	int step;
+
+	for (step = 0; step < 300 && !e->unsafe; step++) {
+		lease_follow(&d, e);
+		disjoint(held, d.conf.n_peers, e->lease_end);
+		if (!e->bound)
+			bind_to(&kernel, e);
+		tell(&d, e, rnd(d.n_peers), held);
+		if (!e->bound)
+			bind_to(&kernel, e);
+		send_some(e);
+		disjoint(held, d.conf.n_peers, e->lease_end);
+		if (anew && !rnd(3))
+			e = start_anew(&d, e, &kernel);
+		else if (!anew)
+			all_know(e, held, d.conf.n_peers);
+	}
+	cache_exit(&d.cache);
+}
+
+static void test_ranges(void **state)
+{
+	int i;
 
 	(void)state;
-	for (i = 0; i < 400; i++) {
-		struct context_sa info = { .id = { .family = AF_INET, .proto = 50,
-						   .spi = 256 } };
-		struct held held[CONF_MAX_PEERS] = { { 0, 0 } };
-		struct cache_entry *e;
+	for (i = 0; i < 400; i++)
+		walk(false);
+}
 
-		memset(&d, 0, sizeof(d));
-		d.conf.n_peers = 1 + rnd(CONF_MAX_PEERS);
-		d.n_peers = d.conf.n_peers;
-		d.conf.lease.esn_log2 = 4 + rnd(27);
-		d.conf.lease.log2 = 4 + rnd(21);
-		d.leasing = true;
-		for (j = 0; j < (int)d.n_peers; j++) {
-			d.peer[j].d = &d;
-			d.peer[j].index = j;
-		}
-		info.esn = rnd(2);
-		assert_int_equal(cache_init(&d.cache), 0);
+static void test_ranges_anew(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 400; i++)
+		walk(true);
+}
+
+/* Nothing stops one at its end, or tells in time what it accepted. */
+static void test_no_hook(void **state)
+{
+	static const uint8_t dirs[] = { XFRMSYNC_DIR_UNKNOWN, XFRMSYNC_DIR_IN,
+					XFRMSYNC_DIR_OUT };
+	static struct daemon d;
+	struct cache_entry *e;
+	size_t i;
+
+	(void)state;
+	memset(&d, 0, sizeof(d));
+	d.no_hook = true;
+	d.leasing = true;
+	d.conf.lease.esn_log2 = 30;
+	d.conf.lease.log2 = 24;
+	assert_int_equal(cache_init(&d.cache), 0);
+	for (i = 0; i < 3; i++) {
+		struct context_sa info = { .id = { .family = AF_INET, .proto = 50,
+						   .spi = 256 + i } };
+
 		e = cache_add(&d.cache, &info, (void *)"key", 3, 0);
 		assert_non_null(e);
-		e->rec.dir = XFRMSYNC_DIR_OUT;
-		e->rec.oseq = rnd(2) ? 0 : edge(info.esn) >> 1;
-		e->sent = e->rec.oseq;
-		for (step = 0; step < 300 && !e->unsafe; step++) {
-			e->bound = true;
-			lease_follow(&d, e);
-			disjoint(held, d.conf.n_peers, e->lease_end);
-			e->bound = true;
-			tell(&d, e, rnd(d.n_peers), held);
-			send_some(e);
-			disjoint(held, d.conf.n_peers, e->lease_end);
-		}
-		cache_exit(&d.cache);
+		e->rec.dir = dirs[i];
+		lease_follow(&d, e);
+		assert_non_null(e->unsafe);
+		assert_int_equal(e->offer, 0);
 	}
+	cache_exit(&d.cache);
 }
 
 int main(void)
@@ -290,6 +395,8 @@ int main(void)
 		cmocka_unit_test(test_any_refusal),
 		cmocka_unit_test(test_takeovers),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_ranges_anew),
+		cmocka_unit_test(test_no_hook),
 	};
 	const char *env = getenv("XFRMSYNC_SEED");
 	int failed;
@@ -298,6 +405,7 @@ int main(void)
 	first_seed = seed;
 	printf("# XFRMSYNC_SEED=%llu\n", (unsigned long long)seed);
 	failed = cmocka_run_group_tests_name("lease, properties", tests, NULL, NULL);
-	printf("# %lu leases, %lu takeovers, %lu ranges\n", leases, takeovers, ranges);
+	printf("# %lu leases, %lu takeovers, %lu ranges, %lu daemons\n", leases, takeovers,
+	       ranges, restarts);
 	return failed;
 }

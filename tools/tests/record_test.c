@@ -53,6 +53,7 @@ static void fill(struct record *r, uint16_t family)
 	r->replay_errors = 2;
 	r->integrity_errors = 3;
 	r->lease_end = 0x140000000;
+	r->given_end = 0x200000005;
 	r->guard_end = 0x100000005;
 	r->set_guard = true;
 	r->restore_flags = XFRMSYNC_RESTORE_F_BIND;
@@ -78,6 +79,7 @@ static void assert_same(const struct record *a, const struct record *b)
 	assert_int_equal(a->replay_errors, b->replay_errors);
 	assert_int_equal(a->integrity_errors, b->integrity_errors);
 	assert_true(a->lease_end == b->lease_end);
+	assert_true(a->given_end == b->given_end);
 	assert_true(a->guard_end == b->guard_end);
 }
 
@@ -226,7 +228,7 @@ static void test_wrong_length(void **state)
 		{ A(ADD_TIME), 8 }, { A(USE_TIME), 8 }, { A(LAST_USED), 8 },
 		{ A(REPLAY_WINDOW_ERRORS), 4 }, { A(REPLAY_ERRORS), 4 },
 		{ A(INTEGRITY_ERRORS), 4 }, { A(AGE_NS), 8 },
-		{ A(LEASE_END), 8 }, { A(RESTORE_FLAGS), 4 },
+		{ A(LEASE_END), 8 }, { A(RESTORE_FLAGS), 4 }, { A(GIVEN_END), 8 },
 	};
 	size_t i, len;
 
@@ -316,7 +318,7 @@ static void test_json_form(void **state)
 		"\"bytes\":123456789012,\"packets\":4711,\"add_time\":1700000000,"
 		"\"use_time\":1700000001,\"last_used\":1700000002,"
 		"\"replay_window_errors\":1,\"replay_errors\":2,\"integrity_errors\":3,"
-		"\"age_ns\":0,\"lease_end\":5368709120,\"guard_end\":4294967301}";
+		"\"age_ns\":0,\"lease_end\":5368709120,\"guard_end\":4294967301,\"given_end\":8589934597}";
 	struct record r;
 	char *text;
 	json_t *o;

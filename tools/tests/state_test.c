@@ -38,6 +38,19 @@ static int teardown(void **state)
 	return system(cmd);
 }
 
+/* What the file says is replaced by the test, in place. */
+static void write_state(const char *text)
+{
+	char path[100];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/state", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
 static void test_missing(void **state)
 {
 	struct state s = { .epoch = 5 };
@@ -98,18 +111,101 @@ static void test_members(void **state)
 	}
 }
 
-/* In another life of the module nobody owns anything; not known is no other. */
+/* It comes back as it was; nothing of a file that was cut, wherever. */
+static void all_or_nothing(struct state *s)
+{
+	struct state got;
+	char path[100];
+	struct stat st;
+	off_t len;
+
+	assert_int_equal(state_store(dir, s), 0);
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_memory_equal(s, &got, sizeof(*s));
+	snprintf(path, sizeof(path), "%s/state", dir);
+	assert_int_equal(stat(path, &st), 0);
+	for (len = st.st_size - 2; len >= 0; len--) {
+		assert_int_equal(truncate(path, len), 0);
+		assert_int_equal(state_load(dir, &got), -EINVAL);
+		assert_int_equal(got.handed[0], 0);
+		assert_false(got.outdated || got.strict);
+		assert_true(!got.own && !got.chain.n);
+	}
+}
+
+/* What is accounted for: as much as there may be. */
+static void test_chain(void **state)
+{
+	struct state s = {
+		.epoch = 7, .node = 2, .role = XFRMSYNC_ROLE_STANDBY,
+		.boot_id = "of-long-ago", .holes = UINT64_MAX,
+		.own = UINT64_MAX, .n_members = CONF_MAX_PEERS,
+	};
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < CHAIN_MAX; i++)
+		chain_add(&s.chain, UINT64_MAX - i, UINT32_MAX - i);
+	for (i = 0; i < s.n_members; i++)
+		memset(s.member[i], 'a' + i, sizeof(s.member[i]) - 1);
+	memset(s.handed, 'n', sizeof(s.handed) - 1);
+	all_or_nothing(&s);
+	/* In another life SAs have other cookies; all else is as it was. */
+	assert_false(state_live_on(&s, 6));
+	assert_int_equal(s.holes, 0);
+	assert_true(s.own && s.chain.n == CHAIN_MAX);
+}
+
+/* A file of before it was kept. */
+static void test_no_chain(void **state)
+{
+	struct state got;
+
+	(void)state;
+	write_state("xfrmsync-state 1\nepoch 7\nnode 1\nrole active\nboot_id x\n"
+		    "life 5\nmember b\nend\n");
+	assert_int_equal(state_load(dir, &got), 0);
+	assert_int_equal(got.n_members, 1);
+	assert_true(!got.own && !got.chain.n && !got.holes);
+	write_state("xfrmsync-state 1\nepoch 7\nnode 1\nrole active\nboot_id x\n"
+		    "chain 1\nend\n");
+	assert_int_equal(state_load(dir, &got), -EINVAL);
+}
+
+/* What another node made while this one did not look; and what this one made. */
+static void test_catch_up(void **state)
+{
+	struct state s = { .epoch = 7, .node = 2, .handed = "b" };
+
+	(void)state;
+	assert_false(state_catch_up(&s, 7, 2, 1));
+	assert_false(state_catch_up(&s, 6, 3, 1));
+	assert_false(s.outdated);
+	assert_string_equal(s.handed, "b");
+	assert_true(state_catch_up(&s, 8, 1, 1));
+	assert_false(s.outdated);
+	assert_string_equal(s.handed, "");
+	assert_true(state_catch_up(&s, 8, 3, 1));
+	assert_true(s.outdated);
+	assert_true(state_catch_up(&s, 9, 1, 1));
+	assert_true(s.outdated);
+	assert_int_equal(s.epoch, 9);
+	assert_int_equal(s.node, 1);
+}
+
+/* In another life of the module nobody owns anything; nor where it is not known. */
 static void test_life(void **state)
 {
 	const struct state stored = {
 		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
 		.boot_id = "of-now", .handed = "b", .member = { "b", "c" },
-		.n_members = 2, .orphans = 9,
+		.n_members = 2, .orphans = 9, .life = 5,
 	};
-	struct state s = stored;
+	struct state s = stored, none = {};
 
 	(void)state;
-	assert_true(state_live_on(&s, 5));
+	assert_false(state_live_on(&none, 5));
+	assert_int_equal(none.life, 5);
 	assert_true(state_live_on(&s, 5));
 	assert_string_equal(s.boot_id, "of-now");
 	assert_int_equal(s.n_members, 2);
@@ -120,6 +216,11 @@ static void test_life(void **state)
 	assert_int_equal(s.orphans, 0);
 	assert_string_equal(s.handed, "b");
 	assert_true(state_live_on(&s, 6));
+	assert_false(state_live_on(&s, 0));
+	s = stored;
+	s.life = 0;
+	assert_false(state_live_on(&s, 5));
+	assert_string_equal(s.boot_id, "");
 }
 
 /* Nobody, or a peer; a cut file is none of both. */
@@ -130,23 +231,10 @@ static void test_handed(void **state)
 		.boot_id = "of-now", .handed = "end", .outdated = true, .strict = true,
 	};
 	struct state got;
-	char path[100];
-	struct stat st;
-	off_t len;
 
 	(void)state;
 	memset(s.handed, 'n', sizeof(s.handed) - 1);
-	assert_int_equal(state_store(dir, &s), 0);
-	assert_int_equal(state_load(dir, &got), 0);
-	assert_memory_equal(&s, &got, sizeof(s));
-	snprintf(path, sizeof(path), "%s/state", dir);
-	assert_int_equal(stat(path, &st), 0);
-	for (len = st.st_size - 2; len >= 0; len--) {
-		assert_int_equal(truncate(path, len), 0);
-		assert_int_equal(state_load(dir, &got), -EINVAL);
-		assert_int_equal(got.handed[0], 0);
-		assert_false(got.outdated || got.strict);
-	}
+	all_or_nothing(&s);
 	snprintf(s.handed, sizeof(s.handed), "end");
 	assert_int_equal(state_store(dir, &s), 0);
 	assert_int_equal(state_load(dir, &got), 0);
@@ -239,6 +327,9 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_no_chain),
+		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_handed),
 		cmocka_unit_test(test_boot),

@@ -81,26 +81,42 @@ static void close_frame(const char *name, struct buf *vector, struct buf *ours)
 	buf_free(ours);
 }
 
+static void check_hello(const char *name, const struct wire_hello *want)
+{
+	struct buf b = vector_read(name), ours = {};
+	struct rd r = open_frame(&b, WIRE_HELLO);
+	struct wire_hello got;
+
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	assert_memory_equal(&got, want, sizeof(got));
+	assert_true(rd_done(&r));
+	wire_begin(&ours, WIRE_HELLO, EPOCH, NODE);
+	wire_put_hello(&ours, &got);
+	close_frame(name, &b, &ours);
+}
+
 static void test_hello(void **state)
 {
 	struct wire_hello want = {
 		.node_id = 7, .role = XFRMSYNC_ROLE_ACTIVE, .has_tag_key = true,
-		.instance = 0x1122334455667788ULL, .name = "gw-a",
+		.instance = 0x1122334455667788ULL, .name = "gw-a", .own = EPOCH,
 	};
-	struct buf b = vector_read("frame-hello"), ours = {};
-	struct rd r = open_frame(&b, WIRE_HELLO);
-	struct wire_hello got;
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < WIRE_TAG_KEY; i++)
 		want.tag_key[i] = 0xe0 + i;
-	assert_int_equal(wire_get_hello(&r, &got), 0);
-	assert_memory_equal(&got, &want, sizeof(got));
-	assert_true(rd_done(&r));
-	wire_begin(&ours, WIRE_HELLO, EPOCH, NODE);
-	wire_put_hello(&ours, &got);
-	close_frame("frame-hello", &b, &ours);
+	chain_add(&want.chain, EPOCH, 7);
+	chain_add(&want.chain, 9, NODE);
+	check_hello("frame-hello", &want);
+	memset(&want.chain, 0, sizeof(want.chain));
+	want.own = 9;
+	want.own_lost = true;
+	memset(want.tag_key, 0, WIRE_TAG_KEY);
+	want.has_tag_key = false;
+	want.role = XFRMSYNC_ROLE_STANDBY;
+	want.spi_range = (struct spi_range){ 0xc1000000, 0xc1ffffff };
+	check_hello("frame-hello-range", &want);
 }
 
 static void test_context(void **state)
@@ -120,6 +136,7 @@ static void test_context(void **state)
 	assert_true(sa.tag == TAG);
 	assert_true(sa.lease_end == 0x140000000ULL);
 	assert_true(sa.range_end == 0x180000000ULL);
+	assert_true(sa.given_end == 0x1c0000000ULL);
 	assert_true(sa.sent == SENT);
 	same_record(&sa.rec, &want);
 	assert_int_equal(context_sa_info(sa.context, sa.context_len, &info, NULL), 0);
@@ -396,10 +413,28 @@ static void test_exchange(void **state)
 	}
 }
 
+static void test_refused(void **state)
+{
+	struct buf b = vector_read("frame-refused"), ours = {};
+	struct rd r = open_frame(&b, WIRE_REFUSED);
+	struct wire_refused got;
+
+	(void)state;
+	assert_int_equal(wire_get_refused(&r, &got), 0);
+	assert_int_equal(got.handle, 5);
+	assert_true(got.tag == TAG);
+	assert_int_equal(got.why, WIRE_REFUSED_UNSUPPORTED);
+	assert_string_equal(got.text, "no such kind");
+	wire_begin(&ours, WIRE_REFUSED, EPOCH, NODE);
+	wire_put_refused(&ours, &got);
+	close_frame("frame-refused", &b, &ours);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_merge),

@@ -101,10 +101,123 @@ static void test_hello(void **state)
 		r = (struct rd){ .p = b.data, .left = len };
 		assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
 	}
+	h.spi_range = (struct spi_range){ SPI_MIN, UINT32_MAX };
+	buf_clear(&b);
+	wire_put_hello(&b, &h);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	assert_memory_equal(&h, &got, sizeof(h));
+	assert_true(rd_done(&r));
+	for (len = 0; len < b.len; len++) {
+		r = (struct rd){ .p = b.data, .left = len };
+		assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
+	}
+	/* No range, or of SPIs that are none; behind it stand 9 bytes. */
+	buf_set_u32(&b, b.len - 17, SPI_MIN - 1);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
+	buf_set_u32(&b, b.len - 17, 0x2000);
+	buf_set_u32(&b, b.len - 13, 0x1fff);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
+	buf_set_u32(&b, b.len - 13, 0x2000);
 	/* What a later revision appends does not hurt. */
 	buf_u32(&b, 1);
 	r = (struct rd){ .p = b.data, .left = b.len };
 	assert_int_equal(wire_get_hello(&r, &got), 0);
+	buf_free(&b);
+}
+
+static int take_hello(const struct buf *b, size_t len, struct wire_hello *got)
+{
+	struct rd r = { .p = b->data, .left = len };
+
+	return wire_get_hello(&r, got);
+}
+
+/* What it was active in, and what is accounted for: as many as there may be. */
+static void test_hello_chain(void **state)
+{
+	struct wire_hello h = {
+		.node_id = 7, .role = XFRMSYNC_ROLE_STANDBY, .instance = 99,
+		.name = "gw-a", .own = UINT64_MAX, .own_lost = true,
+	};
+	struct wire_hello got;
+	struct buf b = {};
+	size_t len, last;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < CHAIN_MAX; i++)
+		chain_add(&h.chain, UINT64_MAX - i, UINT32_MAX - i);
+	wire_put_hello(&b, &h);
+	assert_int_equal(take_hello(&b, b.len, &got), 0);
+	assert_memory_equal(&h, &got, sizeof(h));
+	for (len = 0; len < b.len; len++)
+		assert_int_equal(take_hello(&b, len, &got), -EBADMSG);
+	/* The same node twice, or behind a higher one. */
+	last = b.len - 12;
+	buf_set_u32(&b, last, UINT32_MAX - 1);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	buf_set_u32(&b, last, 1);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	buf_set_u32(&b, last, UINT32_MAX);
+	assert_int_equal(take_hello(&b, b.len, &got), 0);
+	/* In no epoch; one too many. */
+	memset(b.data + last + 4, 0, 8);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	b.data[b.len - 1] = 1;
+	b.data[b.len - 1 - 12 * CHAIN_MAX]++;
+	buf_u32(&b, UINT32_MAX);
+	buf_u64(&b, 1);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	/* It cannot have lost what it never had. */
+	h.own = 0;
+	buf_clear(&b);
+	wire_put_hello(&b, &h);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	buf_free(&b);
+}
+
+static void test_refused(void **state)
+{
+	struct wire_refused f = {
+		.handle = 7, .tag = 8, .why = WIRE_REFUSED_CONFLICT, .text = "why",
+	};
+	struct wire_refused got;
+	struct buf b = {};
+	struct rd r;
+	size_t len;
+
+	(void)state;
+	wire_put_refused(&b, &f);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_refused(&r, &got), 0);
+	assert_memory_equal(&got, &f, sizeof(f));
+	for (len = 0; len < 13; len++) {
+		r = (struct rd){ .p = b.data, .left = len };
+		assert_int_equal(wire_get_refused(&r, &got), -EBADMSG);
+	}
+	/* What a terminal would obey. */
+	b.data[b.len - 3] = 0x1b;
+	b.data[b.len - 2] = 0;
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_refused(&r, &got), 0);
+	assert_string_equal(got.text, "??y");
+	/* As long as it may be, and longer. */
+	buf_clear(&b);
+	memset(f.text, 'x', WIRE_REFUSED_TEXT);
+	wire_put_refused(&b, &f);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_refused(&r, &got), 0);
+	assert_int_equal(strlen(got.text), WIRE_REFUSED_TEXT);
+	buf_u8(&b, 'x');
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_refused(&r, &got), -EBADMSG);
+	/* Names no SA. */
+	buf_set_u32(&b, 0, 0);
+	r = (struct rd){ .p = b.data, .left = 13 };
+	assert_int_equal(wire_get_refused(&r, &got), -EBADMSG);
 	buf_free(&b);
 }
 
@@ -303,7 +416,7 @@ static void test_sa(void **state)
 	static const uint8_t context[] = { 1, 2, 3 };
 	struct wire_sa sa = {
 		.handle = 5, .flags = WIRE_SA_UNSAFE, .tag = 77,
-		.lease_end = 1ULL << 30, .range_end = 3ULL << 29, .sent = 0, .rec = sample(),
+		.lease_end = 1ULL << 30, .range_end = 3ULL << 29, .given_end = 1ULL << 31, .sent = 0, .rec = sample(),
 		.context = context, .context_len = sizeof(context),
 	};
 	struct wire_sa got;
@@ -318,6 +431,7 @@ static void test_sa(void **state)
 	assert_int_equal(got.flags, WIRE_SA_UNSAFE);
 	assert_int_equal(got.tag, 77);
 	assert_int_equal(got.lease_end, 1ULL << 30);
+	assert_int_equal(got.given_end, 1ULL << 31);
 	assert_int_equal(got.range_end, 3ULL << 29);
 	assert_int_equal(got.context_len, sizeof(context));
 	assert_memory_equal(got.context, context, sizeof(context));
@@ -337,6 +451,8 @@ int main(void)
 		cmocka_unit_test(test_header_cut),
 		cmocka_unit_test(test_header_refused),
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_hello_chain),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_record_is_small),
 		cmocka_unit_test(test_record_round_trip),
 		cmocka_unit_test(test_merge),

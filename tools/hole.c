@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: a peer that was active, and has lost the numbers that it drew then.
+ * Out: SAs that are not safe any more, and that IKE is asked to rekey.
+ * The daemon's loop; asks the kernel, blocks on the disk.
+ *
+ * A peer that was active says what it drew before it acknowledges a lease (USED), so
+ * that nobody draws it again. One that was rebooted cannot. Where this node's own
+ * counters do not account for that peer's time (chain.h), nobody knows which numbers
+ * were used: what existed when this is found, and had been told to anybody, is offered
+ * to nobody any more. Cookies rise, so one number on disk tells what it was.
+ */
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+
+static bool is_in(const struct daemon *d, const struct record *rec)
+{
+	return (rec->flags & XFRMSYNC_RECORD_F_SHARED || rec->lease_end) &&
+	       d->st.holes && rec->cookie <= d->st.holes;
+}
+
+static void ask_some(struct daemon *d)
+{
+	struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e) {
+		if (!e->hole || e->rekey_asked)
+			continue;
+		if (n++ == EXPIRE_AT_ONCE) {
+			loop_timer_set(&d->loop, &d->hole_timer, EXPIRE_PAUSE);
+			return;
+		}
+		e->rekey_asked = true;
+		/* One that is stopped, or fenced, was asked for by the module. */
+		xfrm_expire_sa(&d->xfrm, &e->id);
+	}
+}
+
+static void due(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	bool untold = d->hole_untold;
+
+	d->hole_untold = false;
+	if (!role_is_active(d))
+		return;
+	/* Others do not know yet what is accounted for now. */
+	if (untold && d->n_peers > 1) {
+		peer_announce(d);
+		peer_refill(d);
+	}
+	ask_some(d);
+}
+
+static void ask_soon(struct daemon *d)
+{
+	d->hole_timer.cb = due;
+	d->hole_timer.data = d;
+	if (!d->hole_timer.at_ns)
+		loop_timer_set(&d->loop, &d->hole_timer, LOOP_MS);
+}
+
+void hole_entry(struct daemon *d, struct cache_entry *e,
+		const struct record *rec)
+{
+	if (e->hole || !is_in(d, rec))
+		return;
+	e->hole = true;
+	e->rekey_asked = false;
+	ask_soon(d);
+}
+
+static bool was_told(const struct daemon *d, const struct cache_entry *e)
+{
+	return lease_was_offered(d, e) || e->shared || e->lease_end ||
+	       e->rec.flags & XFRMSYNC_RECORD_F_SHARED;
+}
+
+/* Of what is read already; the others are looked at when they are. */
+static size_t mark_all(struct daemon *d)
+{
+	struct cache_entry *e;
+	size_t n = 0;
+
+	cache_for_each(&d->cache, e) {
+		if (!e->cookie || e->cookie > d->st.holes || !was_told(d, e))
+			continue;
+		n++;
+		e->hole = true;
+		e->rekey_asked = false;
+		lease_follow(d, e);
+	}
+	return n;
+}
+
+/* Where it cannot be stored the next daemon finds it once more. */
+static void keep(struct daemon *d, struct state *next)
+{
+	int ret = state_store(d->conf.state_dir, next);
+
+	if (ret)
+		log_err("cannot store in %s what is accounted for: %s",
+			d->conf.state_dir, strerror(-ret));
+	d->st = *next;
+}
+
+bool hole_look(struct daemon *d, const struct peer *p)
+{
+	struct state next = d->st;
+	size_t n;
+
+	if (!p->own_lost || chain_has(&d->st.chain, p->own, p->node_id))
+		return true;
+	if (members_highest(d, &next.holes)) {
+		log_err("peer %s: cannot list the SAs that it may have used: %s; it is told nothing before",
+			p->name, d->req.error);
+		return false;
+	}
+	chain_add(&next.chain, p->own, p->node_id);
+	keep(d, &next);
+	n = mark_all(d);
+	log_warn("peer %s: was active in epoch %llu, and has lost the numbers that it used: %zu SAs are not safe, and renewed no more, until they are rekeyed",
+		 p->name, (unsigned long long)p->own, n);
+	d->hole_untold = true;
+	ask_soon(d);
+	return true;
+}
+
+void hole_filled(struct daemon *d, const struct peer *p)
+{
+	struct state next = d->st;
+
+	if (p->own_lost || !p->own ||
+	    chain_has(&d->st.chain, p->own, p->node_id))
+		return;
+	chain_add(&next.chain, p->own, p->node_id);
+	keep(d, &next);
+}
+
+void hole_forget(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	d->st.holes = 0;
+	cache_for_each(&d->cache, e) {
+		if (!e->hole)
+			continue;
+		e->hole = false;
+		if (role_is_active(d))
+			lease_follow(d, e);
+	}
+}

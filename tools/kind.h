@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * In: contexts of SAs that shall be installed here.
+ * Out: whether this kernel supports their kind: algorithms, mode, attributes.
+ * The daemon's loop; asks the kernel, in a namespace of its own, once for each kind.
+ */
+#ifndef XFRMSYNC_TOOLS_KIND_H
+#define XFRMSYNC_TOOLS_KIND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "xfrm.h"
+
+#define KIND_HASH 32
+#define KIND_WHY 200
+
+struct kind {
+	uint8_t hash[KIND_HASH];	/* of all that makes the kind */
+	bool supported;
+	char why[KIND_WHY];
+};
+
+/* Zeroed: empty. */
+struct kinds {
+	struct xfrm scratch;		/* in the namespace, that goes with it */
+	bool opened, failed;
+	struct kind *kind;
+	size_t n;
+};
+
+/*
+ * kinds_why_not - the kernel's word on SAs like that
+ * Return: NULL: it takes them, or it could not be asked; else why not, of @k.
+ */
+const char *kinds_why_not(struct kinds *k, const uint8_t *p, size_t len);
+/* Those that were not supported are asked for again: a module may be there now. */
+void kinds_ask_again(struct kinds *k);
+void kinds_free(struct kinds *k);
+
+/* What makes the kind, and nothing that tells two SAs of it apart. 0 or -EBADMSG. */
+int kind_hash(const uint8_t *p, size_t len, uint8_t hash[KIND_HASH]);
+
+#endif

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: a gateway's old outer address, and its new one.
+ * Out: its SAs and policies under the new one; what was not moved, and why.
+ * The daemon's loop, or a verb where no daemon runs; asks the kernel, and waits.
+ *
+ * Whatever cannot be moved is found before anything is touched. Then all of them
+ * are stopped, which XFRM_MSG_MIGRATE does not do: it clones the counters, and
+ * packets that the old SA protects until it is deleted have the numbers that the
+ * clone uses next. Policies follow last, when the new SAs have their limits.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bindings.h"
+#include "context_fields.h"
+#include "migrate.h"
+
+#define FOLLOW_TRIES 5000	/* until the module follows a clone */
+#define SA_ID_LEN (FIELD_HEADER + 44)	/* the first field of an SA */
+
+struct move {
+	struct record rec;	/* before; stopped: at its last number */
+	struct buf was, is;	/* contexts, with keys */
+	struct context_sa info, next;
+	bool made;		/* it stands, and is not bound yet */
+	bool back;		/* under its old name, made anew */
+};
+
+struct moves {
+	struct migrate *m;
+	struct bindings list;
+	struct move *move;
+	size_t n;
+};
+
+static const char *name_of(const struct sa_id *id)
+{
+	static char name[128];
+
+	return sa_id_str(id, name, sizeof(name));
+}
+
+static void failed(struct migrate *m, const char *name, const char *why)
+{
+	json_array_append_new(m->failed, json_pack("{s:s, s:s}", "name", name,
+						   "error", why));
+}
+
+static int nothing(struct migrate *m, const char *why)
+{
+	snprintf(m->error, sizeof(m->error), "%s: nothing was moved", why);
+	return -1;
+}
+
+/* ---- which, and whether they can be ---- */
+
+/* With all its flags, and what was given out, which a binding has not. */
+static int keep_all(struct bindings *b, const struct record *r)
+{
+	int ret = bindings_add(b, r);
+
+	if (!ret)
+		b->rec[b->n - 1] = *r;
+	return ret;
+}
+
+static int keep(const struct record *r, void *data)
+{
+	struct moves *l = data;
+
+	if (r->flags & XFRMSYNC_RECORD_F_LARVAL ||
+	    !map_has(&l->m->map, r->id.family, r->src, r->id.dst))
+		return 0;
+	return keep_all(&l->list, r);
+}
+
+/* Those that name more XFRM moves first: what is not named, is any. */
+static int order(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	if (!x->reqid != !y->reqid)
+		return x->reqid ? -1 : 1;
+	return x->if_id < y->if_id ? 1 : x->if_id > y->if_id ? -1 : 0;
+}
+
+/* An SA that is moved too makes room for it. */
+static bool is_taken(struct moves *l, const struct move *one)
+{
+	struct buf other = {};
+	bool taken;
+	size_t i;
+
+	for (i = 0; i < l->n; i++) {
+		if (&l->move[i] != one &&
+		    sa_id_equal(&l->move[i].next.id, &one->next.id))
+			return true;
+	}
+	if (sa_id_equal(&one->info.id, &one->next.id))
+		return false;
+	taken = !xfrm_get_sa(l->m->x, &one->next.id, &other);
+	buf_free(&other);
+	return taken;
+}
+
+static int look_at(struct migrate *m, struct move *one)
+{
+	struct field_error why = {};
+	const struct sa_id *id = &one->rec.id;
+	char text[160];
+
+	if (xfrm_get_sa(m->x, id, &one->was)) {
+		failed(m, name_of(id), m->x->error);
+		return -1;
+	}
+	buf_put(&one->is, one->was.data, one->was.len);
+	if (one->is.bad) {
+		failed(m, name_of(id), "out of memory");
+		return -1;
+	}
+	map_context(&m->map, one->is.data, one->is.len);
+	if (context_sa_info(one->was.data, one->was.len, &one->info, &why) ||
+	    context_sa_info(one->is.data, one->is.len, &one->next, &why)) {
+		failed(m, name_of(id), context_error_str(&why, text, sizeof(text)));
+		return -1;
+	}
+	if (map_joins(&m->map, id->family, one->info.src, id->dst)) {
+		failed(m, name_of(id), "both its ends would have one address");
+		return -1;
+	}
+	return 0;
+}
+
+static int look_at_all(struct moves *l)
+{
+	struct migrate *m = l->m;
+	size_t i;
+
+	l->n = l->list.n;
+	l->move = calloc(l->n + 1, sizeof(*l->move));
+	if (!l->move)
+		return nothing(m, "out of memory");
+	if (l->n)
+		qsort(l->list.rec, l->n, sizeof(*l->list.rec), order);
+	for (i = 0; i < l->n; i++) {
+		l->move[i].rec = l->list.rec[i];
+		look_at(m, &l->move[i]);
+	}
+	for (i = 0; i < l->n && !json_array_size(m->failed); i++) {
+		if (is_taken(l, &l->move[i]))
+			failed(m, name_of(&l->move[i].info.id),
+			       "another SA has the name that it would get");
+	}
+	return json_array_size(m->failed) ?
+	       nothing(m, "some cannot be moved") : 0;
+}
+
+/* ---- stopped ---- */
+
+/* Those that this stops; what was stopped before stays so, moved or not. */
+static int fence(struct moves *l, bool fenced)
+{
+	struct bindings list = {};
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; i < l->n && !ret; i++) {
+		if (!l->move[i].made &&
+		    !(l->move[i].rec.flags & XFRMSYNC_RECORD_F_FENCED))
+			ret = bindings_fence(&list, &l->move[i].rec, fenced);
+	}
+	if (!ret)
+		ret = bindings_put(l->m->g, &list, fenced ? "cannot be stopped" :
+				   "cannot be let go");
+	bindings_free(&list);
+	return ret;
+}
+
+static int stop_all(struct moves *l)
+{
+	struct record k;
+	size_t i;
+
+	if (fence(l, true))
+		return nothing(l->m, "the SAs cannot be stopped");
+	for (i = 0; i < l->n; i++) {
+		struct record *r = &l->move[i].rec;
+		uint32_t was = r->flags & XFRMSYNC_RECORD_F_FENCED;
+
+		if (genl_get(l->m->g, &r->id, &k) || k.cookie != r->cookie)
+			return nothing(l->m, "an SA was replaced meanwhile");
+		*r = k;
+		r->flags = (k.flags & ~XFRMSYNC_RECORD_F_FENCED) | was;
+	}
+	return 0;
+}
+
+/* Those that still have their old name. */
+static void let_go(struct moves *l)
+{
+	if (fence(l, false))
+		failed(l->m, "SAs", "they stay stopped: takeover --force-unsafe lets them go");
+}
+
+/* ---- moved ---- */
+
+/* XFRM_MSG_MIGRATE changes end points alone. */
+static bool has_more(const struct move *one)
+{
+	return one->was.len != one->is.len ||
+	       memcmp(one->was.data + SA_ID_LEN, one->is.data + SA_ID_LEN,
+		      one->is.len - SA_ID_LEN);
+}
+
+/* Nobody draws a number, and nothing is accepted, between the two. */
+static void make_anew(struct migrate *m, struct move *one)
+{
+	if (xfrm_delete_sa(m->x, &one->info.id)) {
+		failed(m, name_of(&one->info.id), m->x->error);
+		return;
+	}
+	one->made = !xfrm_add_sa(m->x, one->is.data, one->is.len, &one->rec);
+	if (one->made)
+		return;
+	failed(m, name_of(&one->info.id), m->x->error);
+	/* Back, rather than not at all. */
+	one->next = one->info;
+	one->back = true;
+	one->made = !xfrm_add_sa(m->x, one->was.data, one->was.len, &one->rec);
+}
+
+static void migrate_one(struct migrate *m, struct move *one)
+{
+	int ret = xfrm_migrate_sa(m->x, &one->info, &one->next);
+
+	if (ret == -ENOPROTOOPT)
+		failed(m, name_of(&one->info.id),
+		       "this kernel cannot (CONFIG_XFRM_MIGRATE is not set)");
+	else if (ret)
+		failed(m, name_of(&one->info.id), m->x->error);
+	one->made = !ret;
+}
+
+/* The module hears of clones by a walk, a moment later. */
+static int follow(struct migrate *m, const struct sa_id *id, uint64_t cookie,
+		  struct record *k)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+	int tries = FOLLOW_TRIES, ret;
+
+	while (((ret = genl_get(m->g, id, k)) || k->cookie == cookie) && --tries)
+		nanosleep(&pause, NULL);
+	return ret || k->cookie == cookie ? -ESRCH : 0;
+}
+
+/* Tag, lease, guard, and what is known to be sent: as the old one had them. */
+static void bind_one(struct migrate *m, struct move *one)
+{
+	struct genl_result res = {};
+	struct record k, rec = one->rec;
+	const char *why = NULL;
+
+	if (follow(m, &one->next.id, one->rec.cookie, &k))
+		why = "the module does not follow it";
+	rec.id = one->next.id;
+	memcpy(rec.src, one->next.src, sizeof(rec.src));
+	rec.cookie = k.cookie;
+	rec.flags &= XFRMSYNC_RECORD_F_FENCED | XFRMSYNC_RECORD_F_SHARED |
+		     XFRMSYNC_RECORD_F_UNMANAGED | XFRMSYNC_RECORD_F_ESN |
+		     XFRMSYNC_RECORD_F_BMP;
+	rec.restore_flags = one->rec.flags & XFRMSYNC_RECORD_F_GOES_ON ?
+			    XFRMSYNC_RESTORE_F_GO_ON : 0;
+	rec.set_guard = true;
+	if (!why && genl_bind(m->g, &rec, 1, &res))
+		why = m->g->error;
+	if (!why && res.reason == XFRMSYNC_REASON_LEASE) {
+		/* Past its lease: it stops, as the old one did. */
+		rec.lease_end = 0;
+		rec.flags |= XFRMSYNC_RECORD_F_FENCED;
+		if (genl_bind(m->g, &rec, 1, &res))
+			why = m->g->error;
+	}
+	if (!why && res.reason)
+		why = genl_reason_str(res.reason);
+	if (why)
+		failed(m, name_of(&one->next.id), why);
+	else if (!one->back)
+		m->moved++;
+}
+
+static void move_all(struct moves *l)
+{
+	struct move *one;
+
+	for (one = l->move; one < l->move + l->n; one++) {
+		if (!has_more(one))
+			continue;
+		make_anew(l->m, one);
+		if (one->made)
+			bind_one(l->m, one);
+	}
+	/* Which one XFRM chooses is known when all were moved. */
+	for (one = l->move; one < l->move + l->n; one++) {
+		if (!has_more(one))
+			migrate_one(l->m, one);
+	}
+	for (one = l->move; one < l->move + l->n; one++) {
+		if (!has_more(one) && one->made)
+			bind_one(l->m, one);
+	}
+}
+
+/* ---- policies ---- */
+
+struct policies {
+	struct migrate *m;
+	struct buf list;	/* u32 length, context, ... */
+};
+
+static int keep_policy(const uint8_t *p, size_t len, void *data)
+{
+	struct policies *l = data;
+	struct context_policy info;
+	struct buf is = {};
+
+	buf_put(&is, p, len);
+	if (!is.bad)
+		map_context(&l->m->map, is.data, is.len);
+	/* Without a template it protects nothing: whose it is, nobody knows. */
+	if (!is.bad && memcmp(is.data, p, len) &&
+	    !context_policy_info(p, len, &info, NULL) && info.templates) {
+		buf_u32(&l->list, len);
+		buf_put(&l->list, p, len);
+	}
+	buf_free(&is);
+	return 0;
+}
+
+static void move_policy(struct migrate *m, const uint8_t *p, size_t len)
+{
+	struct context_policy was, next;
+	struct buf is = {};
+	bool same;
+	int ret;
+
+	buf_put(&is, p, len);
+	if (is.bad)
+		return;
+	map_context(&m->map, is.data, is.len);
+	if (context_policy_info(p, len, &was, NULL) ||
+	    context_policy_info(is.data, is.len, &next, NULL))
+		goto out;
+	same = was.key_len == next.key_len &&
+	       !memcmp(was.key, next.key, was.key_len);
+	ret = xfrm_add_policy(m->x, is.data, is.len, same);
+	if (!ret && !same)
+		ret = xfrm_delete_policy(m->x, p, len);
+	if (ret)
+		failed(m, was.name, m->x->error);
+	else
+		m->policies++;
+out:
+	buf_free(&is);
+}
+
+static void move_policies(struct migrate *m)
+{
+	struct policies l = { .m = m };
+	const uint8_t *p;
+	uint32_t len;
+	struct rd r;
+	int ret;
+
+	do {
+		buf_clear(&l.list);
+		ret = xfrm_dump_policies(m->x, keep_policy, &l);
+	} while (ret == -EINTR);
+	if (ret)
+		failed(m, "policies", m->x->error);
+	r = (struct rd){ .p = l.list.data, .left = l.list.len };
+	while (!ret && r.left) {
+		len = rd_u32(&r);
+		p = rd_bytes(&r, len);
+		if (!p)
+			break;
+		move_policy(m, p, len);
+	}
+	buf_free(&l.list);
+}
+
+int migrate_run(struct migrate *m)
+{
+	struct moves l = { .m = m };
+	size_t i;
+	int ret;
+
+	ret = genl_dump(m->g, keep, &l);
+	ret = ret ? nothing(m, m->g->error) : look_at_all(&l);
+	/* What is stopped goes on, under one name or the other. */
+	if (!ret) {
+		ret = stop_all(&l);
+		if (!ret) {
+			move_all(&l);
+			move_policies(m);
+		}
+		let_go(&l);
+	}
+	for (i = 0; l.move && i < l.n; i++) {
+		buf_free(&l.move[i].was);
+		buf_free(&l.move[i].is);
+	}
+	free(l.move);
+	bindings_free(&l.list);
+	return ret;
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: SAs that differ in one thing each.
+ * Out: whether they are of one kind, which the kernel is asked for once.
+ * Host only.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <linux/xfrm.h>
+#include <sodium.h>
+
+#include "context.h"
+#include "kind.h"
+#include "scratch.h"
+#include "vector.h"
+
+static uint8_t *value_of(struct buf *b, uint16_t type)
+{
+	struct rd r = { .p = b->data, .left = b->len };
+	struct field_error why;
+	uint16_t last = 0;
+	struct field f;
+
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (f.type == type)
+			return b->data + (f.value.p - b->data);
+	}
+	fail_msg("no field %#x", type);
+	return NULL;
+}
+
+/* Two of one kind, where byte @at of a field is another one. */
+static bool same_kind(const char *name, uint16_t type, size_t at)
+{
+	struct buf b = vector_read(name);
+	uint8_t one[KIND_HASH], two[KIND_HASH];
+
+	assert_int_equal(kind_hash(b.data, b.len, one), 0);
+	value_of(&b, type)[at] ^= 1;
+	assert_int_equal(kind_hash(b.data, b.len, two), 0);
+	buf_free(&b);
+	return !memcmp(one, two, KIND_HASH);
+}
+
+static void test_same(void **state)
+{
+	(void)state;
+	/* SPI, reqid, destination, source; addresses; limits; the key's last byte */
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 7));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 11));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 12));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 30));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_SELECTOR, 10));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_LIFETIME, 3));
+	assert_true(same_kind("sa-gcm-esn", CONTEXT_AEAD, 9 + 17 + 19));
+	assert_true(same_kind("sa-udp", CONTEXT_ENCAP, 3));
+	assert_true(same_kind("sa-all", CONTEXT_MARK, 0));
+	assert_true(same_kind("sa-all", CONTEXT_IF_ID, 3));
+}
+
+static void test_other(void **state)
+{
+	(void)state;
+	/* protocol, mode; flags; window; key length, ICV, algorithm; encapsulation */
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 2));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_SA_ID, 3));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_SA_FLAGS, 3));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_SA_FLAGS, 7));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_REPLAY, 7));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_AEAD, 3));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_AEAD, 7));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_AEAD, 9));
+	assert_false(same_kind("sa-gcm-esn", CONTEXT_DIR, 3));
+	assert_false(same_kind("sa-udp", CONTEXT_ENCAP, 1));
+	assert_false(same_kind("sa-all", CONTEXT_SEC_CTX, 2));
+}
+
+/* Of its own: nothing is in it, and who asked is where he was. */
+static void test_scratch(void **state)
+{
+	char before[64] = "", after[64] = "";
+	struct sa_id id = { .family = 2, .proto = 50, .spi = 1 };
+	struct xfrm x;
+	struct buf b = {};
+
+	(void)state;
+	if (scratch_open(&x))
+		skip();		/* where no namespaces may be made */
+	assert_true(readlink("/proc/self/ns/net", before, sizeof(before) - 1) > 0);
+	assert_int_equal(xfrm_get_sa(&x, &id, &b), -3);	/* ESRCH */
+	xfrm_close(&x);
+	assert_int_equal(scratch_open(&x), 0);
+	xfrm_close(&x);
+	assert_true(readlink("/proc/self/ns/net", after, sizeof(after) - 1) > 0);
+	assert_string_equal(before, after);
+	buf_free(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_same),
+		cmocka_unit_test(test_other),
+		cmocka_unit_test(test_scratch),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests_name("kind", tests, NULL, NULL);
+}
