@@ -122,6 +122,8 @@ full "outbound: an active takes a new epoch, and wins a tie" $m \
 	-DTAKEOVERS=1 -DRESTARTS=1 -DBUMPS=1 -DFIRST=1
 full "outbound: an active takes a new epoch, and loses a tie" $m \
 	-DTAKEOVERS=2 -DRESTARTS=0 -DBUMPS=1
+full "outbound: an active takes a new epoch, the other one reboots with its disk" $m \
+	-DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=0 -DBUMPS=1
 full "outbound: late, reordered and repeated messages" $m -DTAKEOVERS=1 -DRESTARTS=0 -DCAP=2
 full "outbound: longer leases, larger packets" $m \
 	-DTAKEOVERS=2 -DRESTARTS=0 -DLEASE=3 -DH=2 -DFREE=4 -DLAST=18
@@ -166,6 +168,8 @@ mutant 1 "what a member sent itself is ignored, three nodes" $m "${three[@]}" \
 mutant 1 "what a node sent is forgotten with the SA" $m \
 	-DM_USED_FORGOTTEN -DBUMPS=1 -DFIRST=1 -DRESTARTS=0
 mutant 1 "a member without memory is trusted" $m -DM_HOLE_IGNORED
+mutant 1 "a member without memory is trusted, with disk, an active takes a new epoch" $m \
+	-DM_HOLE_IGNORED -DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=0 -DBUMPS=1 -DFIRST=1
 mutant 1 "a member without memory is trusted, three nodes, with disk" $m "${three[@]}" \
 	-DM_HOLE_IGNORED -DDISKS=0 -DLAST=12
 mutant 1 "a standby takes its active's epoch for the base" $m "${three[@]}" \
@@ -182,6 +186,24 @@ reached 4 "a member joins during a renewal" $m -DDAEMONS=1
 reached 5 "a member without memory costs the SA" $m
 reached 6 "an offer of an older epoch is refused" $m
 reached 7 "an SA that cannot be renewed is rekeyed" $m
+
+# --- ranges ------------------------------------------------------------------------------
+
+m=ranges
+full "ranges: two takeovers" $m -DTAKEOVERS=2 -DRENEWALS=1
+full "ranges: an active takes a newer epoch" $m -DTAKEOVERS=1 -DRENEWALS=2 -DBUMPS=1
+full "ranges: restart of a daemon" $m -DTAKEOVERS=1 -DRENEWALS=1 -DDAEMONS=1
+
+mutant 1 "ranges as if none had been given out" $m -DM_GIVEN_FORGOTTEN -DTAKEOVERS=3 -DRENEWALS=1
+mutant 1 "a peer is told of what is given out so far, and no more" $m \
+	-DM_GIVEN_EXACT -DTAKEOVERS=3 -DRENEWALS=1
+mutant 1 "ranges: what a member sent itself is ignored" $m \
+	-DM_USED_IGNORED -DTAKEOVERS=1 -DRENEWALS=1 -DBUMPS=1
+
+reached 1 "ranges: a takeover in a range of its own" $m
+reached 2 "ranges: a peer knows of more than it is told" $m -DRENEWALS=2 -DBUMPS=1
+reached 3 "ranges: an active skips what a member sent itself" $m -DRENEWALS=2 -DBUMPS=1
+reached 4 "ranges: they are laid out anew for it" $m -DRENEWALS=2 -DBUMPS=1
 
 # --- handover ----------------------------------------------------------------------------
 
