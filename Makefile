@@ -32,6 +32,14 @@ module-6.1 module-6.12 module-debug module-kcsan: module-%: ## the same for one 
 	+@kdir=$$(selftests/vm/kernels.sh kdir $*) && \
 		$(MAKE) --no-print-directory module KDIR=$$kdir
 
+# A NIC for the tests, and a module that is in the way.
+.PHONY: offload-6.1 offload-6.12 offload-debug offload-kcsan
+offload-6.1 offload-6.12 offload-debug offload-kcsan: offload-%:
+	+@kdir=$$(selftests/vm/kernels.sh kdir $*) && out=$(abspath $(KOUT))/$$(sed -n \
+		's/.*UTS_RELEASE "\(.*\)"/\1/p' $$kdir/include/generated/utsrelease.h)/offload && \
+		mkdir -p $$out && cp -rsf $(CURDIR)/selftests/offload/* $$out/ && \
+		$(MAKE) -C $$kdir M=$$out modules
+
 .PHONY: modules-all
 modules-all: module-6.1 module-6.12 ## the module for both of Debian's kernels
 
@@ -40,7 +48,7 @@ tool: ## tools/xfrmsync
 	+$(MAKE) --no-print-directory -C tools
 
 .PHONY: check
-check: ## everything that gates: builds, unit tests here, kselftests in VMs on 6.1, 6.12, debug
+check: ## everything that gates: builds, unit tests here, kselftests in VMs
 	@selftests/install-deps.sh check
 	@selftests/check.sh
 
@@ -59,8 +67,13 @@ fuzz: ## libFuzzer on all that comes from outside: TIME=20 SEED=1 RUNS=10000000 
 	@selftests/install-deps.sh check
 	@TIME='$(or $(TIME),20)' SEED='$(or $(SEED),1)' RUNS='$(RUNS)' KEEP='$(KEEP)' selftests/fuzz.sh $(FUZZ)
 
+.PHONY: faults
+faults: ## calls of libc that fail, one by one, under the tool: MOST=40 of each kind; 0: every one
+	@selftests/install-deps.sh check
+	@MOST='$(or $(MOST),40)' selftests/faults/run.sh
+
 .PHONY: selftests
-selftests: module-$(K) tool ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
+selftests: module-$(K) tool offload-$(K) ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
 
 .PHONY: debug-kernel
@@ -102,8 +115,13 @@ bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BEN
 		selftests/bench/takeover.sh
 
 .PHONY: lint
-lint: ## shellcheck, checkpatch, sparse and W=1 on both kernels, man pages
+lint: ## sparse, clang, analyzers, checkpatch, kernel-doc, cppcheck, shellcheck, words, man pages
+	@selftests/install-deps.sh check
 	@selftests/lint.sh
+
+.PHONY: rules
+rules: ## a kselftest fails without each safety rule (selftests/rules/): RULE="lease-end ..." K=6.12
+	@selftests/rules/run.py all -k $(K) $(RULE)
 
 .PHONY: model
 model: ## the protocol's models, exhaustively by spin, and their mutants

@@ -198,7 +198,7 @@ class Actives(Campaign):
     # ---- both ways -----------------------------------------------------------------------------
 
     def carries(self, what, ways=(IN, OUT)):
-        silent = self.flows([(t, way) for t in self.tunnels.values() for way in ways], what, 20)
+        silent = self.flows([(t, way) for t in self.tunnels.values() for way in ways], 20)
         self.ok(what, not silent, [(t.number, way) for t, way in silent])
 
     def judged(self):

@@ -2,6 +2,9 @@
 """Asynchronous crypto: what async.sh needs that a shell cannot.
 
 async.py parallel                    makes pcrypt the cipher of the SAs to come; prints its driver
+async.py queued                      makes cryptd their HMAC-SHA-256, which waits for its CPU; the same
+async.py drop DRIVER                 it is gone, when no SA has it any more
+async.py spin NS ADDRESS N           sends, and keeps its CPU
 async.py traffic A B P FILE          sends both ways until SIGTERM; counts go to FILE, as JSON
 async.py judge PACKETS LATE TERMS    results, of what judge.py --packets wrote: LATE numbers were
                                      drawn and then dropped, TERMS is how often the active changed
@@ -18,6 +21,8 @@ import nl
 from kt import Udp, check, equal
 
 CIPHER = "rfc4106(gcm(aes))"
+HMAC = "hmac(sha256)"
+NETLINK_CRYPTO = 21
 PORT = 9
 
 
@@ -28,9 +33,9 @@ def crypto():
             yield {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in block.splitlines())}
 
 
-def instantiate(name):
+def instantiate(name, kind=b"aead"):
     """AF_ALG makes an instance of a template by its name, and leaves it there."""
-    address = struct.pack("H14sII", socket.AF_ALG, b"aead", 0, 0) + name.encode() + b"\0"
+    address = struct.pack("H14sII", socket.AF_ALG, kind, 0, 0) + name.encode() + b"\0"
     with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as sock:
         # Python's own bind has a place for 63 letters.
         if nl.libc.bind(sock.fileno(), address, len(address)):
@@ -45,6 +50,38 @@ def parallel():
     for name in (f"pcrypt({best['driver']})", f"seqiv(pcrypt({best['driver']}))"):
         instantiate(name)
     print(name)
+
+
+def queued():
+    instantiate(HMAC, b"hash")
+    best = max((c for c in crypto() if c["name"] == HMAC and c["type"] == "shash"),
+               key=lambda c: int(c["priority"]))
+    name = f"cryptd({best['driver']})"
+    instantiate(name, b"hash")
+    print(name)
+
+
+def drop(driver):
+    """CRYPTO_MSG_DELALG, struct crypto_user_alg."""
+    request = struct.pack("64s64s64s4I", HMAC.encode(), driver.encode(), b"", 0, 0, 0, 0)
+    header = struct.pack("IHHII", 16 + len(request), 0x11, nl.NLM_F_REQUEST | nl.NLM_F_ACK, 1, 0)
+    deadline = time.monotonic() + 10 * nl.SLOW
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_CRYPTO) as sock:
+        while True:
+            sock.send(header + request)
+            error = struct.unpack_from("i", sock.recv(4096), 16)[0]
+            if not error or time.monotonic() > deadline:
+                sys.exit(f"{driver}: {error}" if error else 0)
+            time.sleep(0.05)    # an SA's goes some time after it
+
+
+def spin(ns, address, count):
+    sock = Udp(ns, 6 if ":" in address else 4).sock
+    sock.connect((address, 9))
+    for _ in range(int(count)):
+        sock.send(b"x")
+    while True:
+        pass
 
 
 class Sink:
@@ -106,4 +143,5 @@ def judged(path, late, terms):
 
 
 if __name__ == "__main__":
-    {"parallel": parallel, "traffic": traffic, "judge": judged}[sys.argv[1]](*sys.argv[2:])
+    {"parallel": parallel, "queued": queued, "drop": drop, "spin": spin, "traffic": traffic,
+     "judge": judged}[sys.argv[1]](*sys.argv[2:])

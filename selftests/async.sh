@@ -19,23 +19,18 @@ plan 52
 here=$(dirname "$0")
 PCRYPT=/sys/kernel/pcrypt
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+# Before anything is started, so that all of it runs there.
+taskset -p 1 $$ >/dev/null
+need_daemon
 [ "$(nproc)" -gt 1 ] || skip_all "one CPU: nothing can be held"
 modprobe -aq pcrypt algif_aead seqiv gcm || skip_all "no pcrypt in this kernel"
-taskset -p 1 $$ >/dev/null
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_outside "$A" "$B" "$P"
 tmpdir
 modprobe -aq esp4 xfrm_user
 modprobe -rq esp4_offload	# of another test: segments are not the matter here
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 sed -i 's/^dead_ms = .*/&\nanswer_ms = 60000/' "$TMP/a.conf" "$TMP/b.conf"
 
 # Both have the address, and P's neighbour entry says whose turn it is: no ARP drops a packet.
@@ -51,7 +46,7 @@ for n in a b; do
 done
 turn() { ip -n "$P" neighbour replace 192.0.3.1 lladdr "${mac[$1]}" dev br0 nud permanent; } # NODE
 
-stat_of() { "$here/nl.py" -n "$1" stats | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p"; } # NS NAME
+stat_of() { nl "$1" stats | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p"; } # NS NAME
 stat_is() { [ "$(stat_of "$1" "$2")" -eq "$3" ]; }                                # NS NAME N
 out_is() { oseq_is "$1" "$B_OUT" "$A_SPI" "$2"; }                                 # NS N
 oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; }                                        # NS

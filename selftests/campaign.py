@@ -9,8 +9,10 @@ In: the folder with the nodes' configurations; the namespaces of wires.sh; from 
       out=FILE   a JSON line of totals for each round, and findings with the daemons' words
       story=1    the daemons' words of all rounds
       segments=1 bursts are packets of many segments (UDP GSO), each of which draws a number
+      case=C,... rounds with that story, in turn (campaign_given.py); any other word: as drawn
 Out: results.
 
+What a strict guard costs right after a planned takeover is counted by name (campaign_given.py).
 What is lost by definition: what changed on the active (an SA made, a policy moved to it) after
 the standby was last seen in step, and is not on the standby at the crash. It is counted (`lost`),
 and mended as an IKE daemon would, by a rekey. All else has to carry traffic again.
@@ -24,6 +26,7 @@ import signal
 import sys
 import time
 
+import campaign_given
 from campaign_judge import IN, OUT, Ledger
 from campaign_world import MAX_TUNNELS, Sa, Tunnel, World
 from kt import SEED, check, equal, main
@@ -35,6 +38,7 @@ REBUILD = 12            # one round of so many begins with nothing
 FEW = 5                 # packets of a flow after a takeover: the least lease has 16
 GUARDED = 40            # so many at once where a guard costs the first ones: guard_min is 32
 GUARDS = 25             # and so often, ever more: one grows with what came before, to 4096
+UNREAD = 1000           # packets sent before the captures are emptied: they hold some thousands
 
 
 class Failed(Exception):
@@ -54,6 +58,9 @@ class Campaign:
         self.rng, self.noise, self.number, self.broken = None, None, 0, False
         self.story, self.began = [], 0
         self.up, self.split, self.stuck, self.claimed = {"a", "b"}, False, 0, True
+        self.unread = 0
+        # A planned takeover whose giver was not filled since; what may be of it after a crash.
+        self.given, self.cases = None, ()
         # Who crashed, and what of it is not back; how many frames to gateways there were then.
         self.dead, self.left, self.crashed = None, [], 0
         # The standby at the crash: its SAs, where its policies pointed; its windows after it.
@@ -91,6 +98,11 @@ class Campaign:
 
     def send(self, tunnel, way, node):
         """One packet; through that node if H sends it."""
+        self.unread += 1
+        if self.unread >= UNREAD:
+            self.unread = 0
+            self.listen()
+            self.drain()
         device = "h" + node.name if way == OUT else None
         payload = self.ledger.payload(tunnel.number, way, device)
         if not self.world.hosts.send(tunnel, way, device, payload):
@@ -223,6 +235,7 @@ class Campaign:
                 self.find("not in step", f"{what}: {self.why_not()}")
                 raise Failed(what)
         self.listen()
+        self.given = None
         # What was delivered between the two looks may not have been told.
         if self.why_not():
             return
@@ -243,7 +256,7 @@ class Campaign:
                 self.find("daemon", bad)
         for ip in (*(node.ip for node in self.nodes), self.world.peer_ip):
             ip("xfrm state flush\nxfrm policy flush")
-        self.tunnels = {}
+        self.tunnels, self.given = {}, None
         self.leases()
         for node in self.nodes:
             node.reset()
@@ -263,7 +276,7 @@ class Campaign:
         sizes = self.rng.randint(4, 8), self.rng.randint(4, 8)
         self.note(f"leases of 2^{sizes[0]} and 2^{sizes[1]}")
         for node in self.nodes:
-            node.configure(sizes)
+            node.configure(sizes, campaign_given.PATIENT if self.options.get("case") else "")
             node.reload()
 
     def command(self, node, verb):
@@ -372,8 +385,10 @@ class Campaign:
         self.totals["switchovers" if planned else "splits"] += 1
         self.split |= not planned
         self.listen()
+        self.given = None
         if planned:
             self.ledger.settle(self.active.name)
+            self.given = campaign_given.Given(self.active, self.standby, text)
         self.world.move(self.standby)
         self.active, self.standby = self.standby, self.active
 
@@ -479,6 +494,9 @@ class Campaign:
         return True
 
     def takeover(self, node):
+        given, self.given = self.given, None
+        strict = given and self.options["guard"] == "strict"
+        self.cases = given.cases(node, self.dead) if strict else self.after_split(node)
         code, text = self.command(node, "takeover")
         if code:
             self.totals["refused"] += 1
@@ -492,6 +510,11 @@ class Campaign:
         self.totals["takeovers" if self.claimed else "already_active"] += 1
         self.totals["handed_over"] += "handed over" in text
         return True
+
+    def after_split(self, new):
+        """Who heard of another active, and was not filled by it before that one died, fences."""
+        status = new.status() if self.split else None
+        return ("fenced",) if status and not status["ready"] else ()
 
     def expected(self):
         """(tunnel, way) of the SAs that were on the standby, and are in use."""
@@ -508,8 +531,27 @@ class Campaign:
                               f"{'' if sa.spi in self.had else 'not '}on the standby, its policy pointed "
                               f"at {self.points.get(tunnel.inside, 0):#x}")
 
-    def flows(self, wanted, what, most=FEW):
-        """Traffic again on each; the tunnels on which there is none."""
+    def excused(self, silent):
+        """Those that need not carry, by what is documented: (tunnel, way) -> its case."""
+        # `held` is over when the dead one is back, and can be reached.
+        away = self.left or self.world.switch.down & {"sa", "sb"}
+        cases = [case for case in self.cases if case != "held" or away]
+        return campaign_given.named(cases, silent, self.active, self.dead) if cases and silent else {}
+
+    def carried(self, wanted, what):
+        """Counts them."""
+        silent = self.flows(wanted)
+        excused = self.excused(silent)
+        for (tunnel, way), case in excused.items():
+            self.note(f"{case}: {tunnel.number} {'out' if way == OUT else 'in'}")
+            self.totals[case] += 1
+            tunnel.fresh |= case == "fenced"    # IKE was asked for a rekey
+        self.tell_silent([flow for flow in silent if flow not in excused], what)
+        self.totals["expected"] += len(wanted) - len(excused)
+        self.totals["carried"] += len(wanted) - len(silent)
+
+    def flows(self, wanted, most=FEW):
+        """Traffic again on each; those on which there is none."""
         new = self.active
         before = self.heard.copy()
 
@@ -522,6 +564,9 @@ class Campaign:
 
         for turn in range(max(most, GUARDS)):
             left = silent()
+            if turn:
+                excused = self.excused(left)    # a flood would change nothing
+                left = [flow for flow in left if flow not in excused]
             for tunnel, way in left:
                 if way == IN:
                     for _ in range(GUARDED << turn // 5 if self.options["guard"] else 1):
@@ -530,14 +575,16 @@ class Campaign:
                     self.send(tunnel, way, new)
             # A guard is passed by more packets, not by time.
             patience = 0.05 if turn < GUARDS - 5 and any(way == IN for _, way in left) else 0.4
-            if self.until(lambda: not silent(), patience, 0.01):
+            if self.until(lambda: not silent(), patience, 0.01) or not left:
                 break
-        for tunnel, way in silent():
+        return silent()
+
+    def tell_silent(self, silent, what):
+        for tunnel, way in silent:
             sa = tunnel.sas[way]
-            record = [r for r in new.control.dump() if r["spi"] == sa.spi]
+            record = [r for r in self.active.control.dump() if r["spi"] == sa.spi]
             self.find("not carried", f"{what}: tunnel {tunnel.number} {'out' if way == OUT else 'in'} "
                       f"{sa.spi:#x} {sa.shape}: {record}")
-        return silent()
 
     def attack(self):
         frames, before = self.ledger.attack()
@@ -551,13 +598,11 @@ class Campaign:
     def carry_on(self):
         """The new active carries on, and an attacker tries."""
         wanted = list(self.expected())
-        self.totals["expected"] += len(wanted)
         first = self.rng.random() < 0.5 and not self.broken
         if first:
             self.drain()
             self.attack()
-        silent = self.flows(wanted, "after the takeover")
-        self.totals["carried"] += len(wanted) - len(silent)
+        self.carried(wanted, "after the takeover")
         if self.broken:
             self.break_it(wanted)
         elif self.claimed:
@@ -576,10 +621,7 @@ class Campaign:
         for tunnel in tunnels:
             tunnel.sas = {sa.way: sa for sa in tunnel.old}
         self.point(tunnels)
-        wanted = [(t, way) for t in tunnels for way in (IN, OUT)]
-        silent = self.flows(wanted, "an SA that a rekey left")
-        self.totals["expected"] += len(wanted)
-        self.totals["carried"] += len(wanted) - len(silent)
+        self.carried([(t, way) for t in tunnels for way in (IN, OUT)], "an SA that a rekey left")
         for tunnel in tunnels:
             tunnel.sas = new[tunnel]
         # What came too late stays where it was: the policies of before.
@@ -688,6 +730,7 @@ class Campaign:
         self.rng, self.noise = random.Random(f"{SEED}/{number}"), random.Random(f"{SEED}/{number}/noise")
         self.number, self.broken = number, broken
         self.began, self.story, self.left, self.split = time.monotonic(), [], [], False
+        self.cases = ()
         if self.active.proc is None or broken or self.rng.random() < 1 / REBUILD:
             self.build()
         if self.rng.random() < 0.5:
@@ -696,16 +739,21 @@ class Campaign:
         self.tunnels_for_round()
         self.settle("before the round")
         self.pump(2)
-        if broken:
+        case = self.case()
+        if case:
+            campaign_given.make(self, case)
+        elif broken:
             self.settle("before the break")
+            self.crash()
         else:
             self.disturb()
-        self.crash()
+            self.crash()
         if self.take_over():
             self.carry_on()
         if broken:
             self.end_round()
             raise Failed("as it should")
+        self.cases = ()
         self.crash_again()
         self.world.move(self.active)
         self.return_all()
@@ -714,8 +762,15 @@ class Campaign:
         self.mend()
         self.settle("after the round")
         self.fence()
-        self.flows([(t, way) for t in self.tunnels.values() for way in t.sas], "after the round", 20)
+        self.tell_silent(self.flows([(t, way) for t in self.tunnels.values() for way in t.sas],
+                                    20), "after the round")
         self.end_round()
+
+    def case(self):
+        """The story that this round is to have, or None."""
+        words = [] if self.broken else self.options.get("case", "").split(",")
+        word = words and words[self.number % len(words)]
+        return word if word in campaign_given.CASES else None
 
     def end_round(self):
         self.listen()
@@ -757,7 +812,8 @@ def one_round(campaign, number, broken=False):
         start_over(campaign)
     campaign.tell(before)
     fresh = campaign.findings - found
-    fresh.pop("exposed", None)
+    if campaign.options.get("guard") != "strict":
+        fresh.pop("exposed", None)
     if (fresh and not broken) or campaign.options.get("story"):
         excerpt(campaign)
     for node in campaign.nodes:
@@ -835,6 +891,8 @@ def results(campaign, ended, n):
     equal("nothing delivered by a standby", 0, found["fence"])
     equal("no plaintext on any wire", 0, found["plaintext"])
     equal("traffic again on each SA that was on the standby", 0, found["not carried"])
+    for case in campaign_given.CASES if "case" in campaign.options else ():
+        check(f"a case that is documented: {case}", have.get(case, 0) > 0, have)
     equal("the standby is filled each time", 0, found["not in step"])
     equal("the judge knows every packet, and nothing strange arrived", 0,
           found["wire"] + found["strange"] + found["trouble"] + found["capture"])

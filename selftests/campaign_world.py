@@ -262,16 +262,25 @@ class Node:
         self.log.seek(0)
         return self.log.read()
 
-    def status(self):
-        """What the daemon says, or None."""
+    def ask(self, command):
+        """What the daemon answers, line by line; nothing where there is none."""
+        lines = []
         try:
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.settimeout(5 * nl.SLOW)
                 sock.connect(self.path)
-                sock.sendall(b'{"cmd": "status"}\n')
-                return json.loads(sock.makefile().readline() or "null")
+                sock.sendall(json.dumps({"cmd": command}).encode() + b"\n")
+                for line in sock.makefile():
+                    lines.append(json.loads(line))
+                    if "done" in lines[-1]:
+                        break
         except OSError:
-            return None
+            return []
+        return lines if lines and lines[-1].keys() - {"done"} else lines[:-1]
+
+    def status(self):
+        """What the daemon says, or None."""
+        return next(iter(self.ask("status")), None)
 
     def reset(self):
         """As if it had never been."""
@@ -319,10 +328,12 @@ class Switch:
     """Ports up and down."""
 
     def __init__(self, ns):
+        self.down = set()
         with nl.netns(ns):
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def set(self, ports, on):
+        (self.down.difference_update if on else self.down.update)(ports)
         for port in ports:
             request = struct.pack("16sH14x", port.encode(), 0)
             flags, = struct.unpack_from("H", fcntl.ioctl(self.sock, SIOCGIFFLAGS, request), 16)
@@ -419,6 +430,10 @@ class World:
         self.tc("\n".join(f"qdisc replace dev {port} root netem limit 10000 {words}" if words else
                           f"qdisc replace dev {port} root pfifo"
                           for port in ("s" + node.name for node in self.nodes)))
+
+    def slow(self, node, words):
+        """The same, of what is sent to that node only."""
+        self.tc(f"qdisc replace dev s{node.name} root netem limit 10000 {words}")
 
     def inject(self, node, frames):
         """What an attacker sends to that node."""

@@ -7,7 +7,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 37
+plan 40
 
 nl=$(dirname "$0")/nl.py
 ftrace=/proc/sys/kernel/ftrace_enabled
@@ -50,6 +50,8 @@ captures ftrace capture=ftrace
 check_fails "ftrace cannot be switched off under it" sh -c "echo 0 >$ftrace"
 check_equal "it is on" 1 "$(cat $ftrace)"
 captures kprobe capture=kprobe
+check_fails "kprobes sit on ftrace: nor under those" sh -c "echo 0 >$ftrace"
+check_equal "it is still on" 1 "$(cat $ftrace)"
 captures scan capture=scan scan_interval_ms=20
 captures ftrace capture=auto
 check "unloads" unload_module
@@ -59,5 +61,6 @@ check_fails "and leaves nothing" module_loaded
 
 echo 0 >$ftrace
 check_fails "ftrace switched off: capture=ftrace is refused" load_module capture=ftrace
+check_fails "and capture=kprobe, which would see nothing" load_module capture=kprobe
 captures scan capture=auto
 check "unloads" unload_module

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # `make check`: builds for both of Debian's kernels and for one full of checks, runs what
 # runs on the host, boots the kernels and runs the kselftests there: all of them on Debian's
-# (one that takes minutes on one of the two only), a part on the slow one. Ends with one
-# line that sums all of it, "N passed, N failed, N skipped", and exits 1 if anything failed.
+# (one that takes minutes on one of the two only), a part on the slow one, where that was
+# built before (it is skipped where not: `make debug-kernel`). Ends with one line that sums
+# all of it, "N passed, N failed, N skipped", and exits 1 if anything failed.
 #
 # usage: check.sh [long]    long: all kselftests on every kernel, the data race detector's too
 #
@@ -24,8 +25,10 @@ mkdir -p "$logs"
 
 passed=0 failed=0 skipped=0 broken=()
 # Of those that take a minute or more, each kernel has its own.
-on_6_1=(switchover three three-lease matrix-file lease-distance lease-gso reload save)
-on_6_12=(guard ready matrix split lifetimes async lease-settings peers)
+on_6_1=(campaign-strict switchover three three-lease three-ranges matrix-file lease lease-distance
+	lease-gso reload save conflict map sync peers)
+on_6_12=(campaign-sharp guard ready matrix split lifetimes async lease-settings leave unsupported migrate
+	fence-paths)
 not_on_6_1=() not_on_6_12=()
 for name in "${on_6_12[@]}"; do not_on_6_1+=(-x "$name"); done
 for name in "${on_6_1[@]}"; do not_on_6_12+=(-x "$name"); done
@@ -40,6 +43,9 @@ count() { # NAME PASSED FAILED SKIPPED
 }
 
 section() { printf '\n=== %s\n' "$*"; }
+
+# What hangs fails, in a time that no slow machine needs.
+limited=(timeout -k 10)
 
 step() { # NAME CMD...: one result
 	section "$1"
@@ -129,30 +135,36 @@ vm_finished() { # NAME
 background model "${make[@]}" model
 
 step spec "${make[@]}" spec
-step build-6.1 "${make[@]}" module-6.1
-step build-6.12 "${make[@]}" module-6.12
+step build-6.1 "${make[@]}" module-6.1 offload-6.1
+step build-6.12 "${make[@]}" module-6.12 offload-6.12
 step build-tool "${make[@]}" tool
+# Of campaign-sharp, for the kernels that run it.
+step build-sharp "${make[@]}" sharp HEADROOM=2 K=6.12
+[ "$long" != long ] || step build-sharp-6.1 "${make[@]}" sharp HEADROOM=2 K=6.1
 # Minutes of both cores, where it is not in the cache.
 debug='' kcsan=''
 if [ "$long" != long ] && ! selftests/vm/debug-kernel.sh -q >/dev/null; then
 	section debug-kernel
 	echo "ok - debug-kernel # SKIP it was not built here yet: make debug-kernel"
 	count debug-kernel 0 0 1
-elif step debug-kernel "${make[@]}" debug-kernel && step build-debug "${make[@]}" module-debug; then
+elif step debug-kernel "${make[@]}" debug-kernel && step build-debug "${make[@]}" module-debug offload-debug; then
 	debug=1
 	background detectors selftests/detectors/run.sh -o "$logs/vm-detectors"
 fi
 if [ "$long" = long ] && step kcsan-kernel "${make[@]}" debug-kernel VARIANT=kcsan &&
-	step build-kcsan "${make[@]}" module-kcsan; then
+	step build-kcsan "${make[@]}" module-kcsan offload-kcsan; then
 	kcsan=1
 fi
 
 tap_step lint "${make[@]}" lint
-tap_step unit env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
-tap_step big-endian "${make[@]}" check-be
-tap_step fuzz "${make[@]}" fuzz RUNS=100000
+tap_step unit "${limited[@]}" 600 env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
+tap_step big-endian "${limited[@]}" 1200 "${make[@]}" check-be
+tap_step fuzz "${limited[@]}" 1200 "${make[@]}" fuzz RUNS=100000
+most=40
+[ "$long" != long ] || most=0
+tap_step faults "${limited[@]}" 1800 env MOST="$most" selftests/faults/run.sh
 if [ -f selftests/judge/judge_test.py ]; then
-	tap_step judge /usr/bin/python3 selftests/judge/judge_test.py
+	tap_step judge "${limited[@]}" 1200 /usr/bin/python3 selftests/judge/judge_test.py
 fi
 
 finished model

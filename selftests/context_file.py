@@ -29,7 +29,9 @@ def entries(raw):
 def unknown_field(raw, spi):
     for at, length in entries(raw):
         value = raw[at + 8:at + 8 + length]
-        if raw[at] == 1 and struct.pack(">I", spi) in value:
+        # SA_ID, the first field: family, protocol, mode, SPI.
+        start = value.find(struct.pack(">HcBI", 1, b"M", 0, 44)) + 12
+        if raw[at] == 1 and struct.pack(">I", spi) == value[start:start + 4]:
             value += struct.pack(">HcBIH", 0x100, b"M", 0, 2, 7)
             raw[at + 4:at + 8 + length] = struct.pack(">I", len(value)) + value
             break

@@ -85,7 +85,48 @@ conf_tls() {
 	fi
 }
 
+# pair_confs A B: credentials, and two nodes that are each other's peer, a and b.
+pair_confs() {
+	make_ca ca
+	make_cert ca a a
+	make_cert ca b b
+	make_conf a "$1" 1 192.0.2.1 b 192.0.2.2
+	make_conf b "$2" 2 192.0.2.2 a 192.0.2.1
+}
+
+# three_nodes A B C P: a, b and c, of which each has the others; their sync links meet in P.
+declare -A space
+three_nodes() {
+	local n host=0
+
+	space=([a]=$1 [b]=$2 [c]=$3)
+	make_ca ca
+	ip -n "$4" link add sync type bridge
+	ip -n "$4" link set sync up
+	for n in a b c; do
+		host=$((host + 1))
+		ip -n "${space[$n]}" link add xs0 type veth peer name "sync-$n" netns "$4"
+		ip -n "$4" link set "sync-$n" master sync up
+		ip -n "${space[$n]}" -batch - <<-END
+			link set lo up
+			link set xs0 up
+			address add 192.0.2.$host/24 dev xs0
+		END
+		make_cert ca $n $n
+	done
+	make_conf a "$1" 1 192.0.2.1 b 192.0.2.2 also="c 192.0.2.3"
+	make_conf b "$2" 2 192.0.2.2 a 192.0.2.1 also="c 192.0.2.3"
+	make_conf c "$3" 3 192.0.2.3 a 192.0.2.1 also="b 192.0.2.2"
+}
+
 # --- daemons ------------------------------------------------------------------------
+
+# The first result of most tests.
+need_daemon() {
+	need_tool
+	check "the module loads" load_module
+	module_loaded || skip_all "the module is not loaded"
+}
 
 # shellcheck disable=SC2317 # later calls it
 show_logs() { # what the daemons said, where something failed
@@ -150,15 +191,23 @@ ask() { # NAME VERB...
 	local name=$1
 
 	shift
-	in_ns "${node_ns[$name]}" "$XFRMSYNC" "$@" -c "$TMP/$name.conf"
+	# Less work than ip's, which mounts a /sys.
+	nsenter --net="/run/netns/${node_ns[$name]}" "$XFRMSYNC" "$@" -c "$TMP/$name.conf"
 }
 
 # status NAME PYTHON: an expression over s, the status, is true.
 status() {
-	ask "$1" status --json | /usr/bin/python3 -c '
-import json, sys
-s = json.load(sys.stdin)
-sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
+	local said
+
+	said=$(ask "$1" status --json) && py is "$2" "$said"
+}
+
+# plan_says NAME PYTHON: over p, the plan of a takeover, and s, a function from SPI to its SA
+plan_says() {
+	local said of="lambda spi: next(sa for sa in s['sas'] if spi in sa['sa'])"
+
+	said=$(ask "$1" takeover --dry-run --json)	# whose code tells whether all is well
+	py is "(lambda p, s: $2)(s, $of)" "$said"
 }
 
 role_is() { status "$1" "s['role'] == '$2'"; } # NAME ROLE
@@ -232,13 +281,26 @@ static_part() { # NS DST PROTO SPI
 		grep -Ev 'anti-replay|seq-hi|replay_window|^[[:space:]]*[0-9a-f ]+$'
 }
 
-# The module keeps that SA from being used.
-is_fenced() { # NS DST SPI
-	"$(dirname "$0")/nl.py" -n "$1" dump | grep "\"spi\": $(($3))," | grep "\"dst\": \"$2\"" |
-		grep -q '"fenced"'
+# What the module says of that SA; it fails where it follows none of that name.
+sa_record() { nl "$1" dump | grep "\"spi\": $(($3))," | grep "\"dst\": \"$2\""; } # NS DST SPI
+
+# The module keeps that SA from being used; or it follows it, and does not.
+is_fenced() { sa_record "$@" | grep -q '"fenced"'; } # NS DST SPI
+not_fenced() { sa_record "$@" | is_without '"fenced"'; }  # NS DST SPI
+
+# Of ESP, IPv4, from A to B of the last tunnel. A question without an answer is no "no".
+record() { nl "$1" get family=2 dst="$B_OUT" spi="$A_SPI" proto=50; } # NS
+flag() { record "$1" | grep -q "\"$2\""; }                             # NS FLAG
+no_flag() { record "$1" | is_without "\"$2\""; }                            # NS FLAG
+
+is_without() { # TEXT: there is something to read, and TEXT is not in it
+	local said
+
+	said=$(cat)
+	[ -n "$said" ] && ! grep -qF -- "$1" <<<"$said"
 }
 
 oseq_is() { [ "$(sa_oseq "$1" "$2" "$3")" = "$4" ]; } # NS DST SPI N
 
 # Somebody reads that namespace's stream.
-kernel_reader() { "$(dirname "$0")/nl.py" -n "$1" status | grep -q '"reader": [1-9]'; } # NS
+kernel_reader() { nl "$1" status | grep -q '"reader": [1-9]'; } # NS

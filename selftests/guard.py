@@ -154,7 +154,8 @@ def merge(a_ns, p_ns):
     reader.pull()
     before = a.get(**flow.ident)
     bits = [0, 0, 0, 1 << 3]            # 100
-    theirs = flow.record(101, tag=9, bytes=1 << 40, oseq=77) | {"bitmap": bits, "restore-flags": ["merge"]}
+    theirs = flow.record(101, tag=9, bytes=1 << 40, oseq=77) | {
+        "bitmap": bits, "lease-end": 1 << 30, "sent": 1, "restore-flags": ["merge"]}
     refused("an active restores nothing", errno.EBUSY, a.restore, flow.record(9, tag=9), epoch=9, node=1)
     refused("nor beside a merge", errno.EBUSY, a.restore, theirs, flow.record(9, tag=9), epoch=9, node=1)
     refused("nor merges what is of another epoch", errno.EBUSY, a.restore, theirs, epoch=10, node=1)
@@ -168,7 +169,8 @@ def merge(a_ns, p_ns):
     have = a.get(**flow.ident)
     want = [0x1F, 0, 0, 1 << 3]
     equal("the larger number, both windows", (101, want), (have["seq"], have["bitmap"]))
-    same = all(before[n] == have[n] for n in ("bytes", "packets", "add-time", "tag"))
+    same = all(before.get(n) == have.get(n)
+               for n in ("bytes", "packets", "add-time", "tag", "lease-end", "flags"))
     check("nothing else, but the higher number", same and have["oseq"] == 77, (before, have))
     equal("its reader hears of it", [0x300], [r["spi"] for r in reader.pull()])
     sent = flow.sink.have()

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 230
+plan 258
 
 here=$(dirname "$0")
 
@@ -26,7 +26,7 @@ modprobe -aq esp4 esp6 ah6 xfrm_user
 setup_ns K L
 setup_veth "$K" "$L"
 results /usr/bin/python3 "$here/guard.py" kernel "$K" "$L"
-"$here/nl.py" -n "$K" role-set none >/dev/null
+nl "$K" role-set none >/dev/null
 
 # --- two gateways, and who hears what P sends -------------------------------------------
 
@@ -34,11 +34,7 @@ need_tool
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_outside "$A" "$B" "$P"
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 start_sink "$A" "$TMP/at-a"
 start_sink "$B" "$TMP/at-b"
 : >"$TMP/heard"
@@ -85,12 +81,11 @@ handled() {
 handled_is() { [ "$(handled "$1")" -eq "$2" ]; }
 # sa NAME PYTHON: an expression over s, what show says of the SA from P
 sa() {
-	ask "$1" show --json --spi "$B_SPI" | /usr/bin/python3 -c '
-import json, sys
-s = json.load(sys.stdin)[0]
-sys.exit(0 if eval("(" + sys.argv[1] + ")") else str(s))' "$2"
+	local said
+
+	said=$(ask "$1" show --json --spi "$B_SPI") && py is "(lambda s: $2)(s[0])" "$said"
 }
-held() { "$here/nl.py" -n "$A" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
+held() { nl "$A" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
 
 guard_conf() { # KEY=VALUE...
 	local n arg
@@ -111,7 +106,7 @@ end_all() {
 		ip -n "$n" xfrm state flush
 		ip -n "$n" xfrm policy flush
 	done
-	for n in "$A" "$B"; do "$here/nl.py" -n "$n" role-set none >/dev/null; done
+	for n in "$A" "$B"; do nl "$n" role-set none >/dev/null; done
 	rm -rf "$TMP/a.state" "$TMP/b.state"
 }
 
@@ -149,9 +144,12 @@ lost() {
 	done
 	echo $n
 }
-
-# --- replayed after a crash -------------------------------------------------------------
-
+part() {
+	ip -n "$A" link set xs0 down
+	busywait 20000 status a "s['peers'][0]['state'] != 'synced'" &&
+		busywait 20000 status b "s['peers'][0]['state'] != 'synced'"
+}
+heal() { ip -n "$A" link set xs0 up; wait_step "$@"; } # ACTIVE STANDBY
 # What A accepts while its daemon stands still, nobody was told of.
 silent() { # N
 	kill -STOP "${pid[a]}"
@@ -159,6 +157,8 @@ silent() { # N
 	before=$(at a)
 	say "$1" && settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
 }
+
+# --- replayed after a crash -------------------------------------------------------------
 
 check "off: a pair" fresh guard=off
 check "off: 20 packets after the last record" silent 20
@@ -194,6 +194,31 @@ check_equal "strict: the others are counted" $((held + 18)) "$(held)"
 check "strict: the active dies" crash
 check_equal "strict: those that were not delivered alone are accepted" 18 "$(replays b "$B" "$from")"
 check_equal "strict: no number is accepted twice" 0 "$(replays b "$B" "$from")"
+
+# --- what comes late ----------------------------------------------------------------------
+
+p_draws_after() { # N: P's SA, made anew
+	# shellcheck disable=SC2034 # lib_sa reads them
+	local proto=esp mode=tunnel esn=1 window=128 encap=''
+
+	ip -n "$P" xfrm state delete dst 192.0.3.1 proto esp spi "$B_SPI" &&
+		lib_sa "$P" 192.0.3.2 192.0.3.1 "$B_SPI" &&
+		nl "$P" restore -- family=2 dst=192.0.3.1 spi="$B_SPI" proto=50 \
+			flags=esn,bmp oseq="$1" >/dev/null
+}
+
+check "late: a pair, guards of 40" fresh guard=available guard_min=40
+check "late: 20 numbers are left out" p_draws_after 30
+behind_them() { say 5 && settled "$A" 35 && wait_step a b; }
+check "late: those behind them come" behind_them
+kill -STOP "${pid[a]}"
+p_draws_after 10
+from=$(heard) before=$(at a)
+say 20 >/dev/null
+check "late: they come after the last record, and are delivered" \
+	busywait 10000 delivered_is "$TMP/at-a" $((before + 20))
+check "late: the active dies" crash
+check_equal "late: none is accepted again" 0 "$(replays b "$B" "$from")"
 
 # --- a standby's daemon that knows nothing ------------------------------------------------
 
@@ -262,7 +287,7 @@ occupy() { # NS
 }
 vacate() { kill "$reader"; wait "$reader" 2>/dev/null; }
 kernel_limit() { # NS
-	"$here/nl.py" -n "$1" get family=2 dst=192.0.3.1 spi=$((B_SPI)) proto=50 |
+	nl "$1" get family=2 dst=192.0.3.1 spi=$((B_SPI)) proto=50 |
 		sed -n 's/.*"guard-end": \([0-9]*\).*/\1/p'
 }
 
@@ -294,6 +319,35 @@ vacate
 check "hold: until the other one follows" wait_step b a
 check "hold: then it is" send_and_count "$P" 10.1.0.1 10 "$TMP/at-b"
 
+# --- given away, unheard ------------------------------------------------------------------
+
+check "given: a pair" fresh guard=strict
+check "given: guards of 32" idle 32
+ip -n "$P" neigh replace 192.0.3.1 lladdr 02:00:00:00:00:99 nud permanent dev br0
+from=$(heard)
+check "given: five packets that reach nobody" say 5
+ip -n "$P" neigh del 192.0.3.1 dev br0
+say 10
+check "given: the next ones do" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check "given: in step" wait_step a b
+asked() { [ "$(grep -c "to hand over" "$TMP/b.log")" -gt "$1" ]; }
+waits=$(grep -c "to hand over" "$TMP/b.log")
+kill -STOP "${pid[a]}"
+ask b takeover --timeout 200 >"$TMP/asked" 2>&1 &
+asking=$!
+busywait 20000 asked "$waits"
+kill -STOP "${pid[b]}"
+kill -CONT "${pid[a]}"
+check "given: the active gives all away" busywait 20000 role_is a standby
+ip -n "$A" link set xs0 down
+kill -CONT "${pid[b]}"
+check "given: and does not hear that it was taken" wait $asking
+carry "$B"
+check_equal "given: what comes late, the new active delivers" 5 "$(replays b "$B" "$from")"
+check "given: the old one takes over again" ask a takeover
+carry "$A"
+check_equal "given: and does not" 0 "$(replays a "$A" "$from")"
+
 # --- a slow sender ----------------------------------------------------------------------
 
 check "slow: a pair, guards of 12" fresh guard=available guard_min=12
@@ -301,6 +355,17 @@ check "slow: the guard is small" idle 12
 check "slow: the active dies" crash
 check_equal "slow: a sender of single packets loses the guard" 12 "$(lost)"
 check "slow: and no more" send_and_count "$P" 10.1.0.1 20 "$TMP/at-b"
+
+check "predicted: a pair, guards of 40" fresh guard=available guard_min=40
+check "predicted: the guard is announced" idle 40
+check "predicted: planned, nothing would be lost" busywait 10000 plan_says b \
+	"p['would'].startswith('ask') and s('$B_SPI')['guard'] == s('$B_SPI')['predicted_loss'] == 0"
+check "predicted: the link is cut" part
+check "predicted: by a crash, the guard" busywait 20000 plan_says b \
+	"s('$B_SPI')['guard'] == s('$B_SPI')['predicted_loss'] == 40"
+check "predicted: the active dies" crash
+check_equal "predicted: a sender of single packets loses that many" 40 "$(lost)"
+check "predicted: and no more" send_and_count "$P" 10.1.0.1 20 "$TMP/at-b"
 
 check "planned: a pair, guards of 40" fresh guard=available guard_min=40
 check "planned: a takeover" ask b takeover
@@ -318,11 +383,13 @@ before=$(at a)
 check "burst: 40 packets" say 40
 check "burst: are delivered" busywait 10000 delivered_is "$TMP/at-a" $((before + 40))
 check "burst: and exposed, which is told" busywait 10000 status a "s['exposed'] == 1"
-check "burst: SA by SA" sa a "s['exposed'] and s['guard'] > 0 and s['guard_limit'] < s['seq']"
+# Two seconds after a burst its guard goes, however long the question takes.
+told_apart() { say 5 && sa a "s['exposed'] and s['guard'] > 0 and s['guard_limit'] < s['seq']"; }
+check "burst: SA by SA" busywait 20000 told_apart
 kill -CONT "${pid[b]}"
 check "burst: until they are acknowledged" busywait 10000 status a "s['exposed'] == 0"
-check "burst: the next one has a guard that is large enough" \
-	busywait 10000 sa a "s['guard_limit'] >= s['seq']"
+covered() { say 5 && busywait 1000 sa a "s['guard_limit'] >= s['seq'] + 5"; }
+check "burst: the next one has a guard that is large enough" busywait 20000 covered
 check "burst: which goes when it is idle again" idle 0
 check "burst: another one, of which nobody was told" silent 40
 check "burst: the active dies" crash
@@ -334,7 +401,7 @@ check "strays: a pair" fresh guard=available
 check "strays: idle" idle 0
 from=$(heard)
 carry "$B"
-fenced() { "$here/nl.py" -n "$B" stats | grep -q '"fenced-in": 20'; }
+fenced() { nl "$B" stats | grep -q '"fenced-in": 20'; }
 check "strays: 20 packets to the standby" say 20
 check "strays: are fenced" busywait 10000 fenced
 carry "$A"
@@ -347,13 +414,6 @@ check "strays: the active dies" crash
 check_equal "strays: none is accepted again" 0 "$(replays b "$B" "$from")"
 
 # --- a long partition -------------------------------------------------------------------
-
-part() {
-	ip -n "$A" link set xs0 down
-	busywait 20000 status a "s['peers'][0]['state'] != 'synced'" &&
-		busywait 20000 status b "s['peers'][0]['state'] != 'synced'"
-}
-heal() { ip -n "$A" link set xs0 up; wait_step "$@"; } # ACTIVE STANDBY
 
 check "partition, available: a pair" fresh guard=available
 check "partition, available: the link is cut" part
@@ -371,8 +431,12 @@ say 300
 check "partition, strict: all are accepted" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
 check_equal "partition, strict: and delivered up to the guard" $((before + 32)) "$(at a)"
 check_equal "partition, strict: the rest is counted" $((held + 268)) "$(held)"
-check "partition, strict: it is shown" sa a "s['exposed'] and s['guard_end'] < s['seq']"
+check "partition, strict: it is shown" busywait 10000 sa a "s['exposed'] and s['guard_end'] < s['seq']"
+check "partition, strict: and for whom it waits" sa a "s['held'] and s['waits_for'] == ['b']"
+check "partition, strict: status counts it there" status a "s['peers'][0]['holds'] == 1"
+check "partition, strict: people read it" grep -q "held: 1 SAs deliver nothing new until b " <(ask a status)
 check "partition, strict: it heals" heal a b
+check "partition, strict: it waits for nobody" busywait 10000 status a "s['peers'][0]['holds'] == 0"
 check "partition, strict: the limit rises" busywait 10000 sa a "s['guard_end'] >= s['seq'] + 20"
 check "partition, strict: traffic goes on by itself" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
 idle 32 >/dev/null

@@ -12,19 +12,13 @@
 . "$(dirname "$0")/daemon.sh"
 plan 41
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_outside "$A" "$B" "$P"
 tmpdir
 modprobe -aq esp4 xfrm_user
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 start_sink "$P" "$TMP/p"
 
 # Leases are as large as they can be: 2^30, and five of them are more than 2^32.

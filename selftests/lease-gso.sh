@@ -15,20 +15,14 @@ plan 28
 
 here=$(dirname "$0")
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_veth "$A" "$P" 1
 tmpdir
 # Before the SAs: they are made for segments, or not.
 modprobe -aq esp4 esp6 esp4_offload esp6_offload xfrm_user
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 sed -i 's/^\[sync\]/&\nlease_esn_log2 = 10/' "$TMP/a.conf" "$TMP/b.conf"
 
 declare -A spi out
@@ -52,4 +46,4 @@ check "in step, in the end" wait_step a b
 stop a
 stop b
 check "every daemon ended cleanly" ended_cleanly
-for ns in "$A" "$B"; do "$here/nl.py" -n "$ns" role-set none >/dev/null; done
+for ns in "$A" "$B"; do nl "$ns" role-set none >/dev/null; done

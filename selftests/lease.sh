@@ -11,34 +11,38 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 74
+plan 120
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_veth "$A" "$P" 1
 tmpdir
 modprobe -aq esp4 xfrm_user
 start_sink "$P" "$TMP/p"
+pair_confs "$A" "$B"
+sed -i 's/^\[sync\]/&\nlease_esn_log2 = 8/' "$TMP/a.conf" "$TMP/b.conf"
 
-nl() { "$here/nl.py" -n "$@"; } # NS COMMAND...
 stat_of() { nl "$1" stats | sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p"; } # NS NAME
 bind() { # NS NAME=VALUE...: of A's outbound SA
 	nl "$1" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 "${@:2}" 2>&1
-}
-flag() { # NS FLAG: of the same
-	nl "$1" get family=2 dst="$B_OUT" spi="$A_SPI" proto=50 | grep -q "\"$2\""
 }
 oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; } # NS
 try_packets() { # NS ADDRESS N: what cannot be sent is not
 	# shellcheck disable=SC2016 # the inner shell's arguments
 	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
 		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
+}
+flush() {
+	local ns
+
+	for ns in "$A" "$P"; do
+		ip -n "$ns" xfrm state flush
+		ip -n "$ns" xfrm policy flush
+	done
 }
 
 # --- the kernel -----------------------------------------------------------------------
@@ -47,21 +51,54 @@ tunnel "$A" "$P" link=1 window=128
 nl "$A" role-set active 1 1 >/dev/null
 ip -n "$A" xfrm monitor expire >"$TMP/expire" &
 lib_pids+=($!)
+# A reader's last record of the SA; it asks for none, but when the module wakes it.
+"$here/nl.py" -n "$A" pull >"$TMP/pulled" &
+reader=$!
+lib_pids+=("$reader")
+check "somebody reads the stream" busywait 20000 kernel_reader "$A"
+last_pulled() { grep "\"spi\": $((A_SPI))," "$TMP/pulled" | tail -n 1; }
+told_stopped() { last_pulled | grep -q '"stopped"'; }
+told_going() { last_pulled | is_without '"stopped"'; }
+low_is() { [ "$(stat_of "$A" leases-low)" -eq "$1" ]; } # N
+# Rekeys are counted when they are told, which is later, and in the order in which they were
+# asked for: after one of another SA, which is no lease's, all that were asked before are counted.
+marks=0
+soft_expired() { sed -n "/spi $1/,/hard/p" "$TMP/expire" | grep -q "hard 0"; } # SPI
+told_all() {
+	local spi
+
+	marks=$((marks + 1))
+	spi=$(printf 0x%08x $((0x7700 + marks)))
+	ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.7 proto esp spi "$spi" reqid 7 mode tunnel \
+		aead 'rfc4106(gcm(aes))' "$(key 20 "$spi")" 128 &&
+		nl "$A" bind -- family=2 dst=192.0.3.7 spi="$spi" proto=50 flags=fenced >/dev/null &&
+		busywait 10000 soft_expired "$spi"
+}
 check "a lease of 16 numbers" bind "$A" lease-end=$((ROOM + 16))
-try_packets "$A" "$B_IN" 30
+try_packets "$A" "$B_IN" 11
+check "a rekey of another SA is told" told_all
+check_equal "before three quarters no rekey is asked for" 0 "$(stat_of "$A" leases-low)"
+try_packets "$A" "$B_IN" 1
+check "at three quarters a rekey is asked for" busywait 10000 low_is 1
+try_packets "$A" "$B_IN" 18
 check "16 arrive" busywait 10000 delivered_is "$TMP/p" 16
 check_equal "the counter is at the end" 16 "$(oseq "$A")"
 check "its record says so" flag "$A" stopped
 check_equal "it is counted" 1 "$(stat_of "$A" leases-ended)"
-check_equal "a rekey was asked for, at three quarters" 1 "$(stat_of "$A" leases-low)"
-check "by an event that IKE daemons know" busywait 10000 grep -q "hard 0" "$TMP/expire"
+check "the reader is told" busywait 10000 told_stopped
+check "another one is told" told_all
+check_equal "a rekey was asked for once" 1 "$(stat_of "$A" leases-low)"
+check "by an event that IKE daemons know" busywait 10000 soft_expired "$A_SPI"
 check "a shorter one is refused" grep -q '"lease"' <(bind "$A" lease-end=$((ROOM + 8)))
 check "the same one changes nothing" bind "$A" lease-end=$((ROOM + 16))
 try_packets "$A" "$B_IN" 3
 check_equal "no number was drawn" 16 "$(oseq "$A")"
 check "more is granted" bind "$A" lease-end=$((ROOM + 40))
+check "without a packet the reader is told of it" busywait 10000 told_going
+kill "$reader"
+wait "$reader" 2>/dev/null
 check "it goes on by itself" send_and_count "$A" "$B_IN" 20 "$TMP/p"
-check_fails "it is stopped no more" flag "$A" stopped
+check "it is stopped no more" no_flag "$A" stopped
 try_packets "$A" "$B_IN" 10
 check "up to the next end" busywait 10000 delivered_is "$TMP/p" 40
 check_equal "exactly" 40 "$(oseq "$A")"
@@ -72,10 +109,28 @@ check "past the end it goes on" send_and_count "$A" "$B_IN" 30 "$TMP/p"
 check "and is marked" flag "$A" overrun
 check "the SA can be deleted while it is stopped" ip -n "$A" xfrm state delete dst "$B_OUT" \
 	proto esp spi "$A_SPI"
-for ns in "$A" "$P"; do
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-done
+flush
+
+# --- other kinds ------------------------------------------------------------------------
+
+limited() { # NAME FAMILY PROTO WORDS...: of tunnel
+	local name=$1 id before
+
+	tunnel "$A" "$P" link=1 "${@:4}"
+	id=(family="$2" dst="$B_OUT" spi="$A_SPI" proto="$3")
+	before=$(delivered "$TMP/p")
+	check "$name: a lease of 16 numbers" nl "$A" bind -- "${id[@]}" lease-end=$((ROOM + 16))
+	try_packets "$A" "$B_IN" 30
+	check "$name: 16 arrive" busywait 10000 delivered_is "$TMP/p" $((before + 16))
+	check_equal "$name: the counter is at the end" 16 "$(oseq "$A")"
+	check "$name: more is granted" nl "$A" bind -- "${id[@]}" lease-end=$((ROOM + 40))
+	check "$name: on it goes" send_and_count "$A" "$B_IN" 20 "$TMP/p"
+	flush
+}
+limited "IPv6" 10 50 family=6 window=128
+limited "no ESN" 2 50 esn=0 window=32
+limited "AH" 2 51 proto=ah mode=transport window=128
+limited "AH, no ESN, IPv6" 10 51 proto=ah mode=transport family=6 esn=0 window=32
 
 # --- large segments: no packet is cut in two ---------------------------------------------
 
@@ -84,26 +139,28 @@ tunnel "$A" "$P" link=1 window=128
 check "a lease under TCP" bind "$A" lease-end=$((ROOM + 100))
 results /usr/bin/python3 "$here/lease.py" kernel "$A" "$P" "$A_SPI" $((ROOM + 100))
 nl "$A" role-set none >/dev/null
-check_fails "without a role nothing is stopped" flag "$A" stopped
+check "without a role nothing is stopped" no_flag "$A" stopped
 check "and it goes on" send_and_count "$A" "$B_IN" 5 "$TMP/p"
-for ns in "$A" "$P"; do
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-done
+flush
+
+# --- a node alone -----------------------------------------------------------------------
+
+tunnel "$A" "$P" link=1 window=128 spi=0x1800
+start a
+check "a node alone" busywait 20000 ask a takeover
+check "follows its SAs" busywait 20000 status a "s['managed'] == 2"
+stop a KILL
+check "an SA that nobody was offered has no limit" send_and_count "$A" "$B_IN" 600 "$TMP/p"
+flush
+nl "$A" role-set none >/dev/null
+rm -rf "$TMP/a.state"
 
 # --- two nodes ------------------------------------------------------------------------
 
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
-sed -i 's/^\[sync\]/&\nlease_esn_log2 = 8/' "$TMP/a.conf" "$TMP/b.conf"
 tunnel "$A" "$P" link=1 window=128 spi=0x2000
 check "a pair, leases of 256" both_start a b
 is_ahead() { [ "$(oseq "$B")" -ge $(($(oseq "$A") + ROOM)) ]; }
 check "the standby is ahead of all that may be used" is_ahead
-stops=$(stat_of "$A" leases-ended)
 
 # paced ROUNDS: bursts of 100, each after the lease had its time to be renewed.
 granted() { # N: so many may still be used
@@ -118,15 +175,45 @@ paced() {
 			is_ahead || return
 	done
 }
+
+kill -STOP "${pid[b]}"
+try_packets "$A" "$B_IN" 600
+check "with what it was told in its snapshot, the active stops at the end" busywait 10000 flag "$A" stopped
+check "with what it was told in its snapshot, the standby is ahead" is_ahead
+kill -CONT "${pid[b]}"
+check "then it is renewed" paced 1
+
+# --- who stands still, and who dies -------------------------------------------------------
+
+stops=$(stat_of "$A" leases-ended)
 check "it is renewed again and again, the standby always ahead" paced 5
 check_equal "it never stopped" "$stops" "$(stat_of "$A" leases-ended)"
 
+in_ns "$A" "$XFRMSYNC" monitor --json -c "$TMP/a.conf" >"$TMP/monitored" 2>&1 &
+monitor=$!
+lib_pids+=("$monitor")
+monitored() { grep -q "\"spi\": *\"$A_SPI\".*$1" "$TMP/monitored"; } # TEXT
+hears() { send_and_count "$A" "$B_IN" 1 "$TMP/p" && monitored ''; }
+check "somebody monitors" busywait 20000 hears
+in_log() { grep -c "$A_SPI: $1" "$TMP/a.log"; }       # TEXT
+in_log_is() { [ "$(in_log "$1")" -eq "$2" ]; }        # TEXT N
+named=$(in_log "stopped at the end") going=$(in_log "goes on")
+check "up to now status counts none" status a "s['stopped'] == 0"
 kill -STOP "${pid[b]}"
 try_packets "$A" "$B_IN" 600
 check "the standby stands still: the active stops at the end" busywait 10000 flag "$A" stopped
 check "with the standby ahead" is_ahead
+check "status counts it" busywait 10000 status a "s['stopped'] == 1"
+check "people read it" grep -q "stopped: 1 SAs are at the end of their lease" <(ask a status)
+check "who monitors sees it" busywait 10000 monitored '"stopped"'
+try_packets "$A" "$B_IN" 20
 kill -CONT "${pid[b]}"
 check "it acknowledges: the active goes on by itself" paced 2
+check "which is counted, too" busywait 10000 status a "s['stopped'] == 0"
+check "and in the log" busywait 10000 in_log_is "goes on" $((going + 1))
+check_equal "where the stop stands, once" $((named + 1)) "$(in_log "stopped at the end")"
+kill "$monitor"
+wait "$monitor" 2>/dev/null
 
 kill -STOP "${pid[a]}"
 try_packets "$A" "$B_IN" 600
@@ -161,6 +248,28 @@ reload a
 start b
 check "it comes back: on it goes" paced 2
 
+# --- one that cannot be raised ------------------------------------------------------------
+
+# The standby's has another window, so nothing is restored onto it.
+stuck=(src 192.0.3.1 dst 192.0.3.2 proto esp spi 0x6000 reqid 7 mode tunnel flag esn
+	aead 'rfc4106(gcm(aes))' "$(key 20 stuck)" 128)
+stuck_oseq() { sa_oseq "$A" 192.0.3.2 0x6000; }
+stuck_has_lease() { nl "$A" get family=2 dst=192.0.3.2 spi=0x6000 proto=50 | grep -q '"lease-end"'; }
+ip -n "$B" xfrm state add "${stuck[@]}" replay-window 64
+ip -n "$A" xfrm state add "${stuck[@]}" replay-window 128
+ip -n "$A" xfrm policy add src 10.1.0.1 dst 10.9.0.1 dir out \
+	tmpl src 192.0.3.1 dst 192.0.3.2 proto esp reqid 7 mode tunnel
+ip -n "$A" route add 10.9.0.0/16 via 192.0.3.2 src 10.1.0.1
+check "an SA that the standby cannot raise" busywait 20000 status b "s['unsafe_total'] == 1"
+check "has its first lease" busywait 20000 stuck_has_lease
+try_packets "$A" 10.9.0.1 200
+check "the active and the standby have heard of it: others are renewed" paced 3
+try_packets "$A" 10.9.0.1 400
+check_equal "an SA that the standby cannot raise is not renewed" 256 "$(stuck_oseq)"
+ip -n "$A" xfrm policy delete src 10.1.0.1 dst 10.9.0.1 dir out
+for ns in "$A" "$B"; do ip -n "$ns" xfrm state delete dst 192.0.3.2 proto esp spi 0x6000; done
+check "it is gone, and all is well" wait_step a b
+
 # --- a takeover, and another ---------------------------------------------------------------
 
 last=$(oseq "$A")
@@ -189,7 +298,7 @@ check "the peer takes what follows" send_and_count "$A" "$B_IN" 10 "$TMP/p"
 
 sed -i 's/^\[peer b\]/[peer c]/' "$TMP/a.conf"
 check "the active forgets its standby, by the operator's word" reload a
-check "and says what that means" logged a "leases that a removed peer was offered"
+check "and says what that means" busywait 20000 logged a "leases that a removed peer was offered"
 try_packets "$A" "$B_IN" 600
 check "what that one may take over is not renewed" busywait 10000 flag "$A" stopped
 check "so it is ahead for ever" is_ahead
@@ -211,8 +320,11 @@ tunnel "$A" "$P" link=1 window=128 spi=0x3000
 check "it is a peer again" eval 'with_b && reload a'
 check "and in step" wait_step a b
 check "an SA that is made after all that is renewed" paced 2
+said() { grep -c "a removed peer may have been offered" "$TMP/a.log"; }
+said_more() { [ "$(said)" -gt "$1" ]; } # N
+before=$(said)
 check "the peer is removed while the daemon is down" restarted a without_peers
-check "what that means is said" logged a "a removed peer may have been offered"
+check "what that means is said" busywait 20000 said_more "$before"
 check "nothing is renewed" runs_out
 check "that one is ahead" is_ahead
 check "another daemon, and it is a peer again" restarted a with_b

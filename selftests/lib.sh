@@ -191,6 +191,7 @@ load_module() {
 	local dep
 
 	[ -f "${MODULE:-}" ] || skip_all "the module is not built for $(uname -r)"
+	lib_py_start
 	if module_loaded; then unload_module || return; fi
 	# insmod, unlike modprobe, loads no dependencies.
 	for dep in $(modinfo -F depends "$MODULE" | tr ',' ' '); do modprobe "$dep"; done
@@ -206,7 +207,47 @@ unload_module() {
 }
 
 need_tool() { # skips the test where the tool was not built
-	[ -x "${XFRMSYNC:-}" ] || skip_all "the tool is not built"
+	[ -x "${XFRMSYNC:-}" ] || skip_all "the tool is not built: ${XFRMSYNC:-}"
+}
+
+# --- Python that is there already -----------------------------------------------------
+
+# In an emulated machine it takes a second to start, so what is asked often is asked of one
+# process. It starts with the module, in the background.
+lib_py_in='' lib_py_out=''
+
+lib_py_start() {
+	local dir
+
+	[ -z "$lib_py_in" ] || return 0
+	dir=$(mktemp -d)
+	mkfifo "$dir/in" "$dir/out"
+	exec {lib_py_in}<>"$dir/in" {lib_py_out}<>"$dir/out"
+	/usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/answer.py" <&"$lib_py_in" >&"$lib_py_out" &
+	lib_pids+=($!)
+	rm -r "$dir"
+}
+
+# py WORD...: see answer.py. One at a time: not from two processes of a test at once.
+py() {
+	local code text
+
+	printf '%s\0' $# "$@" >&"$lib_py_in"
+	if ! IFS= read -r -d '' -t $((60 * SLOW)) code <&"$lib_py_out" ||
+		! IFS= read -r -d '' text <&"$lib_py_out"; then
+		bail "nobody answers: $*"
+	fi
+	if [ "$code" -ne 0 ]; then
+		echo "$text" >&2
+	elif [ -n "$text" ]; then
+		echo "$text"
+	fi
+	return "$code"
+}
+
+# What nl.py says of that namespace. What waits is none of py's: call nl.py.
+nl() { # NS COMMAND...
+	py nl -n "$@"
 }
 
 # --- namespaces -------------------------------------------------------------------
@@ -274,9 +315,11 @@ key() {
 # tunnel NS_A NS_B [name=value...]: SAs and policies both ways over the veth.
 #	family=4|6 (4)         outer and inner addresses
 #	proto=esp|ah (esp)     esp is AES-GCM, ah is HMAC-SHA-256
+#	cipher=gcm|cbc (gcm)   cbc is AES-CBC with HMAC-SHA-256
 #	mode=tunnel|transport (tunnel)
 #	esn=0|1 (1)  window=N (64)    window 0 means no replay protection
-#	encap=PORT             ESP in UDP (IPv4); the sockets that take it live in both
+#	encap=PORT             ESP in UDP; the sockets that take it live in both, if no other
+#	                       has that port
 #	spi=N (0x1000)         SPI of A to B; B to A has N + 1. One tunnel for each N
 #	link=N (0)             of setup_veth
 #	policy=0|1 (1)         SAs alone, where 0
@@ -284,12 +327,12 @@ key() {
 # (what to send to: inner ones, or the outer in transport mode), TUNNEL_PROTO.
 tunnel() {
 	local a=$1 b=$2 arg n
-	local family=4 proto=esp mode=tunnel esn=1 window=64 encap='' spi=0x1000 link=0 policy=1
+	local family=4 proto=esp mode=tunnel esn=1 window=64 encap='' spi=0x1000 link=0 policy=1 cipher=gcm
 
 	shift 2
 	for arg in "$@"; do
 		case ${arg%%=*} in
-		family | proto | mode | esn | window | encap | spi | link | policy)
+		family | proto | mode | esn | window | encap | spi | link | policy | cipher)
 			local "$arg" ;;
 		*) bail "tunnel: what is $arg?" ;;
 		esac
@@ -319,18 +362,18 @@ tunnel() {
 }
 
 # Reads tunnel's settings; the same SA stands on both sides.
-lib_sa() { # NS SRC DST SPI
+lib_sa() { # NS SRC DST SPI [WORDS...]
 	local args=(src "$2" dst "$3" proto "$proto" spi "$4" reqid 1 mode "$mode")
 
 	[ "$esn" = 0 ] || args+=(flag esn)
 	args+=(replay-window "$window")
-	if [ "$proto" = esp ]; then
-		args+=(aead 'rfc4106(gcm(aes))' "$(key 20 "$4")" 128)
-	else
-		args+=(auth-trunc 'hmac(sha256)' "$(key 32 "$4")" 128)
-	fi
+	case $proto-${cipher:-gcm} in
+	esp-gcm) args+=(aead 'rfc4106(gcm(aes))' "$(key 20 "$4")" 128) ;;
+	esp-cbc) args+=(enc 'cbc(aes)' "$(key 16 "$4")" auth-trunc 'hmac(sha256)' "$(key 32 "$4")" 128) ;;
+	*)       args+=(auth-trunc 'hmac(sha256)' "$(key 32 "$4")" 128) ;;
+	esac
 	[ -z "$encap" ] || args+=(encap espinudp "$encap" "$encap" 0.0.0.0)
-	ip -n "$1" xfrm state add "${args[@]}" || bail "no SA $4 in $1"
+	ip -n "$1" xfrm state add "${args[@]}" "${@:5}" || bail "no SA $4 in $1"
 }
 
 lib_policies() { # NS ME OTHER ME_OUTER OTHER_OUTER
@@ -345,12 +388,13 @@ lib_policies() { # NS ME OTHER ME_OUTER OTHER_OUTER
 
 # The kernel takes ESP out of UDP only for a socket that asked (UDP_ENCAP_ESPINUDP).
 lib_encap_socket() { # NS PORT
+	! lib_bound "$1" "$2" || return 0
 	background ip netns exec "$1" /usr/bin/python3 -c '
 import signal, socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s = socket.socket(socket.AF_INET6 if sys.argv[2] == "6" else socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.IPPROTO_UDP, 100, 2)
 s.bind(("", int(sys.argv[1])))
-signal.pause()' "$2"
+signal.pause()' "$2" "$family"
 	busywait 20000 lib_bound "$1" "$2" >/dev/null || bail "no ESP-in-UDP socket in $1"
 }
 
@@ -388,9 +432,9 @@ send_and_count() {
 
 # --- what the kernel says of an SA, by iproute2, not by what is under test ----------
 
-# sa_field NS DST SPI seq|oseq: the 64-bit number, decimal.
+# sa_field NS DST SPI seq|oseq: the 64-bit number, decimal. SA_MARK: of one that has a mark.
 sa_field() {
-	ip -n "$1" -s xfrm state get dst "$2" proto "$TUNNEL_PROTO" spi "$3" |
+	ip -n "$1" -s xfrm state get dst "$2" proto "$TUNNEL_PROTO" spi "$3" ${SA_MARK:+mark "$SA_MARK"} |
 		sed 's/,//g' | awk -v f="$4" '
 		/anti-replay/ { on = 1 }
 		on { for (i = 1; i < NF; i++) {

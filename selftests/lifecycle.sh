@@ -32,7 +32,7 @@ echo 0 >$trace/tracing_on
 echo >$trace/trace
 echo 1 >$trace/events/xfrmsync/xfrmsync_untrack/enable
 echo 1 >$trace/tracing_on
-n=$("$here/nl.py" -n "$A" dump | wc -l)
+n=$(nl "$A" dump | wc -l)
 check "SAs in the namespace that goes" [ "$n" -ge 20 ]
 ip netns delete "$A"
 untracked_is() { [ "$(grep -c xfrmsync_untrack: $trace/trace)" -eq "$1" ]; }

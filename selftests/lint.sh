@@ -1,58 +1,130 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# `make lint`: shellcheck, checkpatch, sparse and W=1, man pages, machine paths. Prints
-# what they find, and "ok - NAME" or "not ok - NAME" for each; exits 1 if one found something.
+# `make lint`: what can be found without running anything, in scripts, the module, the tool,
+# the man pages and the words. Prints what the linters find, and "ok - NAME" or "not ok - NAME"
+# for each; exits 1 if one found something. As many run at once as there are processors.
+#
+# The kernel's side is built from nothing each time. A file of the tool that was found clean is
+# looked at again when it, what it includes, or a linter has changed (build/lint/tool).
 set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
-failed=0 tried=0
+out=$PWD/build/lint/out
+make=(make --no-print-directory)
+ksource=$(selftests/vm/ksource.sh) || exit 1
 
+rm -rf build/lint/{out,kernel}
+mkdir -p "$out" build/lint/tool
+key=$(cat selftests/lint.sh tools/Makefile tools/.clang-tidy | cat - <(gcc --version) <(clang-14 --version) |
+	sha256sum)
+if [ "$key" != "$(cat build/lint/tool/key 2>/dev/null)" ]; then
+	rm -rf build/lint/tool
+	mkdir -p build/lint/tool
+	echo "$key" >build/lint/tool/key
+fi
+
+names=()
+trap 'jobs -pr | xargs -r kill' EXIT
+
+# In the order in which they are started; the longest first.
 try() { # NAME CMD...: a linter that exits non-zero, or prints a warning, has found something
-	local out rc
+	local n=${#names[@]}
 
-	out=$("${@:2}" 2>&1)
-	rc=$?
-	tried=$((tried + 1))
-	if [ $rc -eq 0 ] && ! grep -qE 'warning:|error:' <<<"$out"; then
-		echo "ok - $1"
-	else
-		echo "$out"
-		echo "not ok - $1"
-		failed=1
-	fi
+	names+=("$1")
+	while [ "$(jobs -pr | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+	{
+		"${@:2}" >"$out/$n" 2>&1
+		echo $? >"$out/$n.rc"
+	} &
+}
+
+report() {
+	local n failed=0
+
+	wait
+	for n in "${!names[@]}"; do
+		if [ "$(cat "$out/$n.rc")" = 0 ] && ! grep -qE 'warning:|error:' "$out/$n"; then
+			echo "ok - ${names[n]}"
+		else
+			cat "$out/$n"
+			echo "not ok - ${names[n]}"
+			failed=1
+		fi
+	done
+	echo "1..${#names[@]}"
+	return $failed
 }
 
 files() { git ls-files --cached --others --exclude-standard -- "$@" 2>/dev/null; }
+
+# shellcheck disable=SC2317 # try calls them, here and below
+tool() { # NAME TARGET VARIABLE...: in a build of its own
+	"${make[@]}" -C tools "BUILD=../build/lint/tool/$1" "${@:2}"
+}
+
+# What it does not look for, and why: tools/.clang-tidy.
+try clang-tidy tool clang tidy CC=clang-14
+for series in 6.1 6.12; do
+	try "sparse, W=1: $series" "${make[@]}" "module-$series" \
+		KOUT=build/lint/kernel/sparse W=1 C=2 CF=-D__CHECK_ENDIAN__
+done
+
+# shellcheck disable=SC2317
+clang_module() {
+	local tree
+
+	tree=$(selftests/vm/clang-tree.sh) &&
+		"${make[@]}" module KDIR="$tree" KOUT=build/lint/kernel/clang W=1 CC=clang-14
+}
+try "clang, W=1: 6.12" clang_module
+try "gcc -fanalyzer: 6.12" "${make[@]}" module-6.12 KOUT=build/lint/kernel/gcc KCFLAGS=-fanalyzer
+# gcc 12 loses a pointer that is stored behind a pointer, and takes it for a leak. clang-tidy
+# looks for leaks too, and so do the tests that run with LeakSanitizer.
+try "gcc -fanalyzer" tool gcc objects EXTRA_CFLAGS='-fanalyzer -Wno-analyzer-malloc-leak'
 
 mapfile -t scripts < <(files '*.sh'; files .ci tools selftests | xargs -r grep -lE '^#!.*\b(ba)?sh\b')
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
 try shellcheck shellcheck -x -- "${scripts[@]}"
 
-# shellcheck disable=SC2317 # try calls it
+# shellcheck disable=SC2317
 checkpatch() { # TYPES-TO-IGNORE FILE...
-	perl "$(selftests/vm/ksource.sh)/scripts/checkpatch.pl" --no-tree --no-summary --terse -q \
-		--max-line-length=120 --ignore "FILE_PATH_CHANGES,SPDX_LICENSE_TAG$1" -f "${@:2}"
+	perl "$ksource/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse -q \
+		--show-types --max-line-length=120 \
+		--ignore "FILE_PATH_CHANGES,SPDX_LICENSE_TAG,$1" -f "${@:2}" |
+		tee /dev/stderr | wc -l | grep -qx 0
 }
-mapfile -t kernel < <(files 'kmod/*.[ch]' 'uapi/*.h' ':!kmod/compat')
+mapfile -t kernel < <(files 'kmod/*.[ch]' 'uapi/*.h' ':!kmod/compat' ':!kmod/trace.h')
 mapfile -t compat < <(files kmod/compat)
-try checkpatch checkpatch '' "${kernel[@]}"
+# A bit's number is not a count (2^16 segments); what an extack macro is given is a variable;
+# a lock's comment is in the kernel-doc of its structure.
+try "checkpatch --strict" checkpatch BIT_MACRO,MACRO_ARG_REUSE,UNCOMMENTED_DEFINITION "${kernel[@]}"
+# TRACE_EVENT has a layout of its own.
+try "checkpatch --strict, trace.h" checkpatch PARENTHESIS_ALIGNMENT,OPEN_ENDED_LINE kmod/trace.h
 # There, comparing versions and macros that swallow an argument are the point.
-try "checkpatch, compat" checkpatch \
-	,LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_UNUSED "${compat[@]}"
+try "checkpatch --strict, compat" checkpatch \
+	LINUX_VERSION_CODE,CONSTANT_COMPARISON,MACRO_ARG_UNUSED "${compat[@]}"
+try kernel-doc perl "$ksource/scripts/kernel-doc" -none -Wall "${kernel[@]}" kmod/trace.h
 
-# In a build of its own, from nothing: all must be looked at, and the tests' build stays.
-rm -rf build/lint
-for series in 6.1 6.12; do
-	try "sparse, W=1: $series" make --no-print-directory "module-$series" \
-		KOUT=build/lint W=1 C=2 CF=-D__CHECK_ENDIAN__
-done
+# Without the libraries' headers, so it has to be told what this one is.
+# shellcheck disable=SC2317
+cppcheck_tool() {
+	cd tools && cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+		--enable=warning,performance,portability \
+		-D_GNU_SOURCE -D__linux__ -DVERSION='"0"' -I. -I../uapi -I../kmod \
+		-D'json_array_foreach(a,i,v)=while ((v = json_array_get(a, i = next_of(a))))' \
+		./*.c ../kmod/window.c ../kmod/lease.c
+}
+try cppcheck cppcheck_tool
 
-# shellcheck disable=SC2317 # try calls it
+# Each safety rule's text is where the table of make rules has it.
+try "safety rules" selftests/rules/run.py check
+
+mapfile -t texts < <(files ':!tools/fuzz/corpus' ':!tools/tests/vectors')
+try codespell codespell -- "${texts[@]}"
+
+# shellcheck disable=SC2317
 page() { groff -man -Tutf8 -ww -z "$1" 2>&1 | sed 's/^/warning: /'; }
 mapfile -t pages < <(files 'tools/man/*.[1-8]')
-if command -v groff >/dev/null; then
-	for p in "${pages[@]}"; do try "$p" page "$p"; done
-fi
+for p in "${pages[@]}"; do try "$p" page "$p"; done
 
-echo "1..$tried"
-exit $failed
+report

@@ -17,25 +17,19 @@
 here=$(dirname "$0")
 plan "$(/usr/bin/python3 "$here/matrix.py")"
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P
 tmpdir
 for ns in "$A" "$B" "$P"; do
 	in_ns "$ns" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 done
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 
 results /usr/bin/python3 "$here/matrix.py" --by "${by:-daemon}" "$TMP" "$A" "$B" "$P"
 
 for ns in "$A" "$B" "$P"; do
 	ip -n "$ns" xfrm state flush
 	ip -n "$ns" xfrm policy flush
-	"$here/nl.py" -n "$ns" role-set none >/dev/null
+	nl "$ns" role-set none >/dev/null
 done
 check "nothing is left" unload_module

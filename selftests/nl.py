@@ -448,15 +448,7 @@ def pull_loop(client, seconds):
         client.wakeup(deadline - time.monotonic())
 
 
-def main(args):
-    ns = None
-    if args[:1] == ["-n"]:
-        ns, args = args[1], args[2:]
-    if not args:
-        print(USAGE, file=sys.stderr)
-        return 2
-    verb, words = args[0], args[1:]
-    client = Client(ns)
+def command(client, verb, words):
     if verb == "dump":
         for record in client.dump():
             show(record)
@@ -485,6 +477,17 @@ def main(args):
         print(USAGE, file=sys.stderr)
         return 2
     return 0
+
+
+def main(args):
+    ns = None
+    if args[:1] == ["-n"]:
+        ns, args = args[1], args[2:]
+    if not args:
+        print(USAGE, file=sys.stderr)
+        return 2
+    with Client(ns) as client:
+        return command(client, args[0], args[1:])
 
 
 if __name__ == "__main__":

@@ -11,13 +11,11 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 71
+plan 75
 
 here=$(dirname "$0")
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 
 setup_ns A B C
 setup_veth "$A" "$B"
@@ -110,6 +108,16 @@ stop forged
 refuses "the same, by hand" "names no configured peer" stranger c stranger
 refuses "no certificate" "did not return a certificate" stranger - anonymous
 refuses "TLS 1.2" "unsupported protocol" stranger a tls12
+
+# --- an older epoch -------------------------------------------------------------------
+
+# A peer that was active in an epoch that is over, and has not heard: its snapshot is empty.
+in_kernel() { ip -n "$B" -s xfrm state; ip -n "$B" xfrm policy; }
+have=$(in_kernel)
+check "an active of an older epoch: is heard" stranger d older-epoch
+check "an active of an older epoch: up to its last word" busywait 10000 logged b "peer d: link lost"
+check_equal "an active of an older epoch: without any effect" "$have" "$(in_kernel)"
+check "an active of an older epoch: it is counted" status b "s['losses']['stale_frames'] == 2"
 
 # --- whoever has a good certificate, and no good words --------------------------------
 

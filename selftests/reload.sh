@@ -10,36 +10,30 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 34
+plan 45
 
 here=$(dirname "$0")
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_veth "$A" "$P" 1
 tmpdir
 modprobe -aq esp4 xfrm_user
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 sed -i 's/^\[sync\]/&\nlease_esn_log2 = 8/' "$TMP/a.conf" "$TMP/b.conf"
 start_sink "$P" "$TMP/p"
 
-life() { "$here/nl.py" -n "$1" status | sed -n 's/.*"life": \([0-9]*\).*/\1/p'; } # NS
+life() { nl "$1" status | sed -n 's/.*"life": \([0-9]*\).*/\1/p'; } # NS
 # What the tool writes for modprobe counts in the first namespace only: by hand, here.
 reload_module() { # [ROLE]: that of A from then on
 	local ns epoch
 
 	epoch=$(sed -n 's/^epoch //p' "$TMP/a.state/state")
-	for ns in "$A" "$B"; do "$here/nl.py" -n "$ns" role-set none || return; done
+	for ns in "$A" "$B"; do nl "$ns" role-set none || return; done
 	# shellcheck disable=SC2119 # it has no parameters
 	unload_module && load_module || return
-	[ $# -eq 0 ] || "$here/nl.py" -n "$A" role-set "$1" "$epoch" 1
+	[ $# -eq 0 ] || nl "$A" role-set "$1" "$epoch" 1
 }
 none_is_safe() { busywait 20000 status a "s['role'] == 'standby' and s['unsafe_total'] == 2"; }
 all_are_safe() { busywait 20000 status a "s['role'] == 'standby' and s['unsafe_total'] == 0"; }
@@ -59,7 +53,7 @@ start a
 check "its daemon restarts: its own counters are the newest" all_are_safe
 check_equal "the module lives on" "$now" "$(life "$A")"
 check "it is active again" ask a takeover
-check_fails "and uses them" is_fenced "$A" "$B_OUT" "$A_SPI"
+check "and uses them" not_fenced "$A" "$B_OUT" "$A_SPI"
 
 # --- the module, too ------------------------------------------------------------------
 
@@ -69,7 +63,7 @@ check "another life of it" [ "$(life "$A")" -gt "$now" ]
 check "meanwhile nothing stopped the SA at its lease's end" send_and_count "$A" "$B_IN" 600 "$TMP/p"
 start a
 check "its daemon comes back: a standby, and no SA is safe" none_is_safe
-check "the log says why" logged a "loaded anew, or had no role"
+check "the log says why" busywait 20000 logged a "loaded anew, or had no role"
 stop a
 start a
 check "the daemon after it knows it, too" none_is_safe
@@ -78,7 +72,7 @@ check "uses none" is_fenced "$A" "$B_OUT" "$A_SPI"
 check "standby again" ask a standby
 stop a
 check "the module goes once more, under a standby" reload_module
-check_fails "and its fences with it" is_fenced "$A" "$B_OUT" "$A_SPI"
+check "and its fences with it" not_fenced "$A" "$B_OUT" "$A_SPI"
 check "without the daemon: a takeover" ask a takeover
 check "uses none either" is_fenced "$A" "$B_OUT" "$A_SPI"
 check "standby again" ask a standby
@@ -95,9 +89,29 @@ check "the planned way back is free" ask a takeover
 check "with the roles changed" wait_step a b
 check "its numbers are past the lease of then" [ "$(sa_oseq "$A" "$B_OUT" "$A_SPI")" -ge "$end" ]
 
-# --- a role that the new one has from its first moment on -----------------------------
+# --- a disk that is behind the kernel, or does not say of which life it is ------------
 
 stop b
+stop a
+heard() { # a daemon died when its kernel had a newer epoch, and its disk had not
+	sed -i '/^outdated/d' "$TMP/b.state/state"
+	nl "$B" role-set standby $(($(sed -n 's/^epoch //p' "$TMP/b.state/state") + 1)) 3
+}
+check "a standby hears of another active, and dies" heard
+start b
+check "what it has is outdated" busywait 20000 status b "s['unsafe_total'] == 2"
+stop b
+check "and once more" heard
+check "a takeover without the daemon" ask b takeover
+check "uses none" is_fenced "$B" "$B_OUT" "$A_SPI"
+check "standby again" ask b standby
+sed -i '/^life/d' "$TMP/a.state/state"
+start a
+check "no word of a life is another one: it is not taken for the active" \
+	busywait 20000 role_is a standby
+
+# --- a role that the new one has from its first moment on -----------------------------
+
 stop a KILL
 check "the module comes back as a standby, as modprobe has it" reload_module standby
 start a
@@ -107,12 +121,34 @@ check "the module comes back, and somebody makes it active" reload_module active
 start a
 check "that is not believed" none_is_safe
 
+# --- modprobe -------------------------------------------------------------------------
+
+# Where the state is kept by default, modprobe's configuration follows it.
+options() { modprobe -c | sed -n 's/^options xfrmsync //p'; }
+stop a
+later rm -rf /etc/modprobe.d/xfrmsync-role.conf /var/lib/xfrmsync/state
+nl "$A" role-set none >/dev/null
+sed '/^state_dir/d' "$TMP/a.conf" >"$TMP/m.conf"
+chmod 600 "$TMP/m.conf"
+node_ns[m]=$A
+start m
+check "a node that keeps its state where nodes do" busywait 20000 ask m takeover
+check_equal "modprobe has the role and the epoch" "role=standby epoch=1 node=1" "$(options)"
+stop m
+for ns in "$A" "$B"; do nl "$ns" role-set none; done >/dev/null
+comes_as_modprobe() {
+	# shellcheck disable=SC2046 # words
+	unload_module && load_module $(options)
+}
+check "the module comes with what modprobe has" comes_as_modprobe
+check "and is standby" grep -q '"role": "standby", "epoch": 1, "node": 1' <("$here/nl.py" status)
+"$here/nl.py" role-set none >/dev/null
+
 # --- the end --------------------------------------------------------------------------
 
-stop a
 check "every daemon ended cleanly" ended_cleanly
 for ns in "$A" "$B"; do
 	ip -n "$ns" xfrm state flush
 	ip -n "$ns" xfrm policy flush
-	"$here/nl.py" -n "$ns" role-set none >/dev/null
+	nl "$ns" role-set none >/dev/null
 done

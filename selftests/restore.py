@@ -130,6 +130,9 @@ def exact(a_ns, a):
     equal("after that, never", "backwards-oseq", say(expect_oseq=8001, oseq=7000, lease_end=room + 8100))
     equal("nor with the number before", "moved", say(expect_oseq=8000, oseq=7000, lease_end=room + 8100))
     equal("only up", "ok", say(expect_oseq=8001, oseq=8050, lease_end=room + 9000))
+    equal("and back, but not below what was drawn", "backwards-oseq",
+          say(expect_oseq=8050, oseq=8000, lease_end=room + 9000))
+    equal("to that, it is", "ok", say(expect_oseq=8050, oseq=8001, lease_end=room + 9000))
 
 
 def cookies(a):
@@ -140,6 +143,55 @@ def cookies(a):
     equal("bind: the same tag, and a lease", "ok", reason(a.bind(lease)))
     equal("the lease stands in the record", 1 << 30, a.get(**ident)["lease-end"])
     equal("bind: no such SA", "no-sa", reason(a.bind(sa_id(A_END, 0x2FF, tag=1))))
+
+
+def given(a_ns, a):
+    """What was given out is never forgotten: bind refuses less, restore keeps the more."""
+    sa_add(a_ns, A_END, B_END, 0x220, esn=True, window=128)
+    ident = sa_id(B_END, 0x220)
+    base = dict(ident, flags=["esn", "bmp"], tag=79, oseq=1000)
+    base["restore-flags"] = ["bind"]
+
+    def have():
+        return a.get(**ident).get("given-end", 0)
+
+    def bind(end, **more):
+        answer = a.bind(dict(ident, tag=79, **{"given-end": end}, **more))
+        return reason(answer), answer.get("result", [{}])[0].get("errno", 0), have()
+
+    def restore(end, **more):
+        return reason(a.restore(dict(base, **{"given-end": end}, **more))), have()
+
+    lower = ("backwards-given", -errno.ERANGE)
+    check("given-end: a new SA has none", "given-end" not in a.get(**ident), a.get(**ident))
+    equal("given-end: bind sets it", ("ok", 0, 7 << 32), bind(7 << 32))
+    equal("given-end: the same once more", ("ok", 0, 7 << 32), bind(7 << 32))
+    equal("given-end: a lower one is refused", (*lower, 7 << 32), bind((7 << 32) - 1))
+    equal("given-end: so is none", (*lower, 7 << 32), bind(0))
+    equal("given-end: the lease that came with it, too", (*lower, 7 << 32), bind(1, **{"lease-end": 1 << 30}))
+    equal("given-end: it is not there", 0, a.get(**ident).get("lease-end", 0))
+    equal("given-end: with a lease that is refused it is not written", ("lease", -errno.EINVAL, 7 << 32),
+          bind(8 << 32, **{"lease-end": 5}))
+    equal("given-end: bind without it leaves it", ("ok", 7 << 32), (reason(a.bind(dict(ident, tag=79))), have()))
+    equal("given-end: restore raises it", ("ok", 9 << 32), restore(9 << 32))
+    equal("given-end: a lower one changes nothing", ("ok", 9 << 32), restore(5))
+    a.role("standby", 1, 1)
+    a.role("none")
+    equal("given-end: no role takes it", 9 << 32, have())
+    dump = [r.get("given-end") for r in a.dump() if r["spi"] == 0x220]
+    reader = nl.Client(a_ns)
+    reader.subscribe()
+    pulled = [r.get("given-end") for r in reader.pull() if r["spi"] == 0x220]
+    equal("given-end: dump and stream tell it", ([9 << 32], [9 << 32]), (dump, pulled))
+    sa_add(a_ns, A_END, B_END, 0x221, window=128)
+    ident = sa_id(B_END, 0x221)
+    equal("given-end: without ESN an SA cannot count that far", ("range", -errno.ERANGE, 0), bind(1 << 32))
+    equal("given-end: but to the end", ("ok", 0, (1 << 32) - 1), bind((1 << 32) - 1))
+    equal("given-end: nor by a restore", "range",
+          reason(a.restore(dict(ident, flags=["bmp"], tag=79, **{"given-end": 1 << 32}))))
+    ip(a_ns, f"xfrm state delete dst {B_END} proto esp spi 0x221")
+    sa_add(a_ns, A_END, B_END, 0x221, window=128)
+    equal("given-end: another life has none", 0, have())
 
 
 def parking(a_ns, b_ns, a, b):
@@ -285,6 +337,15 @@ def larval(a_ns, a):
     record = dict(sa_id(A_END, 0x700), oseq=1, **{"restore-flags": ["no-park"]})
     equal("a larval SA is none yet", "no-sa", reason(a.restore(record)))
     check("allocspi", "0x00000700" in acq, acq)
+    # It has no event: who begins to read has it looked for.
+    with nl.Client(a_ns) as reader:
+        reader.subscribe()
+        reader.do("unsubscribe")
+    for flags, name in ((["fenced"], "a larval SA is not stopped"),
+                        ([], "a larval SA that was not stopped does not go on")):
+        a.bind(dict(sa_id(A_END, 0x700), flags=flags))
+        have = a.get(**sa_id(A_END, 0x700))["flags"]
+        check(name, "larval" in have and "fenced" not in have, have)
 
 
 def test(a_ns, b_ns):
@@ -297,6 +358,7 @@ def test(a_ns, b_ns):
     parking(a_ns, b_ns, a, b)
     merge(a_ns, b_ns, a, b)
     larval(a_ns, a)
+    given(a_ns, a)
     epochs(a_ns, a, b)
     equal("in the other namespace nothing happened", [], [r for r in b.dump() if r["spi"] < 0x300])
 

@@ -7,7 +7,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 121
+plan 143
 
 load_module park_max=2 || bail "the module does not load"
 modprobe -aq esp4 esp6 xfrm_user
@@ -31,6 +31,20 @@ check "a stored role" load_module role=standby epoch=9 node=3
 status=$("$nl" status)
 check "is in force from load on" grep -q '"role": "standby", "epoch": 9, "node": 3' <<<"$status"
 check_fails "and pins the module" rmmod xfrmsync
+ip netns attach "xs-$$-first" $$
+lib_netns+=("xs-$$-first")
+setup_ns C
+setup_veth "xs-$$-first" "$C" 5
+tunnel "xs-$$-first" "$C" link=5
+send_packets "xs-$$-first" "$B_IN" 3 2>/dev/null
+check_equal "an SA that comes then draws no number" 0 "$(sa_oseq "xs-$$-first" "$B_OUT" "$A_SPI")"
+ip xfrm state flush
+ip xfrm policy flush
+ip -batch - <<-END
+	address delete 10.1.0.1/32 dev lo
+	address delete fd00:1::1/128 dev lo
+	link delete xs5
+END
 check "other namespaces have none" grep -q '"role": "none"' <<<"$("$nl" -n "$A" status)"
 check "until it is taken back" "$nl" role-set none
 check "then the module goes" unload_module

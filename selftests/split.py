@@ -7,16 +7,19 @@ Out: results; without arguments: how many. XFRMSYNC_SPLIT=all: each combination,
 
 A round begins in step, with new SAs. The sync link is cut, the standby takes over, and the old
 active is told to be active as well; the one that shall win later, whichever the round wants, is told
-last. Hosts send through both; what the peer sends reaches both. Then the link is back.
+last. Hosts send through both; what the peer sends reaches both. Then the link is back. In the last
+round the one that loses is rebooted before it can say what it used.
 """
 
 import os
+import re
+import signal
 import sys
 
 from actives import GUARD, HEADROOM, KINDS, Actives
 from campaign_judge import IN, OUT
 from campaign_world import World
-from kt import equal, main
+from kt import equal, ip, main
 
 DOCUMENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../Documentation/safety.rst")
 # (guard, at a lease's end, does the old active win, is it asked to hand over): each of both once
@@ -239,6 +242,49 @@ class Split(Actives):
         self.judged()
 
 
+    def reboot(self, node):
+        """Its kernel has no SAs any more, and its daemon knows by its disk that it is another boot."""
+        node.end(signal.SIGKILL)
+        node.control.role("none")
+        ip(node.ns, "xfrm state flush")
+        path = f"{node.folder}/{node.name}.state/state"
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(re.sub("(?m)^boot_id .*", "boot_id another", text))
+        node.start()
+        self.note(f"{node.name} is rebooted")
+
+    def forgets(self):
+        """What the one that loses has used, nobody knows any more; then it takes over once more."""
+        self.name, self.story = "rebooted before it was heard", []
+        if not self.prepare("available", "stop"):
+            return
+        self.both_active(self.old, asks=False)
+        self.burst(20, self.new)
+        self.ok("the one that loses has sent", all(
+            len(self.ledger.numbers[self.new.name, sa.spi]) == 20 for sa in self.sas(OUT)))
+        self.reboot(self.new)
+        self.link(self.old, True)
+        self.active, self.standby = self.old, self.new
+        self.in_step()
+        self.ok("the winner says what is lost", "has lost the numbers" in self.old.words())
+        self.burst(10, self.old)
+        self.link(self.old, False)
+        self.until(lambda: self.new.status()["peers"][0]["state"] == "disconnected", 20, 0.05)
+        _, text = self.told(self.new, "takeover")
+        self.burst(20, self.new)
+        self.ok("that one uses none of them", f"{2 * len(KINDS)} are not safe" in text, text)
+        self.link(self.old, True)
+        self.active, self.standby = self.new, self.old
+        self.in_step()
+        self.world.move(self.new)
+        self.judged()
+        if self.renew():
+            self.carries("rekeyed, they are as before")
+        self.judged()
+
+
 def test(folder, *namespaces):
     split = Split(World(folder, *namespaces))
     equal("the document has a row for each setting", ({"off", "available", "strict"}, {"stop", "continue"}),
@@ -251,6 +297,7 @@ def test(folder, *namespaces):
     for combination in CHOSEN:
         split.once(*combination)
     split.beyond()
+    split.forgets()
     split.finish()
 
 
@@ -259,4 +306,4 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         main(test)
     else:
-        print(11 + sum({"stop": 23, "continue": 24}[exhausted] for _, exhausted, _, _ in CHOSEN))
+        print(24 + sum({"stop": 23, "continue": 24}[exhausted] for _, exhausted, _, _ in CHOSEN))

@@ -14,9 +14,7 @@
 . "$(dirname "$0")/wires.sh"
 plan "$(/usr/bin/python3 "$(dirname "$0")/split.py")"
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B P H W
 tmpdir
 check "the wires are laid" lay_wires "$A" "$B"

@@ -15,17 +15,18 @@ import sys
 from nl import SLOW, netns
 
 PORT, MAGIC, VERSION = 4797, 0x5853, 1
-HELLO, PING, RECORDS = 1, 3, 20
-STANDBY = 2
+HELLO, PING, SNAPSHOT_BEGIN, SNAPSHOT_END, RECORDS = 1, 3, 16, 17, 20
+ACTIVE, STANDBY = 1, 2
+NEVER = bytes(9)        # active, and nothing is accounted for
 
 
-def frame(kind, payload, version=VERSION, length=None):
+def frame(kind, payload, version=VERSION, length=None, epoch=1):
     size = len(payload) if length is None else length
-    return struct.pack("!HBBIQI", MAGIC, version, kind, size, 1, 1) + payload
+    return struct.pack("!HBBIQI", MAGIC, version, kind, size, epoch, 1) + payload
 
 
-def hello(name, node=9):
-    return struct.pack("!IBBQB", node, STANDBY, 0, 0x1122334455667788, len(name)) + name.encode()
+def hello(name, node=9, role=STANDBY):
+    return struct.pack("!IBBQB", node, role, 0, 0x1122334455667788, len(name)) + name.encode() + NEVER
 
 
 # What is sent once TLS stands, as soon as the daemon's own HELLO is there.
@@ -41,6 +42,8 @@ WORDS = {
     "other-name": frame(HELLO, hello("a", 1)),
     "own-id": frame(HELLO, hello("d", 2)),
     "silent": b"",
+    "older-epoch": frame(HELLO, hello("d", role=ACTIVE), epoch=0) +
+                   frame(SNAPSHOT_BEGIN, bytes(8), epoch=0) + frame(SNAPSHOT_END, b"", epoch=0),
 }
 # Refused within the handshake; TLS 1.3 tells a client only when it reads.
 HANDSHAKES = ("tls12", "anonymous", "stranger")
@@ -90,6 +93,8 @@ def talk(ns, address, tls, case):
                 if struct.unpack_from("!HBB", first) != (MAGIC, VERSION, HELLO):
                     return f"it does not begin with HELLO: {first!r}"
                 sock.sendall(WORDS[case])
+            if case == "older-epoch":       # it has done no wrong
+                sock.shutdown(socket.SHUT_WR)
             data, end = read_all(sock)
     if case in HANDSHAKES and data:
         return f"it said {data!r} before it refused"

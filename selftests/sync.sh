@@ -14,9 +14,7 @@ plan 95
 
 here=$(dirname "$0")
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 
 setup_ns A B P
 setup_veth "$A" "$B"
@@ -244,7 +242,7 @@ check "the active's daemon dies and restarts: active again" wait_step a b
 check "with the same leases" oseq_is "$B" "${esp_out[@]}" $(((1 << 30) + 65536))
 start second a
 check "a second daemon is refused" exits second
-check "and says why" logged second "another daemon"
+check "and says why" busywait 20000 logged second "another daemon"
 
 # --- takeovers ----------------------------------------------------------------------
 
@@ -266,7 +264,7 @@ check "with a higher epoch" status b "s['role'] == 'active' and s['epoch'] == 4"
 check "the one that died does not lag by what it had" status b "s['peers'][0]['lag_packets'] == 0"
 start a
 check "the old active comes back and steps down" wait_step b a
-check "and says so" logged a "stepping down"
+check "and says so" busywait 20000 logged a "stepping down"
 stop a
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
@@ -299,11 +297,11 @@ ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto ah spi 0x3000 reqid 
 	mode transport replay-window 32 auth-trunc 'hmac(sha256)' "$(key 32 ah3)" 128
 sed -i 's/^boot_id .*/boot_id another/' "$TMP/a.state/state"
 start a
-busywait 20000 status a "s['role'] == 'standby'"
+busywait 20000 status a "s['role'] == 'standby' and s['peers']"
 check "after a reboot it is active all the same" ask a takeover
 check "an SA that a script made anew is fenced" is_fenced "$A" 192.0.3.1 0x3000
 check "unless forced" ask a takeover --force-unsafe
-check_fails "used then" is_fenced "$A" 192.0.3.1 0x3000
+check "used then" not_fenced "$A" 192.0.3.1 0x3000
 start b
 check "the other one steps down" busywait 20000 status b "s['role'] == 'standby' and s['ready']"
 check "and keeps what it had alone" static_part "$B" 192.0.3.1 esp 0x5000

@@ -10,24 +10,17 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 61
+plan 98
 
-here=$(dirname "$0")
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_veth "$A" "$P" 1
 tmpdir
 modprobe -aq esp4 xfrm_user
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 tunnel "$A" "$P" link=1 window=128
 esp_out=("$B_OUT" "$A_SPI")
 size=$(((1 << 30) + 65536))
@@ -35,6 +28,12 @@ size=$(((1 << 30) + 65536))
 links_down() {
 	status a "s['peers'][0]['state'] != 'synced'" && status b "s['peers'][0]['state'] != 'synced'"
 }
+
+epoch() { # NAME
+	py value "s['epoch']" "$(ask "$1" status --json)"
+}
+told() { ask "$1" takeover | grep -q "already active, $2"; } # NAME TEXT
+steps_down() { grep -c "stepping down" "$TMP/$1.log"; }       # NAME
 
 # --- the sync link is cut, the address goes over and comes back ----------------------
 
@@ -48,17 +47,12 @@ check "and steps back" ask b standby
 check "the first one was active all along" role_is a active
 ip -n "$A" link set xs0 up
 check "the link is back: the first one is active, the other one filled" wait_step a b
-check "after it was filled itself" logged a "takes over again"
+check "after it was filled itself" busywait 20000 logged a "takes over again"
 check "it starts past what the other one could send" \
 	[ "$(sa_oseq "$A" "${esp_out[@]}")" -ge $size ]
 
 # --- both are told to be active, and one was all along --------------------------------
 
-epoch() { # NAME
-	ask "$1" status --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["epoch"])'
-}
-told() { ask "$1" takeover | grep -q "already active, $2"; } # NAME TEXT
-steps_down() { grep -c "stepping down" "$TMP/$1.log"; }       # NAME
 down=$(steps_down a) first=$(epoch a)
 check "with its standby in sight it has nothing to do" told a "epoch $first"
 check "the standby's snapshot is still the one it was" status b "s['ready']"
@@ -70,7 +64,7 @@ check "above what the other one has" [ "$(epoch a)" -gt "$(epoch b)" ]
 ip -n "$A" link set xs0 up
 check "the link is back: it stays active, and fills the other one" wait_step a b
 check_equal "without a break" "$down" "$(steps_down a)"
-check "the other one heard of it" logged b "stepping down"
+check "the other one heard of it" busywait 20000 logged b "stepping down"
 
 ip -n "$A" link set xs0 down
 check "the link is cut once more" busywait 20000 links_down
@@ -108,6 +102,111 @@ reload a
 reload b
 check "as before" wait_step a b
 
+# --- another one was active, and its numbers are gone with it ----------------------------
+
+ip -n "$A" link set xs0 down
+check "the link is cut" busywait 20000 links_down
+check "the other node takes over" ask b takeover
+stop b KILL
+nl "$B" role-set none >/dev/null
+sed -i 's/^boot_id .*/boot_id another/' "$TMP/b.state/state"
+start b
+check "it is rebooted" busywait 20000 role_is b standby
+ip -n "$A" link set xs0 up
+check "the first one hears of it, steps down, and is filled by nobody" \
+	busywait 60000 logged a "nobody fills this node"
+check "it is active again" busywait 20000 role_is a active
+check "what the other one may have sent on, it does not use" status a "s['unsafe_total'] == 2"
+check "until the operator says otherwise" ask a takeover --force-unsafe
+check "in step" wait_step a b
+
+# --- the same, and the first one was told to stay ----------------------------------------
+
+# What B sends leaves by a device of its own, so that it draws numbers.
+ip -n "$B" -batch - <<-END
+	link add own0 type dummy
+	link set own0 up
+	address add 10.1.0.1/32 dev lo
+	address add 192.0.3.1/24 dev own0
+	address delete 10.2.0.1/32 dev lo
+	route replace 10.2.0.0/16 dev own0 src 10.1.0.1
+END
+from_b() { # N: so many packets
+	in_ns "$B" bash -c "for i in {1..$1}; do echo data >/dev/udp/10.2.0.1/9; done"
+}
+unsafe_is() { status "$1" "s['unsafe_total'] == $2"; } # NAME N
+said() { grep -c "$2" "$TMP/$1.log"; }                 # NAME TEXT
+wait_step a b
+start=$(sa_oseq "$B" "${esp_out[@]}") found=$(said a "lost the numbers")
+ip -n "$A" link set xs0 down
+check "the link is cut" busywait 20000 links_down
+check "the other node takes over, unheard" ask b takeover
+from_b 20
+used=$(sa_oseq "$B" "${esp_out[@]}")
+check "and sends" [ "$used" -ge $((start + 20)) ]
+check "the first one is told to stay" told a "now in epoch"
+stop b KILL
+nl "$B" role-set none >/dev/null
+ip -n "$B" xfrm state flush
+sed -i 's/^boot_id .*/boot_id another/' "$TMP/b.state/state"
+start b
+check "the other one is rebooted" busywait 20000 role_is b standby
+ip -n "$A" xfrm monitor expire >"$TMP/expire" 2>/dev/null &
+lib_pids+=($!)
+ip -n "$A" link set xs0 up
+check "it is filled, and the SAs are not safe there" busywait 20000 unsafe_is b 2
+check_fails "nor do they stand where it began to send" oseq_is "$B" "${esp_out[@]}" "$start"
+check "they are fenced" is_fenced "$B" "${esp_out[@]}"
+check "on the first one they are to be rekeyed" unsafe_is a 2
+check "which it says" status a "'lost the numbers' in s['unsafe'][0]['why']"
+check "their key manager is asked" busywait 20000 grep -q "spi $A_SPI" "$TMP/expire"
+ip -n "$A" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi 0x7a00 reqid 1 mode tunnel \
+	flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 made)" 128
+check "one made after it is like any other" busywait 20000 oseq_is "$B" "$B_OUT" 0x7a00 $size
+stop a
+start a
+check "the next daemon knows" busywait 20000 status a "s['role'] == 'active' and
+	s['peers'][0]['state'] == 'synced' and s['unsafe_total'] == 2"
+check "so does the other node" busywait 20000 unsafe_is b 2
+check_equal "it was found once" $((found + 1)) "$(said a "lost the numbers")"
+check "until the operator says otherwise" ask a takeover --force-unsafe
+check "in step" wait_step a b
+check "the other one takes over from there" ask b takeover
+check "and is followed" wait_step b a
+check "planned, back" ask a takeover
+check "in step once more" wait_step a b
+ip -n "$A" xfrm state delete dst "$B_OUT" proto esp spi 0x7a00
+ip -n "$B" -batch - <<-END
+	link delete own0
+	address delete 10.1.0.1/32 dev lo
+	address add 10.2.0.1/32 dev lo
+END
+busywait 20000 sas_are "$B" 2
+
+# --- the disk is full -----------------------------------------------------------------
+
+# A folder in the file's place: nothing can be written there.
+full() { mv "$TMP/$1.state/state" "$TMP/$1.state/kept" && mkdir "$TMP/$1.state/state"; }   # NAME
+not_full() { rmdir "$TMP/$1.state/state" && mv "$TMP/$1.state/kept" "$TMP/$1.state/state"; } # NAME
+in_kernel() { # NS: role and epoch
+	nl "$1" status | grep -o '"role": "[a-z]*", "epoch": [0-9]*'
+}
+was=$(in_kernel "$B")
+ip -n "$A" link set xs0 down
+check "the link is cut, once more" busywait 20000 links_down
+check "the standby's disk is full" full b
+check_fails "a takeover that cannot be stored is refused" ask b takeover
+check_equal "the kernel has the role and the epoch of before" "$was" "$(in_kernel "$B")"
+not_full b
+ip -n "$A" link set xs0 up
+check "in step, once more" wait_step a b
+full a
+ask a standby >/dev/null
+check "who steps down is fenced all the same" grep standby <(in_kernel "$A")
+not_full a
+check "it is active again" ask a takeover
+check "and in step" wait_step a b
+
 # --- what was touched on the standby goes when the active's goes ----------------------
 
 # A stray packet of B's own on an SA that B has for A.
@@ -118,9 +217,9 @@ ip -n "$B" -batch - <<-END
 	route replace 10.2.0.0/16 via 192.0.2.1 src 10.1.0.1
 	route replace 192.0.3.2/32 via 192.0.2.1
 END
-is_unused() { "$here/nl.py" -n "$B" dump | grep "\"spi\": $((A_SPI))" | grep -q '"restored"'; }
+is_unused() { nl "$B" dump | grep "\"spi\": $((A_SPI))" | grep -q '"restored"'; }
 let_pass() { # FLAG: unmanaged takes the fence away for this SA
-	"$here/nl.py" -n "$B" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 flags="$1" >/dev/null
+	nl "$B" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 flags="$1" >/dev/null
 }
 busywait 20000 is_unused
 let_pass unmanaged
@@ -147,18 +246,22 @@ check "ready again" wait_step a b
 own=(src 10.7.0.0/16 dst 10.8.0.0/16 dir out)
 ip -n "$B" xfrm policy add "${own[@]}" tmpl src 192.0.3.1 dst 192.0.3.8 proto esp reqid 7 mode tunnel
 ip -n "$A" xfrm policy add "${own[@]}" tmpl src 192.0.3.1 dst 192.0.3.9 proto esp reqid 7 mode tunnel
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.9 proto esp spi 0x7900 reqid 7 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 nine)" 128
 check "another policy of the same name: not ready" busywait 10000 status b "not s['ready']"
 check "it is left alone" grep -q 192.0.3.8 <(ip -n "$B" xfrm policy get "${own[@]}")
 ip -n "$B" xfrm policy delete "${own[@]}"
 check "deleted, it makes room for the active's" wait_step a b
 check "which is there" grep -q 192.0.3.9 <(ip -n "$B" xfrm policy get "${own[@]}")
+ip -n "$A" xfrm state delete dst 192.0.3.9 proto esp spi 0x7900
+busywait 10000 sas_are "$B" 2
 
 # --- reboots --------------------------------------------------------------------------
 
 # What a script at boot makes: the keys of before, all counters at their beginning.
 reboot() { # NAME
 	stop "$1" KILL
-	"$here/nl.py" -n "${node_ns[$1]}" role-set none >/dev/null
+	nl "${node_ns[$1]}" role-set none >/dev/null
 	ip -n "${node_ns[$1]}" xfrm state flush
 	lib_boot "${node_ns[$1]}"
 	sed -i 's/^boot_id .*/boot_id another/' "$TMP/$1.state/state"
@@ -172,11 +275,11 @@ stop b
 reboot a
 start a
 check "rebooted, it is standby" busywait 20000 role_is a standby
-check "one SA is not safe" status a "s['unsafe_total'] == 1 and '$B_OUT' in s['unsafe'][0]['sa']"
+check "one SA is not safe" busywait 20000 status a "s['unsafe_total'] == 1 and '$B_OUT' in s['unsafe'][0]['sa']"
 stop a
 start a
 check "the daemon starts once more" busywait 20000 role_is a standby
-check "that changes nothing" status a "s['unsafe_total'] == 1"
+check "that changes nothing" busywait 20000 status a "s['unsafe_total'] == 1"
 start b
 check "the other node, which was in step, may" busywait 20000 ask b takeover
 check "and fills it" wait_step b a
@@ -188,8 +291,8 @@ stop a
 reboot b
 check "rebooted, without the daemon: a takeover" ask b takeover
 check "does not use what a script made" is_fenced "$B" "${esp_out[@]}"
-"$here/nl.py" -n "$B" role-set none >/dev/null
-check_fails "without a role nothing is held" is_fenced "$B" "${esp_out[@]}"
+nl "$B" role-set none >/dev/null
+check "without a role nothing is held" not_fenced "$B" "${esp_out[@]}"
 
 # --- the end --------------------------------------------------------------------------
 
@@ -197,5 +300,5 @@ check "every daemon ended cleanly" ended_cleanly
 for ns in "$A" "$B"; do
 	ip -n "$ns" xfrm state flush
 	ip -n "$ns" xfrm policy flush
-	"$here/nl.py" -n "$ns" role-set none >/dev/null
+	nl "$ns" role-set none >/dev/null
 done

@@ -13,29 +13,11 @@
 . "$(dirname "$0")/daemon.sh"
 plan 12
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B C P
-ip -n "$P" link add sync type bridge
-ip -n "$P" link set sync up
-declare -A host=([a]=1 [b]=2 [c]=3) space=([a]=$A [b]=$B [c]=$C)
-for n in a b c; do
-	ip -n "${space[$n]}" link add xs0 type veth peer name "sync-$n" netns "$P"
-	ip -n "$P" link set "sync-$n" master sync up
-	ip -n "${space[$n]}" -batch - <<-END
-		link set lo up
-		link set xs0 up
-		address add 192.0.2.${host[$n]}/24 dev xs0
-	END
-done
 tmpdir
 modprobe -aq esp4 xfrm_user
-make_ca ca
-for n in a b c; do make_cert ca $n $n; done
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2 also="c 192.0.2.3"
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1 also="c 192.0.2.3"
-make_conf c "$C" 3 192.0.2.3 a 192.0.2.1 also="b 192.0.2.2"
+three_nodes "$A" "$B" "$C" "$P"
 
 # Each end of each pair is in step, so all SAs are safe where they are not used.
 follow() { # ACTIVE STANDBY...

@@ -14,9 +14,7 @@
 . "$(dirname "$0")/wires.sh"
 plan 100
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 setup_ns A B C P H W
 tmpdir
 check "the wires are laid" lay_wires "$A" "$B" "$C"

@@ -280,7 +280,6 @@ check "the daemon starts beside all that" wait_step a b
 stop a
 stop b
 start b
-busywait 20000 status b "s['role'] == 'standby'"
-check "check: a standby that nobody filled" found b 1 fail ready "no snapshot of an active"
+check "check: a standby that nobody filled" busywait 20000 found b 1 fail ready "no snapshot of an active"
 stop b
 check "every daemon ended cleanly" ended_cleanly

@@ -16,20 +16,14 @@
 read -ra counts <<<"${BENCH_SAS:-100 1000 10000}"
 plan $((2 + 7 * ${#counts[@]}))
 
-need_tool
-check "the module loads" load_module
-module_loaded || skip_all "the module is not loaded"
+need_daemon
 # shellcheck disable=SC2034 # daemon.sh reads it
 SLOW=60
 setup_ns A B
 setup_veth "$A" "$B"
 tmpdir
 modprobe -aq esp4 xfrm_user
-make_ca ca
-make_cert ca a a
-make_cert ca b b
-make_conf a "$A" 1 192.0.2.1 b 192.0.2.2
-make_conf b "$B" 2 192.0.2.2 a 192.0.2.1
+pair_confs "$A" "$B"
 sed -i 's/^dead_ms = .*/dead_ms = 60000\nanswer_ms = 600000/; s/^heartbeat_ms = .*/heartbeat_ms = 20000/' \
 	"$TMP"/[ab].conf
 

@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""What tests ask of Python again and again, answered by one process (lib.sh's py).
+
+In: requests on standard input: how many words, and the words, each with a NUL behind it.
+Out: of each one its exit code and what it printed, each with a NUL behind it.
+
+  is EXPR JSON      EXPR, of s, is true
+  value EXPR JSON   what it is
+  nl ARG...         what nl.py does with these
+"""
+
+import contextlib
+import io
+import json
+import sys
+
+
+def is_true(expr, text):
+    try:
+        s = json.loads(text)
+    except ValueError:
+        return 1, f"no JSON: {text}"
+    return (0, "") if eval("(" + expr + ")", {"s": s}) else (1, str(s))
+
+
+def value(expr, text):
+    return 0, str(eval("(" + expr + ")", {"s": json.loads(text)}))
+
+
+def nl(*args):
+    import nl as netlink  # and its YAML: not every test asks for them
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            code = netlink.main(list(args))
+        except (OSError, KeyError, ValueError) as error:
+            code = 1
+            print(f"nl.py: {error}")
+    return code, said.getvalue().rstrip("\n")
+
+
+KINDS = {"is": is_true, "value": value, "nl": nl}
+
+
+def words():
+    """The next one, as long as there are any."""
+    held = b""
+    while True:
+        word, found, held = held.partition(b"\0")
+        while not found:
+            more = sys.stdin.buffer.raw.read(65536)
+            if not more:
+                return
+            word, found, held = (word + more).partition(b"\0")
+        yield word.decode()
+
+
+def main():
+    coming = words()
+    for count in coming:
+        kind, *rest = [next(coming) for _ in range(int(count))]
+        try:
+            code, text = KINDS[kind](*rest)
+        except Exception as error:  # the expression is the test's own
+            code, text = 1, f"{type(error).__name__}: {error}"
+        sys.stdout.buffer.write(f"{code}\0{text}\0".encode())
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# What had drawn its number before the fence rose, and comes out of crypto after it: it does not
+# leave. In each mode of ESP and AH, over both families, and through vti, where the packet has not
+# the mark that its SA has.
+#
+#   A 10.1.0.1 --- 192.0.2.1 ===== ESP, AH ===== 192.0.2.2 --- 10.2.0.1 B
+#
+# Crypto is held: cryptd goes on where a packet was sent, on the second CPU, and there the sender,
+# a task of a higher class, spins. All else runs on the first.
+# timeout: 600
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/fencing.sh
+. "$(dirname "$0")/fencing.sh"
+plan 49
+
+here=$(dirname "$0")
+
+[ "$(nproc)" -gt 1 ] || skip_all "one CPU: nothing can be held"
+# Before anything is started, so that all of it runs there.
+taskset -p 1 $$ >/dev/null
+check "the module loads" load_module
+module_loaded || skip_all "the module is not loaded"
+modprobe -aq cryptd algif_hash crypto_user authenc echainiv cbc || skip_all "no cryptd in this kernel"
+modprobe -aqr esp4_offload esp6_offload	# they have crypto behind all of netfilter
+setup_ns A B
+setup_veth "$A" "$B"
+no_discovery
+tmpdir
+start_sink "$B" "$TMP/b"
+
+# shellcheck disable=SC2317 # later calls it
+drop_cryptd() {
+	ip -n "$A" xfrm state flush
+	ip -n "$B" xfrm state flush
+	/usr/bin/python3 "$here/async.py" drop "$driver"
+}
+driver=$(/usr/bin/python3 "$here/async.py" queued)
+check "cryptd takes it over" [ -n "$driver" ]
+[ -n "$driver" ] || exit
+later drop_cryptd
+fair=/sys/kernel/debug/sched/fair_server/cpu1/runtime	# since 6.12: others get some time
+mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+[ ! -f $fair ] || { later eval "echo $(cat $fair) >$fair"; echo 0 >$fair; }
+# A grace period must not wait for ksoftirqd, which does not run there (6.1).
+later eval "echo $(cat /sys/kernel/rcu_expedited) >/sys/kernel/rcu_expedited"
+echo 1 >/sys/kernel/rcu_expedited
+later sysctl -qw kernel.sched_rt_runtime_us="$(sysctl -n kernel.sched_rt_runtime_us)"
+sysctl -qw kernel.sched_rt_runtime_us=-1
+
+drew() { [ "$(sa_oseq "$A" "$B_OUT" "$A_SPI")" -eq "$1" ]; } # N
+
+# late_is_dropped NAME: of the tunnel that was just set up.
+late_is_dropped() {
+	local last late have
+
+	check "$1: one gets through" send_and_count "$A" "$B_IN" 1 "$TMP/b"
+	last=$(sa_oseq "$A" "$B_OUT" "$A_SPI") late=$(counted fenced-late) have=$(delivered "$TMP/b")
+	background chrt -f 90 taskset 2 /usr/bin/python3 "$here/async.py" spin "$A" "$B_IN" 5
+	check "$1: five have their numbers" busywait 20000 drew $((last + 5))
+	role standby
+	check_equal "$1: they are in crypto" "$late $have" "$(counted fenced-late) $(delivered "$TMP/b")"
+	kill -KILL "$BG_PID"
+	wait "$BG_PID" 2>/dev/null
+	check "$1: behind the fence" busywait 10000 counted_is fenced-late $((late + 5))
+	role active
+	# What left all the same would be one of these.
+	check "$1: active again" send_and_count "$A" "$B_IN" 1 "$TMP/b"
+}
+
+# --- modes ----------------------------------------------------------------------------
+
+role active
+for args in "proto=ah mode=transport family=6" "proto=ah family=6" proto=ah "" family=6 \
+	"mode=transport family=6" encap=4500 "encap=4501 family=6"; do
+	# shellcheck disable=SC2086 # words
+	tunnel "$A" "$B" cipher=cbc $args
+	late_is_dropped "${args:-tunnel}"
+	clear_tunnel
+	role active
+done
+
+# --- marks ------------------------------------------------------------------------------
+
+if modprobe -q ip_vti; then
+	vti_devices 4
+	CIPHER=cbc device_tunnel 4 mark 7 -- mark 7
+	devices_carry 4
+	SA_MARK=7
+	late_is_dropped "vti, SA with a mark"
+	# The same of an SA that is none of the cluster's.
+	check "unmanaged" nl "$A" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 mark=7 \
+		mark-mask=0xffffffff flags=unmanaged
+	role standby
+	check "vti, unmanaged: passes" send_and_count "$A" "$B_IN" 3 "$TMP/b"
+	SA_MARK=''
+	clear_tunnel
+else
+	for ((i = 0; i < 7; i++)); do tap_skip vti "not in this kernel"; done
+fi

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# A gateway's outer address changes: its SAs and policies move, under load and with a daemon that
+# tells a standby; each goes on at its number, and no number is sent twice.
+#
+#   P 192.0.3.2 --- 192.0.3.1, .11 A 192.0.2.1 --- TLS --- 192.0.2.2 B
+# timeout: 300
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 53
+
+need_daemon
+setup_ns A B P
+setup_veth "$A" "$B"
+setup_veth "$A" "$P" 1
+tmpdir
+modprobe -aq esp4 esp6 xfrm_user
+old=192.0.3.1 new=192.0.3.11
+ip -n "$A" address add $new/24 dev xs1
+ip -n "$A" address add 2001:db8:1::11/64 dev xs1 nodad
+
+tool() { # NS VERB...
+	local ns=$1
+
+	shift
+	in_ns "$ns" "$XFRMSYNC" "$@" --socket "$TMP/none" 2>"$TMP/err"
+}
+says() { grep -q -- "$1" "$TMP/err" || { cat "$TMP/err"; return 1; }; } # TEXT
+replays() { ip -n "$1" -s xfrm state | awk '/replay-window/ && !/anti/ { n += $4 + 0 } END { print n + 0 }'; }
+# Nothing names that address any more.
+no_trace() { ! { ip -n "$1" xfrm state; ip -n "$1" xfrm policy; } | grep -wF -- "$2 "; } # NS ADDRESS
+of() { nl "$1" dump | grep "\"spi\": $(($2)),"; } # NS SPI
+value() { of "$1" "$2" | grep -o "\"$3\": [^,}]*"; } # NS SPI NAME
+
+start_sink "$P" "$TMP/p"
+start_sink "$A" "$TMP/a"
+
+# --- no daemon -----------------------------------------------------------------------
+
+tunnel "$A" "$P" link=1 window=128
+tunnel "$A" "$P" link=1 window=128 spi=0x2000 policy=0
+check "traffic" send_and_count "$A" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 20 "$TMP/a"
+sent=$(($(sa_oseq "$A" "$B_OUT" 0x1000) + $(sa_oseq "$A" "$B_OUT" 0x2000)))
+check "A moves" tool "$A" migrate $old=$new
+check "four SAs, two of a rekey" sas_are "$A" 4
+check "their policies, and no other" policies_are "$A" 3
+check "nothing has the old name" no_trace "$A" $old
+check_equal "each goes on at its number" "$sent" \
+	"$(($(sa_oseq "$A" "$B_OUT" 0x1000) + $(sa_oseq "$A" "$B_OUT" 0x2000)))"
+check "the window stays" [ "$(($(sa_seq "$A" $new 0x1001) + $(sa_seq "$A" $new 0x2001)))" -eq 20 ]
+check "nothing is stopped" test -z "$(nl "$A" dump | grep fenced)"
+check "P moves, too" tool "$P" migrate $old=$new
+check "traffic" send_and_count "$A" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 20 "$TMP/a"
+check_equal "nothing refused as a replay" 0 "$(($(replays "$A") + $(replays "$P")))"
+
+# --- while it sends --------------------------------------------------------------------
+
+ip netns exec "$A" /usr/bin/python3 - "$B_IN" <<-'END' &
+	import socket, sys
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	for i in range(20000):
+	    try:
+	        s.sendto(b"x", (sys.argv[1], 9))
+	    except OSError:
+	        pass
+END
+sender=$! moves=0 failures=0
+while kill -0 $sender 2>/dev/null; do
+	if tool "$A" migrate $new=$old && tool "$A" migrate $old=$new; then
+		moves=$((moves + 2))
+	else
+		failures=$((failures + 1))
+		cat "$TMP/err"
+		break
+	fi
+done
+wait $sender
+tap_say "# $moves moves meanwhile, $(delivered "$TMP/p") packets delivered"
+check_equal "it moves there and back while it sends" 0 $failures
+check "more than once" [ $moves -ge 4 ]
+check_equal "no number twice" 0 "$(replays "$P")"
+same_number() { # the numbers drawn are those that arrived, but for what is lost
+	[ "$(sa_oseq "$A" "$B_OUT" "$1")" -ge "$(sa_seq "$P" "$B_OUT" "$1")" ]
+}
+check "nothing came that was not counted" same_number 0x1000
+check "nor with the other SA" same_number 0x2000
+check "traffic after it" send_and_count "$P" "$A_IN" 20 "$TMP/a"
+
+# --- what is refused ---------------------------------------------------------------------
+
+check_fails "one address is none" tool "$A" migrate $new
+check "which is said" says "OLD=NEW is wanted"
+check_fails "both families are refused" tool "$A" migrate $new=fd00::1
+check_fails "both ends in one place" tool "$A" migrate $new=$B_OUT
+check "which is said" says "both its ends would have one address"
+ip -n "$A" xfrm state add src "$B_OUT" dst $old proto esp spi 0x2001 reqid 9 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 other)" 128
+check_fails "a name that is taken" tool "$A" migrate $new=$old
+check "which is said" says "esp $new spi 0x00002001: another SA has the name that it would get"
+check "and that nothing was moved" says "nothing was moved"
+check "nor stopped" test -z "$(nl "$A" dump | grep fenced)"
+check "it goes on" send_and_count "$P" "$A_IN" 5 "$TMP/a"
+for n in "$A" "$P"; do
+	ip -n "$n" xfrm state flush
+	ip -n "$n" xfrm policy flush
+done
+
+# --- transport mode, and selectors that name the gateway -----------------------------------
+
+tunnel "$A" "$P" family=6 mode=transport link=1 spi=0x3000 window=128
+ip -n "$A" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi 0x5000 reqid 5 mode transport \
+	flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 sel)" 128 sel src "$A_OUT" dst "$B_OUT"
+check "transport" send_and_count "$P" "$A_IN" 20 "$TMP/a"
+check "A moves" tool "$A" migrate "$A_OUT=2001:db8:1::11"
+check "nothing has the old name" no_trace "$A" "$A_OUT"
+check "a selector of the SA neither" no_trace "$A" "$A_OUT/128"
+check "P moves" tool "$P" migrate "$A_OUT=2001:db8:1::11"
+check "transport" send_and_count "$P" 2001:db8:1::11 20 "$TMP/a"
+check_equal "nothing refused as a replay" 0 "$(($(replays "$A") + $(replays "$P")))"
+for n in "$A" "$P"; do
+	ip -n "$n" xfrm state flush
+	ip -n "$n" xfrm policy flush
+done
+
+# --- an active, with a standby ---------------------------------------------------------------
+
+pair_confs "$A" "$B"
+tunnel "$A" "$P" link=1 window=128
+raised() { [ "$(sa_oseq "$B" "$B_OUT" "$A_SPI")" -gt $((1 << 30)) ]; }
+check "a pair" both_start a b
+check "the standby stands past the lease" busywait 20000 raised
+tag=$(value "$A" "$A_SPI" tag) lease=$(value "$A" "$A_SPI" lease-end)
+given=$(value "$A" "$A_SPI" given-end)
+check "it has a lease" [ -n "$lease" ]
+check "and has given numbers out" [ -n "$given" ]
+check "the active moves" ask a migrate $old=$new
+check_equal "with the tag" "$tag" "$(value "$A" "$A_SPI" tag)"
+check_equal "and the lease" "$lease" "$(value "$A" "$A_SPI" lease-end)"
+check_equal "and what was given out" "$given" "$(value "$A" "$A_SPI" given-end)"
+followed() { sas_are "$B" 2 && no_trace "$B" $old && raised && in_step a b; }
+check "the standby follows" busywait 20000 followed
+check_fails "by itself it does not move" ask b migrate $new=$old
+
+# An SA that was taken over, and has not sent since, is ahead by what nobody sent.
+stop a KILL
+check "the active dies: the standby takes over" ask b takeover
+sent=$(value "$B" "$A_SPI" sent) lease=$(value "$B" "$A_SPI" lease-end)
+check "it knows what was sent, and has a range" [ -n "$sent" -a -n "$lease" ]
+check "it moves" ask b migrate $new=$old
+check_equal "what is known to be sent stays" "$sent" "$(value "$B" "$A_SPI" sent)"
+check_equal "and the range" "$lease" "$(value "$B" "$A_SPI" lease-end)"
+stop b
+check "every daemon ended cleanly" ended_cleanly

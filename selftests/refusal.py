@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One end of the link, where the other one is a daemon: what a standby refuses, and what an active hears of it.
+
+usage: refusal.py NETNS ADDRESS CA CERT KEY active CASE...     sends the SAs of the cases
+       refusal.py NETNS ADDRESS CA CERT KEY standby SPI        refuses the SA of that SPI
+Out: a line for each REFUSED that came: SPI, why, text; "sent" when the daemon has all; then the
+     link stands until the standard input ends.
+"""
+
+import select
+import socket
+import ssl
+import struct
+import sys
+
+from nl import SLOW, netns
+
+PORT, MAGIC, VERSION = 4797, 0x5853, 1
+HELLO, PING, PONG = 1, 3, 4
+SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, ACK, REFUSED = 16, 17, 18, 23, 30
+ACTIVE, STANDBY = 1, 2
+EPOCH, NODE = 7, 1
+ESP, TUNNEL = 50, 1
+OUT, IN = ("192.0.3.1", "192.0.3.2"), ("192.0.3.2", "192.0.3.1")
+
+# SPI, addresses, algorithm, bits of its key, more fields.
+CASES = {
+    "good": (0x5000, OUT, b"rfc4106(gcm(aes))", 160, b""),
+    "algorithm": (0x5001, IN, b"rfc4106(gcm(none))", 160, b""),
+    "again": (0x5002, IN, b"rfc4106(gcm(none))", 160, b""),
+    "key": (0x5003, IN, b"rfc4106(gcm(aes))", 168, b""),
+    "field": (0x5004, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
+    "taken": (0x5005, IN, b"rfc4106(gcm(aes))", 160, b""),
+}
+
+
+def frame(kind, payload, node=NODE, epoch=EPOCH):
+    return struct.pack("!HBBIQI", MAGIC, VERSION, kind, len(payload), epoch, node) + payload
+
+
+def hello(name, node, role):
+    key = bytes(range(32)) if role == ACTIVE else b""
+    return struct.pack("!IBBQB", node, role, bool(key), 0x1122334455667788, len(name)) + name + key + bytes(9)
+
+
+def field(kind, value):
+    return struct.pack("!HcBI", kind, b"M", 0, len(value)) + value
+
+
+def address(text):
+    return socket.inet_aton(text) + bytes(12)
+
+
+def context(spi, ends, name, bits, more):
+    src, dst = (address(end) for end in ends)
+    inf = 2**64 - 1
+    out = field(1, struct.pack("!HBBII", socket.AF_INET, ESP, TUNNEL, spi, 1) + dst + src)
+    out += field(2, struct.pack("!HBBBBH", socket.AF_INET, 0, 0, 0, 0, 0) + bytes(44))
+    out += field(4, struct.pack("!8Q", inf, inf, inf, inf, 0, 0, 0, 0))
+    out += field(5, struct.pack("!II", 128, 0))
+    out += field(6, struct.pack("!III", 1, 64, 2))
+    key = bytes((spi + i) & 255 for i in range(bits // 8))
+    out += field(7, struct.pack("!IIB", bits, 128, len(name)) + name + key)
+    return out + more
+
+
+def sa(handle, case):
+    record = struct.pack("!IH", handle, 0)
+    return struct.pack("!IQQQQ", 0, 0xABC0 + handle, 1 << 20, 1 << 21, 1 << 21) + record + context(*CASES[case])
+
+
+class Link:
+    def __init__(self, ns, where, ca, cert, key):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname = False
+        tls.load_verify_locations(ca)
+        tls.load_cert_chain(cert, key)
+        with netns(ns):
+            plain = socket.socket()
+        plain.settimeout(20 * SLOW)
+        plain.connect((where, PORT))
+        self.sock = tls.wrap_socket(plain)
+        self.data = b""
+
+    def send(self, kind, payload=b"", **header):
+        self.sock.sendall(frame(kind, payload, **header))
+
+    def frame(self):
+        """The next frame: type, payload, epoch, node. A heartbeat is answered."""
+        while len(self.data) < 20 or len(self.data) < 20 + struct.unpack_from("!I", self.data, 4)[0]:
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise EOFError("the daemon ended the link")
+            self.data += piece
+        _, _, kind, size, epoch, node = struct.unpack_from("!HBBIQI", self.data)
+        payload, self.data = self.data[20:20 + size], self.data[20 + size:]
+        if kind == PING:
+            self.send(PONG, epoch=epoch, node=node)
+        return kind, payload, epoch, node
+
+    def receive(self):
+        """The next one that is no heartbeat."""
+        while True:
+            got = self.frame()
+            if got[0] != PING:
+                return got
+
+    def stay(self):
+        """Until whoever started this says something, or ends its input."""
+        while True:
+            ready = select.select([self.sock, sys.stdin], [], [])[0]
+            if sys.stdin in ready:
+                sys.stdin.readline()
+                return
+            if self.sock in ready:
+                show(*self.frame()[:2])
+
+
+def show(kind, payload, spis=()):
+    if kind != REFUSED:
+        return 0
+    handle, _, why = struct.unpack_from("!IQB", payload)
+    spi = spis[handle - 1] if handle <= len(spis) else 0
+    print(f"{spi:#x} {why} {payload[13:].decode()}", flush=True)
+    return 1
+
+
+def active(link, *cases):
+    link.send(HELLO, hello(b"a", NODE, ACTIVE))
+    link.send(SNAPSHOT_BEGIN, struct.pack("!II", len(cases), 0))
+    for handle, case in enumerate(cases, 1):
+        link.send(CONTEXT, sa(handle, case))
+    link.send(SNAPSHOT_END)
+    spis = [CASES[case][0] for case in cases]
+    taken = 0
+    while taken < len(cases):
+        kind, payload = link.receive()[:2]
+        show(kind, payload, spis)
+        if kind == ACK:
+            taken = struct.unpack_from("!Q", payload)[0]
+
+
+def standby(link, spi):
+    """Refuses it, and at the next line of input has it."""
+    link.send(HELLO, hello(b"b", 2, STANDBY), epoch=0, node=0)
+    wanted, found = int(spi, 0), None
+    while True:
+        kind, payload, epoch, node = link.receive()
+        if kind == CONTEXT:
+            handle = struct.unpack_from("!I", payload, 36)[0]
+            # SA_ID is the first field, wherever the record ends.
+            start = payload.index(struct.pack("!HcBI", 1, b"M", 0, 44), 42) + 8
+            if struct.unpack_from("!I", payload, start + 4)[0] == wanted:
+                found = struct.pack("!IQ", handle, struct.unpack_from("!Q", payload, 4)[0])
+        if kind == SNAPSHOT_END:
+            break
+    link.send(REFUSED, found + b"\x01" + b"no \x1b[31mcolours here", epoch=epoch, node=node)
+    # What names another life of it changes nothing.
+    link.send(REFUSED, found[:4] + bytes(7) + b"\x01" + b"\x00", epoch=epoch, node=node)
+    print("sent", flush=True)
+    link.stay()
+    link.send(REFUSED, found + b"\x00", epoch=epoch, node=node)
+
+
+def main(ns, where, ca, cert, key, what, *args):
+    link = Link(ns, where, ca, cert, key)
+    {"active": active, "standby": standby}[what](link, *args)
+    if what == "active":
+        print("sent", flush=True)
+    link.stay()
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# SAs that a standby's kernel does not support: found when they come, told to the active, shown
+# by both. The other end of the link is a script, since two kernels of one VM support the same.
+#
+#   A 192.0.2.1 --- TLS --- 192.0.2.2 B
+# timeout: 360
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=selftests/daemon.sh
+. "$(dirname "$0")/daemon.sh"
+plan 35
+
+here=$(dirname "$0")
+need_daemon
+setup_ns A B
+setup_veth "$A" "$B"
+tmpdir
+modprobe -aq esp4 xfrm_user
+pair_confs "$A" "$B"
+sed -i '/^\[sync\]/a unsupported = renegotiate' "$TMP/b.conf"
+
+# other NAME NS ADDRESS WHAT...: the script, as that node; its words go to $TMP/said.
+other() {
+	local name=$1
+
+	rm -f "$TMP/input"
+	mkfifo "$TMP/input"
+	/usr/bin/python3 "$here/refusal.py" "$2" "$3" "$TMP/ca.crt" "$TMP/$name.crt" "$TMP/$name.key" \
+		"${@:4}" <"$TMP/input" >"$TMP/said" 2>&1 &
+	other_pid=$!
+	lib_pids+=("$other_pid")
+	exec 9>"$TMP/input"
+}
+other_ends() { exec 9>&-; ends "$other_pid"; }
+said() { grep -q -- "$1" "$TMP/said" || { cat "$TMP/said"; return 1; }; } # TEXT
+unsafe() { status "$1" "any('$2' in u['sa'] and '$3' in u['why'] for u in s['unsafe'])"; } # NAME SPI TEXT
+expired() { grep -q "$1" "$TMP/expire"; }
+listens() { in_ns "$B" ss -Hf netlink | grep -q "xfrm.*ip/"; }
+
+# --- a standby, of an active that can more --------------------------------------------
+
+start b
+check "a standby" busywait 20000 role_is b standby
+ip -n "$B" xfrm state add src 192.0.3.7 dst 192.0.3.1 proto esp spi 0x5005 reqid 9 mode tunnel \
+	aead 'rfc4106(gcm(aes))' "$(key 20 other)" 128
+ip netns exec "$B" ip xfrm monitor >"$TMP/expire" 2>&1 &
+lib_pids+=($!)
+check "somebody listens" busywait 10000 listens
+other a "$A" 192.0.2.2 active good algorithm again key field taken
+check "it takes what comes" busywait 20000 said "^sent"
+check "one SA is there, beside its own" sas_are "$B" 2
+check "an unknown algorithm is refused" said "^0x5001 1 .*(esp, tunnel, rfc4106(gcm(none)) with 160 bits)"
+check "of another SA, too" said "^0x5002 1 .*rfc4106(gcm(none))"
+check_equal "the kernel was asked once" 1 "$(grep -c "does not support a kind of SA: .*gcm(none)" "$TMP/b.log")"
+check "a length of key that there is not is refused" said "^0x5003 1 .*with 168 bits"
+check "what is not understood is refused as that" said "^0x5004 3 field 0x0100 is mandatory"
+check "a conflict is told as that" said "^0x5005 2 its SPI is in use by esp 192.0.3.1 spi 0x00005005 from 192.0.3.7, reqid 9"
+check_fails "what is there is not told" said "^0x5000"
+check "the standby is not ready" status b "not s['ready'] and '3 SAs are of kinds that this node\\'s kernel does not support' in s['reasons']"
+check "and names them" unsafe b 0x00005001 "does not support its kind"
+check "all of them" status b "s['unsafe_total'] == 4"
+# The namespace in which it was tried is another one.
+check_fails "none of them was ever in its kernel" expired "spi 0x0000500[1-4]"
+
+# --- it takes over all the same -------------------------------------------------------------
+
+check "the active is gone" other_ends
+: >"$TMP/expire"
+check "it takes over" ask b takeover
+check "and asks to rekey by the other direction" busywait 10000 expired "^Expired src 192.0.3.1 dst 192.0.3.2"
+check "which is in the log" busywait 20000 logged b "esp 192.0.3.1 spi 0x00005001: it is not in place: the other direction is soft-expired"
+stop b
+
+# --- without the right to make a network namespace: systemd's unit ---------------------------
+
+cat >"$TMP/limited" <<-END
+	#!/bin/sh
+	exec setpriv --bounding-set=-sys_admin "$XFRMSYNC" "\$@"
+END
+chmod +x "$TMP/limited"
+ip -n "$B" xfrm state flush
+nl "$B" role-set none >/dev/null
+rm -rf "$TMP/b.state"
+: >"$TMP/b.log"
+XFRMSYNC=$TMP/limited start b
+check "a standby without CAP_SYS_ADMIN" busywait 20000 role_is b standby
+has_no_right() { ! grep -q "^CapEff:.*[2367abef].....$" "/proc/${pid[b]}/status"; }
+check "which it has not" has_no_right
+other a "$A" 192.0.2.2 active good key
+check "it takes what comes" busywait 20000 said "^sent"
+check "and finds what is not supported" said "^0x5003 1 .*with 168 bits"
+check "by asking for the kind" busywait 20000 logged b "does not support a kind of SA: "
+check "the active is gone" other_ends
+stop b
+
+# --- an active, of a standby that can less -----------------------------------------------------
+
+nl "$A" role-set none >/dev/null
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.2 proto esp spi 0x6000 reqid 1 mode tunnel \
+	flag esn replay-window 64 aead 'rfc4106(gcm(aes))' "$(key 20 one)" 128
+start a
+check "an active" busywait 20000 role_is a standby
+check "takes over" ask a takeover
+other b "$B" 192.0.2.1 standby 0x6000
+check "a standby refuses" busywait 20000 said "^sent"
+check "the active says which, who, and why" busywait 10000 unsafe a 0x00006000 "peer b cannot install it: no ?[31mcolours here"
+check "and is not ready" status a "not s['ready'] and s['unsafe_total'] == 1"
+check "that is in the log, without what a terminal would obey" busywait 20000 logged a "peer b: it cannot take over esp 192.0.3.2 spi 0x00006000: no ?\\[31mcolours here"
+echo now >&9
+check "when it has it, all is well" busywait 10000 status a "s['unsafe_total'] == 0"
+check "the standby is gone" other_ends
+stop a
+check "every daemon ended cleanly" ended_cleanly
