@@ -22,7 +22,7 @@ PCRYPT=/sys/kernel/pcrypt
 # Before anything is started, so that all of it runs there.
 taskset -p 1 $$ >/dev/null
 need_daemon
-[ "$(nproc)" -gt 1 ] || skip_all "one CPU: nothing can be held"
+[ "$(getconf _NPROCESSORS_ONLN)" -gt 1 ] || skip_all "one CPU: nothing can be held"
 modprobe -aq pcrypt algif_aead seqiv gcm || skip_all "no pcrypt in this kernel"
 setup_ns A B P
 setup_veth "$A" "$B"
@@ -39,10 +39,10 @@ for n in a b; do
 	ns=${node_ns[$n]}
 	ip -n "$ns" -batch - <<-END
 		address replace 192.0.3.1/24 dev out
-		neighbour replace 192.0.3.2 lladdr $(in_ns "$P" cat /sys/class/net/br0/address) dev out nud permanent
+		neighbour replace 192.0.3.2 lladdr $(mac_of "$P" br0) dev out nud permanent
 		route replace 10.2.0.0/16 via 192.0.3.2 src 10.1.0.1
 	END
-	mac[$n]=$(in_ns "$ns" cat /sys/class/net/out/address)
+	mac[$n]=$(mac_of "$ns" out)
 done
 turn() { ip -n "$P" neighbour replace 192.0.3.1 lladdr "${mac[$1]}" dev br0 nud permanent; } # NODE
 

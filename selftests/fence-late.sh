@@ -84,10 +84,24 @@ done
 
 # --- marks ------------------------------------------------------------------------------
 
+# B takes the packets without a device: from a vti's that come out of async crypto 6.1.0-56
+# loses a reference each to the card (without the module, too), which then cannot go.
+plain_end() {
+	# shellcheck disable=SC2034 # lib_sa reads them
+	local proto=esp mode=tunnel esn=1 window=64 encap='' cipher=cbc
+
+	ip -n "$B" xfrm state flush
+	ip -n "$B" xfrm policy flush
+	ip -n "$B" link delete dev0
+	lib_sa "$B" "$A_OUT" "$B_OUT" "$A_SPI"
+	lib_policies "$B" "$B_IN" "$A_IN" "$B_OUT" "$A_OUT"
+}
+
 if modprobe -q ip_vti; then
 	vti_devices 4
 	CIPHER=cbc device_tunnel 4 mark 7 -- mark 7
 	devices_carry 4
+	plain_end
 	SA_MARK=7
 	late_is_dropped "vti, SA with a mark"
 	# The same of an SA that is none of the cluster's.
