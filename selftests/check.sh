@@ -110,8 +110,12 @@ finished() { # NAME: as many results as its TAP has
 	tap_step "$1" sh -c 'cat "$1"; exit "$2"' _ "$logs/$1.run" $?
 }
 
+# What hangs in a kernel ends no test, and has to leave time to tell of it.
+most=(-l 2700)
+[ "$long" != long ] || most=()
+
 vm() { # NAME SERIES [TEST...]
-	selftests/vm/kselftest.sh -k "$2" -o "$logs/vm-$1" "${@:3}" 2>&1
+	selftests/vm/kselftest.sh "${most[@]}" -k "$2" -o "$logs/vm-$1" "${@:3}" 2>&1
 }
 
 # Emulated, a VM is one busy thread: two of them fill two cores. One is shown as it runs,
@@ -160,9 +164,9 @@ tap_step lint "${make[@]}" lint
 tap_step unit "${limited[@]}" 600 env CMOCKA_MESSAGE_OUTPUT=TAP "${make[@]}" -k -C tools check
 tap_step big-endian "${limited[@]}" 1200 "${make[@]}" check-be
 tap_step fuzz "${limited[@]}" 1200 "${make[@]}" fuzz RUNS=100000
-most=40
-[ "$long" != long ] || most=0
-tap_step faults "${limited[@]}" 1800 env MOST="$most" selftests/faults/run.sh
+calls=40
+[ "$long" != long ] || calls=0
+tap_step faults "${limited[@]}" 1800 env MOST="$calls" selftests/faults/run.sh
 if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge "${limited[@]}" 1200 /usr/bin/python3 selftests/judge/judge_test.py
 fi

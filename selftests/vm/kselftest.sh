@@ -3,10 +3,11 @@
 # Runs kselftests in one boot of a VM and prints their TAP.
 #
 # usage: kselftest.sh -k KERNEL [-t SECONDS] [-T SECONDS] [-s FACTOR] [-o DIR] [-a APPEND]
-#                     [-m MB] [-c CPUS] [-i] [-e NAME=VALUE] [-x NAME] [TEST...]
+#                     [-l SECONDS] [-m MB] [-c CPUS] [-i] [-e NAME=VALUE] [-x NAME] [TEST...]
 #   -k KERNEL   as in run.sh
 #   -t SECONDS  time for each test that does not say how much it needs (120)
 #   -T SECONDS  time for each test, whatever it says
+#   -l SECONDS  time for all of it (the sum of the tests')
 #   -s FACTOR   the kernel is that many times slower (see kernels.sh): more time, fewer SAs
 #   -o DIR      results: NAME.tap and NAME.count for each test, total.count, the VM's logs
 #               (build/KVER/results); the tests see it as /run/vm
@@ -27,15 +28,16 @@ set -uo pipefail
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 
-usage() { sed -n '5,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '5,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # Unmerged, a cache of the module's own shows what is left in it at rmmod.
-kernel='' limit=120 fixed='' slow='' out='' without='' append=slab_nomerge vm=() environment=()
-while getopts k:t:T:s:o:a:m:c:e:x:i opt; do
+kernel='' limit=120 fixed='' most='' slow='' out='' without='' append=slab_nomerge vm=() environment=()
+while getopts k:t:T:l:s:o:a:m:c:e:x:i opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	T) fixed=$OPTARG ;;
+	l) most=$OPTARG ;;
 	s) slow=$OPTARG ;;
 	o) out=$OPTARG ;;
 	a) append+=" $OPTARG" ;;
@@ -82,6 +84,7 @@ for t in "${tests[@]}"; do
 	own=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$t")
 	total=$((total + ${fixed:-${own:-$limit}} * slow))
 done
+[ -z "$most" ] || [ "$total" -lt "$most" ] || total=$most
 "$here/run.sh" -k "$kernel" -o "$out" -t "$total" -a "$append" "${vm[@]}" -- \
 	env KVER="$KVER" BUILD="$BUILD" MODULE="$MODULE" XFRMSYNC="$XFRMSYNC" \
 	XFRMSYNC_SLOW="$slow" XFRMSYNC_LIMIT="$fixed" "${environment[@]}" \
