@@ -7,25 +7,42 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
 
   is EXPR JSON      EXPR, of s, is true
   value EXPR JSON   what it is
+  status PATH EXPR  EXPR, of s, is true, where s is what the daemon of that socket says of
+                    itself; code 9 where it does not say, or there is none
   nl ARG...         what nl.py does with these
 """
 
 import contextlib
 import io
 import json
+import socket
 import sys
 
 
-def is_true(expr, text):
-    try:
-        s = json.loads(text)
-    except ValueError:
-        return 1, f"no JSON: {text}"
+def is_true(expr, said):
+    if isinstance(said, str):
+        try:
+            said = json.loads(said)
+        except ValueError:
+            return 1, f"no JSON: {said}"
+    s = said
     return (0, "") if eval("(" + expr + ")", {"s": s}) else (1, str(s))
 
 
 def value(expr, text):
     return 0, str(eval("(" + expr + ")", {"s": json.loads(text)}))
+
+
+def status(path, expr):
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, sock.makefile() as lines:
+            sock.settimeout(20)
+            sock.connect(path)
+            sock.sendall(b'{"cmd":"status"}\n')
+            said = json.loads(lines.readline())
+        return is_true(expr, said)
+    except (OSError, ValueError, KeyError) as error:
+        return 9, repr(error)
 
 
 def nl(*args):
@@ -41,7 +58,7 @@ def nl(*args):
     return code, said.getvalue().rstrip("\n")
 
 
-KINDS = {"is": is_true, "value": value, "nl": nl}
+KINDS = {"is": is_true, "status": status, "value": value, "nl": nl}
 
 
 def words():

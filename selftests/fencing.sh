@@ -85,8 +85,8 @@ guard_holds() {
 no_discovery() {
 	local a b n
 
-	a=$(in_ns "$A" cat /sys/class/net/xs0/address)
-	b=$(in_ns "$B" cat /sys/class/net/xs0/address)
+	a=$(mac_of "$A" xs0)
+	b=$(mac_of "$B" xs0)
 	for n in 192.0.2. 2001:db8::; do
 		ip -n "$A" neighbour replace "${n}2" lladdr "$b" dev xs0 nud permanent
 		ip -n "$B" neighbour replace "${n}1" lladdr "$a" dev xs0 nud permanent

@@ -123,6 +123,17 @@ now_ms() { echo $(("${EPOCHREALTIME/[.,]/}" / 1000)); }
 # A kernel that is full of checks is many times slower: kselftest.sh -s.
 SLOW=${XFRMSYNC_SLOW:-1}
 
+# Nothing ever comes out of it.
+lib_never_make() {
+	local dir
+
+	dir=$(mktemp -d)
+	mkfifo "$dir/never"
+	exec {lib_never}<>"$dir/never"
+	rm -r "$dir"
+}
+lib_never_make
+
 # busywait MS CMD...: until CMD succeeds, at most MS (times SLOW); prints CMD's last output.
 busywait() {
 	local deadline=$(($(now_ms) + $1 * SLOW)) out
@@ -133,6 +144,8 @@ busywait() {
 			echo "$out"
 			return 1
 		fi
+		# What is waited for wants the processor, too.
+		read -r -t 0.02 -u "$lib_never"
 	done
 	[ -z "$out" ] || echo "$out"
 }
@@ -268,9 +281,12 @@ setup_ns() {
 	done
 }
 
+# Less work than ip's, which mounts a /sys: what is seen there is not the namespace's.
 in_ns() { # NS CMD...
-	ip netns exec "$@"
+	nsenter --net="/run/netns/$1" "${@:2}"
 }
+
+mac_of() { ip -n "$1" -br link show "$2" | awk '{ print $3 }'; } # NS DEV
 
 # setup_veth NS_A NS_B [N]: link N (0) between them, xsN on both sides, A's addresses
 # 192.0.2+N.1 and 2001:db8:N::1, B's .2 and ::2, and inside ones on lo: A's 10.1.0.1 and
