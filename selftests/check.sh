@@ -171,10 +171,9 @@ if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge "${limited[@]}" 1200 /usr/bin/python3 selftests/judge/judge_test.py
 fi
 
-finished model
 [ -z "$debug" ] || finished detectors
-
 vm_background 6.1 6.1 "${not_on_6_1[@]}"
+finished model
 vm_shown 6.12 6.12 "${not_on_6_12[@]}"
 vm_finished 6.1
 
