@@ -154,6 +154,7 @@ clear_tunnel
 
 # What cannot be fenced is not promised: the module does not load.
 first=$BUILD/offload/xsfirst.ko
+later eval 'rmmod xsfirst 2>/dev/null'
 if [ -f "$first" ]; then
 	unload_module
 	check "another module's handler" insmod "$first"
