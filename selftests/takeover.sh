@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 98
+plan 114
 
 
 need_daemon
@@ -176,6 +176,42 @@ check "and is followed" wait_step b a
 check "planned, back" ask a takeover
 check "in step once more" wait_step a b
 ip -n "$A" xfrm state delete dst "$B_OUT" proto esp spi 0x7a00
+busywait 20000 sas_are "$B" 2
+
+# --- ... which took over once more before anybody heard it -------------------------------
+
+wait_step a b
+start=$(sa_oseq "$B" "${esp_out[@]}") found=$(said a "lost the numbers")
+ip -n "$A" link set xs0 down
+check "the link is cut" busywait 20000 links_down
+check "the other node takes over, unheard" ask b takeover
+from_b 20
+used=$(sa_oseq "$B" "${esp_out[@]}")
+check "and sends" [ "$used" -ge $((start + 20)) ]
+stop b KILL
+nl "$B" role-set none >/dev/null
+ip -n "$B" xfrm state flush
+sed -i 's/^boot_id .*/boot_id another/' "$TMP/b.state/state"
+start b
+check "it is rebooted" busywait 20000 role_is b standby
+check "and takes over again, in an epoch of which it has all numbers" ask b takeover
+stop b
+start b
+check "its next daemon is active" busywait 20000 role_is b active
+check "the first one is told to stay" told a "now in epoch"
+check "above all of that" told a "now in epoch"
+ip -n "$A" link set xs0 up
+check "what was lost before is: the SAs are not safe there" busywait 20000 unsafe_is b 2
+check_fails "nor do they stand where it began to send" oseq_is "$B" "${esp_out[@]}" "$start"
+check "on the first one they are to be rekeyed" unsafe_is a 2
+check_equal "it was found once" $((found + 1)) "$(said a "lost the numbers")"
+stop b
+start b
+check "its next daemon is filled once more" busywait 20000 unsafe_is b 2
+check_equal "that is no other loss" $((found + 1)) "$(said a "lost the numbers")"
+check "the operator says to use them" ask a takeover --force-unsafe
+check "in step" wait_step a b
+
 ip -n "$B" -batch - <<-END
 	link delete own0
 	address delete 10.1.0.1/32 dev lo

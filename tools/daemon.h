@@ -55,7 +55,7 @@ struct peer {
 	uint32_t epoch_node;
 	struct spi_range spi_range;
 	uint64_t own;			/* epoch in which it became active last; 0 never */
-	bool own_lost;			/* ... and what it drew since is lost */
+	uint64_t lost;			/* of these, the last one of which that is lost */
 	struct chain chain;
 	bool spi_overlap;		/* with ours, and that was said */
 	/* What goes to it (we are active). */
@@ -146,7 +146,6 @@ struct daemon {
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
-	bool own_lost;			/* what this node drew since st.own is gone */
 	bool again;			/* active, and nobody else was since it last was */
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */

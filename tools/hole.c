@@ -112,18 +112,18 @@ bool hole_look(struct daemon *d, const struct peer *p)
 	struct state next = d->st;
 	size_t n;
 
-	if (!p->own_lost || chain_has(&d->st.chain, p->own, p->node_id))
+	if (!p->lost || chain_has(&d->st.chain, p->lost, p->node_id))
 		return true;
 	if (members_highest(d, &next.holes)) {
 		log_err("peer %s: cannot list the SAs that it may have used: %s; it is told nothing before",
 			p->name, d->req.error);
 		return false;
 	}
-	chain_add(&next.chain, p->own, p->node_id);
+	chain_add(&next.chain, p->lost, p->node_id);
 	keep(d, &next);
 	n = mark_all(d);
 	log_warn("peer %s: was active in epoch %llu, and has lost the numbers that it used: %zu SAs are not safe, and renewed no more, until they are rekeyed",
-		 p->name, (unsigned long long)p->own, n);
+		 p->name, (unsigned long long)p->lost, n);
 	d->hole_untold = true;
 	ask_soon(d);
 	return true;
@@ -133,8 +133,8 @@ void hole_filled(struct daemon *d, const struct peer *p)
 {
 	struct state next = d->st;
 
-	if (p->own_lost || !p->own ||
-	    chain_has(&d->st.chain, p->own, p->node_id))
+	/* What it has lost of before was looked at when this snapshot began. */
+	if (!p->own || chain_has(&d->st.chain, p->own, p->node_id))
 		return;
 	chain_add(&next.chain, p->own, p->node_id);
 	keep(d, &next);

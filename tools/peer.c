@@ -338,7 +338,7 @@ static void put_hello(struct daemon *d, struct buf *b)
 		.has_tag_key = d->st.role == XFRMSYNC_ROLE_ACTIVE,
 		.spi_range = d->conf.spi_range,
 		.own = d->st.own,
-		.own_lost = d->own_lost,
+		.lost = d->st.lost,
 		.chain = d->st.chain,
 	};
 	size_t at;
@@ -799,7 +799,7 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	p->epoch_node = h->node;
 	p->instance = hello->instance;
 	p->own = hello->own;
-	p->own_lost = hello->own_lost;
+	p->lost = hello->lost;
 	p->chain = hello->chain;
 	take_spi_range(p, &hello->spi_range);
 	/* Whoever is active decides; a standby keeps the key for its own time. */

@@ -114,11 +114,20 @@ static bool lives_on(struct daemon *d, const struct genl_status *st)
 	return false;
 }
 
+/*
+ * What this node drew is in its kernel, or nowhere: it cannot tell an active. Not so
+ * where a takeover was not finished, of which no boot is known either.
+ */
+static bool was_rebooted(const struct daemon *d)
+{
+	return !d->same_boot && d->st.boot_id[0] && strcmp(d->st.boot_id, "-");
+}
+
 int role_init(struct daemon *d)
 {
 	uint32_t role = XFRMSYNC_ROLE_STANDBY;
 	struct genl_status st;
-	bool lived;
+	bool lived, forgot;
 	int ret;
 
 	load_state(d);
@@ -128,12 +137,13 @@ int role_init(struct daemon *d)
 		return ret;
 	}
 	d->no_hook = st.capture == XFRMSYNC_CAPTURE_SCAN;
+	forgot = was_rebooted(d);
 	lived = lives_on(d, &st);
 	/* Of before this was kept. */
 	if (!d->st.own && d->st.node == d->conf.node_id)
 		d->st.own = d->st.epoch;
-	/* What it drew is in its kernel, or nowhere: it cannot tell an active. */
-	d->own_lost = d->st.own && !d->same_boot;
+	if (forgot || !lived)
+		d->st.lost = d->st.own;
 	/* Only where both say so are the counters in this kernel the newest. */
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE && lived)
@@ -533,7 +543,6 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 		store(d, &d->st);
 	}
 	d->same_boot = true;
-	d->own_lost = false;
 	d->taken_here = true;
 	d->want_active = false;
 	d->unfinished = false;

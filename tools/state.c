@@ -129,6 +129,8 @@ static bool read_word(FILE *f, const char *word, struct state *s)
 		return fscanf(f, "%" SCNu64, &s->holes) == 1;
 	if (!strcmp(word, "own"))
 		return fscanf(f, "%" SCNu64, &s->own) == 1;
+	if (!strcmp(word, "lost"))
+		return fscanf(f, "%" SCNu64, &s->lost) == 1;
 	if (!strcmp(word, "chain"))
 		return read_chain(f, &s->chain);
 	if (strcmp(word, "member") || s->n_members == CONF_MAX_PEERS)
@@ -169,7 +171,8 @@ int state_load(const char *dir, struct state *s)
 		       &s->epoch, &s->node, role, s->boot_id) == 4 &&
 		!role_of_word(role, &s->role) && read_rest(f, s);
 	fclose(f);
-	if (!whole) {
+	/* What it never drew it cannot have lost. */
+	if (!whole || s->lost > s->own) {
 		memset(s, 0, sizeof(*s));
 		return -EINVAL;
 	}
@@ -250,6 +253,8 @@ static int put(const char *path, const struct state *s)
 		fprintf(f, "holes %" PRIu64 "\n", s->holes);
 	if (s->own)
 		fprintf(f, "own %" PRIu64 "\n", s->own);
+	if (s->lost)
+		fprintf(f, "lost %" PRIu64 "\n", s->lost);
 	for (i = 0; i < s->chain.n; i++)
 		fprintf(f, "chain %" PRIu32 " %" PRIu64 "\n",
 			s->chain.at[i].node, s->chain.at[i].epoch);

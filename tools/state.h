@@ -29,6 +29,7 @@ struct state {
 	uint64_t orphans;	/* cookie up to which others had SAs that are peers no more */
 	uint64_t holes;		/* ... a peer may have used SAs, and has lost how far */
 	uint64_t own;		/* epoch in which this node became active last; 0 never */
+	uint64_t lost;		/* of these, the last one of which it lost what it drew */
 	struct chain chain;	/* whose numbers are accounted for in what it has */
 };
 

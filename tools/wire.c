@@ -13,7 +13,7 @@
 
 #define HELLO_TAG_KEY 1
 #define HELLO_SPI_RANGE 2
-#define HELLO_OWN_LOST 4
+#define HELLO_LOST 4
 
 int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 {
@@ -92,7 +92,7 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
 	buf_u8(b, h->role);
 	buf_u8(b, (h->has_tag_key ? HELLO_TAG_KEY : 0) |
 		  (spi_range_is_set(&h->spi_range) ? HELLO_SPI_RANGE : 0) |
-		  (h->own_lost ? HELLO_OWN_LOST : 0));
+		  (h->lost ? HELLO_LOST : 0));
 	buf_u64(b, h->instance);
 	buf_u8(b, name_len);
 	buf_put(b, h->name, name_len);
@@ -104,6 +104,8 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
 	}
 	buf_u64(b, h->own);
 	put_chain(b, &h->chain);
+	if (h->lost)
+		buf_u64(b, h->lost);
 }
 
 int wire_get_hello(struct rd *r, struct wire_hello *h)
@@ -131,9 +133,13 @@ int wire_get_hello(struct rd *r, struct wire_hello *h)
 			return -EBADMSG;
 	}
 	h->own = rd_u64(r);
-	h->own_lost = flags & HELLO_OWN_LOST;
-	if ((h->own_lost && !h->own) || get_chain(r, &h->chain))
+	if (get_chain(r, &h->chain))
 		return -EBADMSG;
+	if (flags & HELLO_LOST) {
+		h->lost = rd_u64(r);
+		if (!h->lost || h->lost > h->own)
+			return -EBADMSG;
+	}
 	/* More may follow: a later minor revision's. */
 	return r->bad || memchr(h->name, 0, name_len) ? -EBADMSG : 0;
 }

@@ -88,7 +88,7 @@ struct wire_hello {
 	uint8_t tag_key[WIRE_TAG_KEY];	/* of the active; wipe */
 	struct spi_range spi_range;	/* of the sender, if it has one */
 	uint64_t own;			/* epoch in which it became active last; 0 never */
-	bool own_lost;			/* it does not know any more what it drew since */
+	uint64_t lost;			/* of these, the last one of which it has lost that; 0 */
 	struct chain chain;		/* what is accounted for in what it has */
 };
 

@@ -129,7 +129,7 @@ static void all_or_nothing(struct state *s)
 		assert_int_equal(state_load(dir, &got), -EINVAL);
 		assert_int_equal(got.handed[0], 0);
 		assert_false(got.outdated || got.strict);
-		assert_true(!got.own && !got.chain.n);
+		assert_true(!got.own && !got.lost && !got.chain.n);
 	}
 }
 
@@ -139,7 +139,7 @@ static void test_chain(void **state)
 	struct state s = {
 		.epoch = 7, .node = 2, .role = XFRMSYNC_ROLE_STANDBY,
 		.boot_id = "of-long-ago", .holes = UINT64_MAX,
-		.own = UINT64_MAX, .n_members = CONF_MAX_PEERS,
+		.own = UINT64_MAX, .lost = UINT64_MAX - 1, .n_members = CONF_MAX_PEERS,
 	};
 	uint32_t i;
 
@@ -153,7 +153,7 @@ static void test_chain(void **state)
 	/* In another life SAs have other cookies; all else is as it was. */
 	assert_false(state_live_on(&s, 6));
 	assert_int_equal(s.holes, 0);
-	assert_true(s.own && s.chain.n == CHAIN_MAX);
+	assert_true(s.own && s.lost && s.chain.n == CHAIN_MAX);
 }
 
 /* A file of before it was kept. */
@@ -166,7 +166,12 @@ static void test_no_chain(void **state)
 		    "life 5\nmember b\nend\n");
 	assert_int_equal(state_load(dir, &got), 0);
 	assert_int_equal(got.n_members, 1);
-	assert_true(!got.own && !got.chain.n && !got.holes);
+	assert_true(!got.own && !got.lost && !got.chain.n && !got.holes);
+	/* What it never drew it cannot have lost. */
+	write_state("xfrmsync-state 1\nepoch 7\nnode 1\nrole active\nboot_id x\n"
+		    "own 5\nlost 6\nend\n");
+	assert_int_equal(state_load(dir, &got), -EINVAL);
+	assert_true(!got.own && !got.lost);
 	write_state("xfrmsync-state 1\nepoch 7\nnode 1\nrole active\nboot_id x\n"
 		    "chain 1\nend\n");
 	assert_int_equal(state_load(dir, &got), -EINVAL);

@@ -111,7 +111,7 @@ static void test_hello(void **state)
 	check_hello("frame-hello", &want);
 	memset(&want.chain, 0, sizeof(want.chain));
 	want.own = 9;
-	want.own_lost = true;
+	want.lost = 8;
 	memset(want.tag_key, 0, WIRE_TAG_KEY);
 	want.has_tag_key = false;
 	want.role = XFRMSYNC_ROLE_STANDBY;

@@ -140,7 +140,7 @@ static void test_hello_chain(void **state)
 {
 	struct wire_hello h = {
 		.node_id = 7, .role = XFRMSYNC_ROLE_STANDBY, .instance = 99,
-		.name = "gw-a", .own = UINT64_MAX, .own_lost = true,
+		.name = "gw-a", .own = UINT64_MAX,
 	};
 	struct wire_hello got;
 	struct buf b = {};
@@ -171,10 +171,33 @@ static void test_hello_chain(void **state)
 	buf_u32(&b, UINT32_MAX);
 	buf_u64(&b, 1);
 	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
-	/* It cannot have lost what it never had. */
-	h.own = 0;
+	buf_free(&b);
+}
+
+/* It was active once more since it lost what it drew; both epochs are said. */
+static void test_hello_lost(void **state)
+{
+	struct wire_hello h = {
+		.node_id = 7, .role = XFRMSYNC_ROLE_STANDBY, .instance = 99,
+		.name = "gw-a", .own = UINT64_MAX, .lost = UINT64_MAX - 1,
+	};
+	struct wire_hello got;
+	struct buf b = {};
+	size_t len;
+
+	(void)state;
+	chain_add(&h.chain, 9, 7);
+	wire_put_hello(&b, &h);
+	assert_int_equal(take_hello(&b, b.len, &got), 0);
+	assert_memory_equal(&h, &got, sizeof(h));
+	for (len = 0; len < b.len; len++)
+		assert_int_equal(take_hello(&b, len, &got), -EBADMSG);
+	/* It cannot have lost what it never had; nor nothing. */
+	h.own = UINT64_MAX - 2;
 	buf_clear(&b);
 	wire_put_hello(&b, &h);
+	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
+	memset(b.data + b.len - 8, 0, 8);
 	assert_int_equal(take_hello(&b, b.len, &got), -EBADMSG);
 	buf_free(&b);
 }
@@ -452,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_header_refused),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_hello_chain),
+		cmocka_unit_test(test_hello_lost),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_record_is_small),
 		cmocka_unit_test(test_record_round_trip),
