@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 114
+plan 116
 
 
 need_daemon
@@ -323,9 +323,13 @@ check "beside what it made itself" busywait 10000 sas_are "$A" 3
 check "the planned way back is free" ask a takeover
 check "with the roles changed" wait_step a b
 
+epoch_of() { sed -n "s/^$1 //p" "$TMP/$2.state/state"; } # WORD NAME
 stop a
 reboot b
+became=$(epoch_of own b)
 check "rebooted, without the daemon: a takeover" ask b takeover
+check_equal "does not forget what is lost" "$became" "$(epoch_of lost b)"
+check_equal "nor that it is one" "$(epoch_of epoch b)" "$(epoch_of own b)"
 check "does not use what a script made" is_fenced "$B" "${esp_out[@]}"
 nl "$B" role-set none >/dev/null
 check "without a role nothing is held" not_fenced "$B" "${esp_out[@]}"

@@ -226,18 +226,21 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 static void next_epoch(const struct change *c, const struct conf *conf,
 		       struct state *s)
 {
+	bool again = is_owner(conf, s);
+
 	if (c->role == XFRMSYNC_ROLE_ACTIVE) {
 		/* It told its peer nothing yet, if it was not active before; of
 		 * several, one may have less than this node.
 		 */
 		s->strict = conf->guard == CONF_GUARD_STRICT &&
-			    conf->n_peers < 2 && !is_owner(conf, s) &&
+			    conf->n_peers < 2 && !again &&
 			    !s->handed[0];
 		s->outdated = false;
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;
 		s->handed[0] = '\0';
+		state_count_in(s, again);
 	}
 	s->role = c->role;
 }

@@ -139,7 +139,7 @@ int role_init(struct daemon *d)
 	d->no_hook = st.capture == XFRMSYNC_CAPTURE_SCAN;
 	forgot = was_rebooted(d);
 	lived = lives_on(d, &st);
-	/* Of before this was kept. */
+	/* Of before that was kept. */
 	if (!d->st.own && d->st.node == d->conf.node_id)
 		d->st.own = d->st.epoch;
 	if (forgot || !lived)
@@ -477,18 +477,6 @@ static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
 }
 
 /*
- * Its own numbers are accounted for here, from now on. Who was active last anyway
- * goes on in leases that all have acknowledged who were told of them: where the
- * epoch is known in which it became so, these are accounted for, too.
- */
-static void count_in(const struct daemon *d, struct state *next)
-{
-	if (!role_is_owner(d))
-		next->own = next->epoch;
-	chain_add(&next->chain, next->own, next->node);
-}
-
-/*
  * Up: on disk before it is in force, so that after a crash nobody believes in a
  * lower epoch. That decides it; numbers are taken exactly only after it.
  */
@@ -509,7 +497,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
 	if (what == USE_THEM)
 		next.holes = 0;
-	count_in(d, &next);
+	state_count_in(&next, role_is_owner(d));
 	ret = store(d, &next);
 	if (ret) {
 		/* It is decided by what the disk says, whatever failed. */

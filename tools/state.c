@@ -60,7 +60,15 @@ bool state_live_on(struct state *s, uint64_t life)
 	s->n_members = 0;
 	s->orphans = 0;
 	s->holes = 0;
+	s->lost = s->own;
 	return false;
+}
+
+void state_count_in(struct state *s, bool again)
+{
+	if (!again)
+		s->own = s->epoch;
+	chain_add(&s->chain, s->own, s->node);
 }
 
 void state_boot_id(char *buf, size_t len)

@@ -56,12 +56,22 @@ bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
  * Where the module was loaded anew, or had no role meanwhile, SAs were used without
  * limits, and what was set for them is gone: boot_id is cleared, so this node's
  * own counters are not taken for the newest. SAs have other cookies, and members
- * ranges of none that is safe. So it is where the file, or the module, does not say
- * which life it was.
+ * ranges of none that is safe. What this node drew is lost. So it is where the file,
+ * or the module, does not say which life it was.
  *
  * Return: false where it does not hold.
  */
 bool state_live_on(struct state *s, uint64_t life);
+
+/*
+ * state_count_in - it becomes active in s->epoch
+ * @again: and was it last anyway
+ *
+ * Its own numbers are accounted for here, from now on. Who was active last anyway
+ * goes on in leases that all have acknowledged who were told of them: where the
+ * epoch is known in which it became so, these are accounted for, too.
+ */
+void state_count_in(struct state *s, bool again);
 
 /* The kernel's boot id into buf; empty where it cannot be read. */
 void state_boot_id(char *buf, size_t len);

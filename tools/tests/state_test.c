@@ -153,7 +153,26 @@ static void test_chain(void **state)
 	/* In another life SAs have other cookies; all else is as it was. */
 	assert_false(state_live_on(&s, 6));
 	assert_int_equal(s.holes, 0);
-	assert_true(s.own && s.lost && s.chain.n == CHAIN_MAX);
+	assert_true(s.own && s.lost == s.own && s.chain.n == CHAIN_MAX);
+}
+
+/* Who becomes active; what it lost before stays so, and that it was active then. */
+static void test_count_in(void **state)
+{
+	struct state s = { .epoch = 7, .node = 2, .own = 6, .life = 5 };
+
+	(void)state;
+	state_count_in(&s, true);
+	assert_true(s.own == 6 && chain_has(&s.chain, 6, 2) &&
+		    !chain_has(&s.chain, 7, 2));
+	assert_true(state_live_on(&s, 5));
+	assert_true(!s.lost);
+	assert_false(state_live_on(&s, 9));
+	assert_int_equal(s.lost, 6);
+	state_count_in(&s, false);
+	assert_true(s.own == 7 && s.lost == 6 && chain_has(&s.chain, 7, 2));
+	assert_true(state_live_on(&s, 9));
+	assert_int_equal(s.lost, 6);
 }
 
 /* A file of before it was kept. */
@@ -333,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_count_in),
 		cmocka_unit_test(test_no_chain),
 		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_life),
