@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 116
+plan 142
 
 
 need_daemon
@@ -212,6 +212,50 @@ check_equal "that is no other loss" $((found + 1)) "$(said a "lost the numbers")
 check "the operator says to use them" ask a takeover --force-unsafe
 check "in step" wait_step a b
 
+# --- it is not rebooted, but its SA is gone ----------------------------------------------
+
+start=$(sa_oseq "$B" "${esp_out[@]}") found=$(said a "lost the numbers")
+ip -n "$A" link set xs0 down
+check "the link is cut" busywait 20000 links_down
+check "the other node takes over, unheard" ask b takeover
+from_b 20
+used=$(sa_oseq "$B" "${esp_out[@]}")
+check "and sends" [ "$used" -ge $((start + 20)) ]
+ip -n "$B" xfrm state delete dst "$B_OUT" proto esp spi "$A_SPI"
+check "its SA is deleted there" busywait 20000 sas_are "$B" 1
+check "the first one is told to stay" told a "now in epoch"
+ip -n "$A" link set xs0 up
+check "the SAs are not safe on the other node" busywait 20000 unsafe_is b 2
+check_fails "nor does this one stand where it began to send" oseq_is "$B" "${esp_out[@]}" "$start"
+check "on the first one they are to be rekeyed" unsafe_is a 2
+check_equal "it was found once" $((found + 1)) "$(said a "lost the numbers")"
+check "the operator says to use them" ask a takeover --force-unsafe
+check "in step" wait_step a b
+
+# What is deleted where all others know of it, costs nothing.
+made() { # NS SPI
+	ip -n "$1" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi "$2" reqid 1 mode tunnel \
+		flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 "$2")" 128
+}
+check "the other one takes over, planned" ask b takeover
+check "and is followed" wait_step b a
+made "$B" 0x7b00
+check "an SA is made there" busywait 20000 sas_are "$A" 3
+ip -n "$B" xfrm state delete dst "$B_OUT" proto esp spi 0x7b00
+check "and is deleted, on both" busywait 20000 sas_are "$A" 2
+check "planned, back" ask a takeover
+check "in step once more" wait_step a b
+made "$A" 0x7c00
+check "so it is on the first one" busywait 20000 sas_are "$B" 3
+ip -n "$A" xfrm state delete dst "$B_OUT" proto esp spi 0x7c00
+check "with one of its own" busywait 20000 sas_are "$B" 2
+check "the other one takes over" ask b takeover
+check "in step the other way" wait_step b a
+check "nothing is unsafe" unsafe_is b 0
+check "planned, back again" ask a takeover
+check "as it was" wait_step a b
+check "nothing is unsafe on the first one either" unsafe_is a 0
+check_equal "nobody lost anything" $((found + 1)) "$(said a "lost the numbers")"
 ip -n "$B" -batch - <<-END
 	link delete own0
 	address delete 10.1.0.1/32 dev lo

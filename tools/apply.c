@@ -461,11 +461,18 @@ static void update(struct daemon *d, struct cache_entry *e,
 	done(d, e);
 }
 
+/* The highest number that this kernel knows to be drawn. */
+static uint64_t drawn_in(const struct record *k)
+{
+	if (!(k->flags & XFRMSYNC_RECORD_F_RESTORED))
+		return k->oseq;
+	return k->has_sent ? k->sent : 0;
+}
+
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
 	struct buf ctx = {};
-	uint64_t drawn;
 	bool same;
 	int ret;
 
@@ -479,10 +486,8 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		goto out;
 	}
 	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
-	drawn = !(k->flags & XFRMSYNC_RECORD_F_RESTORED) ? k->oseq :
-		k->has_sent ? k->sent : 0;
-	if (same && drawn > e->drawn)
-		e->drawn = drawn;
+	if (same && drawn_in(k) > e->drawn)
+		e->drawn = drawn_in(k);
 	if (same && k->given_end > e->given)
 		e->given = k->given_end;
 	if (e->floor < e->drawn)
@@ -673,6 +678,7 @@ static void take_sa(struct daemon *d, const struct wire_sa *sa)
 	e = cache_find(&d->cache, &info.id);
 	if (e && e->tag != sa->tag) {
 		forget_numbers(e);
+		hole_drawn_gone(d, e);
 		e->drawn = 0;
 		e->given = 0;
 		e->known = 0;
@@ -740,6 +746,7 @@ static void forget(struct daemon *d, struct cache_entry *e)
 {
 	unqueue(d, e);
 	renumber_forget(d, e);
+	hole_drawn_gone(d, e);
 	d->applied[e->applied]--;
 	cache_remove(&d->cache, e);
 }
@@ -1235,6 +1242,9 @@ void apply_stepped_down(struct daemon *d)
 	cache_for_each(&d->cache, e) {
 		if (!lead_keep(e, &e->rec))
 			log_err("out of memory: a packet may be accepted that was accepted on this node");
+		/* The SA may go before anybody is told. */
+		if (e->cookie && drawn_in(&e->rec) > e->drawn)
+			e->drawn = drawn_in(&e->rec);
 	}
 }
 

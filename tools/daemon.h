@@ -380,6 +380,11 @@ bool members_were_more(const struct daemon *d, const struct record *rec);
 bool hole_look(struct daemon *d, const struct peer *p);
 /* That peer has said what it drew. */
 void hole_filled(struct daemon *d, const struct peer *p);
+/* ... or says that it has lost more, and this node does not know it yet. */
+bool hole_is_news(const struct daemon *d, const struct peer *p);
+/* An SA is gone on this node, the active, or what it drew there (drawn) is forgotten. */
+void hole_gone(struct daemon *d, const struct cache_entry *e);
+void hole_drawn_gone(struct daemon *d, const struct cache_entry *e);
 /* An SA that this daemon has not looked at before. */
 void hole_entry(struct daemon *d, struct cache_entry *e,
 		const struct record *rec);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: a peer that was active, and has lost the numbers that it drew then.
- * Out: SAs that are not safe any more, and that IKE is asked to rekey.
+ * In: a peer that was active, and has lost the numbers that it drew then; SAs that go.
+ * Out: SAs that are not safe any more, and that IKE is asked to rekey; what is lost here.
  * The daemon's loop; asks the kernel, blocks on the disk.
  *
  * A peer that was active says what it drew before it acknowledges a lease (USED), so
@@ -9,6 +9,10 @@
  * counters do not account for that peer's time (chain.h), nobody knows which numbers
  * were used: what existed when this is found, and had been told to anybody, is offered
  * to nobody any more. Cookies rise, so one number on disk tells what it was.
+ *
+ * What was drawn on an SA goes with it, too. A peer that is filled knows that it goes,
+ * and stands past all that was drawn anyway. One that is not may have it, and be the
+ * next active: as if this node had been rebooted, then, and said so by the same word.
  */
 #include <string.h>
 
@@ -107,12 +111,17 @@ static void keep(struct daemon *d, struct state *next)
 	d->st = *next;
 }
 
+bool hole_is_news(const struct daemon *d, const struct peer *p)
+{
+	return p->lost && !chain_has(&d->st.chain, p->lost, p->node_id);
+}
+
 bool hole_look(struct daemon *d, const struct peer *p)
 {
 	struct state next = d->st;
 	size_t n;
 
-	if (!p->lost || chain_has(&d->st.chain, p->lost, p->node_id))
+	if (!hole_is_news(d, p))
 		return true;
 	if (members_highest(d, &next.holes)) {
 		log_err("peer %s: cannot list the SAs that it may have used: %s; it is told nothing before",
@@ -138,6 +147,48 @@ void hole_filled(struct daemon *d, const struct peer *p)
 		return;
 	chain_add(&next.chain, p->own, p->node_id);
 	keep(d, &next);
+}
+
+/* Once in an epoch: from then on all that it drew since counts as lost. */
+static void lose(struct daemon *d, const struct cache_entry *e)
+{
+	struct state next = d->st;
+	char name[128];
+
+	if (!d->st.own || d->st.lost == d->st.own)
+		return;
+	next.lost = next.own;
+	log_info("%s: gone, with what this node drew on it: a peer that was not filled since epoch %llu, and becomes active, has all its SAs rekeyed",
+		 sa_id_str(&e->id, name, sizeof(name)),
+		 (unsigned long long)next.own);
+	keep(d, &next);
+}
+
+static bool all_filled(const struct daemon *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (!peer_is_filled(&d->peer[i]))
+			return false;
+	}
+	return true;
+}
+
+void hole_gone(struct daemon *d, const struct cache_entry *e)
+{
+	/* Not of this kernel; or nobody else ever had it. */
+	if (!e->cookie || !was_told(d, e))
+		return;
+	if (e->orphan || !all_filled(d))
+		lose(d, e);
+}
+
+void hole_drawn_gone(struct daemon *d, const struct cache_entry *e)
+{
+	/* The active knows; a third node may not. */
+	if (e->drawn && d->n_peers > 1)
+		lose(d, e);
 }
 
 void hole_forget(struct daemon *d)

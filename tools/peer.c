@@ -807,6 +807,8 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	    !role_is_active(p->d))
 		memcpy(p->d->tag_key, hello->tag_key, WIRE_TAG_KEY);
 	role_heard(p->d, p);
+	if (p->sending && role_is_active(p->d) && hole_is_news(p->d, p))
+		stop_sending(p);	/* what it is offered may be used */
 	if (p->link)
 		sync_peer(p);
 }

@@ -43,6 +43,13 @@ static void drop_entry(struct daemon *d, struct cache_entry *e)
 	cache_remove(&d->cache, e);
 }
 
+/* Gone from the kernel, with all that was drawn on it. */
+static void entry_gone(struct daemon *d, struct cache_entry *e)
+{
+	hole_gone(d, e);
+	drop_entry(d, e);
+}
+
 static void take_deleted(struct daemon *d, const struct record *rec)
 {
 	struct cache_entry *e = cache_find(&d->cache, &rec->id);
@@ -50,7 +57,7 @@ static void take_deleted(struct daemon *d, const struct record *rec)
 	/* Of another life: the SA was created anew meanwhile. */
 	if (!e || (e->cookie && rec->cookie && e->cookie != rec->cookie))
 		return;
-	drop_entry(d, e);
+	entry_gone(d, e);
 }
 
 /* What the module knows of an SA is what we would bind it to. */
@@ -96,7 +103,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 	if (e && ((e->cookie && e->cookie != rec->cookie) ||
 		  !context_same_keys(e->context, e->context_len, ctx.data,
 				     ctx.len))) {
-		drop_entry(d, e);
+		entry_gone(d, e);
 		e = NULL;
 	}
 	if (!e) {
@@ -293,7 +300,7 @@ static void sweep(struct daemon *d)
 
 	cache_for_each_safe(&d->cache, e, n) {
 		if (!e->seen && genl_get(&d->req, &e->id, &rec) == -ESRCH)
-			drop_entry(d, e);
+			entry_gone(d, e);
 	}
 }
 
