@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 258
+plan 276
 
 here=$(dirname "$0")
 
@@ -347,6 +347,46 @@ check_equal "given: what comes late, the new active delivers" 5 "$(replays b "$B
 check "given: the old one takes over again" ask a takeover
 carry "$A"
 check_equal "given: and does not" 0 "$(replays a "$A" "$from")"
+
+# --- delivered unheard, and forgotten -------------------------------------------------------
+
+knows() { # that the SAs are not safe, and the other one is filled
+	busywait 20000 status a "s['role'] == 'active' and s['peers'][0]['state'] == 'synced' and
+		s['unsafe_total'] == 2"
+}
+
+check "forgot: a pair" fresh guard=strict
+check "forgot: guards of 32" idle 32
+check "forgot: the link is cut" part
+check "forgot: the other node takes over, unheard" ask b takeover
+carry "$B"
+from=$(heard) before=$(at b)
+check "forgot: packets come" say 100
+check "forgot: it delivers those beyond the guard" \
+	busywait 10000 delivered_is "$TMP/at-b" $((before + 68))
+stop b KILL
+nl "$B" role-set none >/dev/null
+ip -n "$B" xfrm state flush
+sed -i 's/^boot_id .*/boot_id another/' "$TMP/b.state/state"
+start b
+check "forgot: it is rebooted" busywait 20000 status b "s['role'] == 'standby'"
+carry "$A"
+check "forgot: the first one is told to stay" ask a takeover
+ip -n "$A" link set xs0 up
+check "forgot: the link is back" knows
+held=$(held)
+check_equal "forgot: what the other one delivered, it does not" 0 "$(replays a "$A" $((from + 80)))"
+check_equal "forgot: it is counted" $((held + 20)) "$(held)"
+check "forgot: the other one is told of it, and covers it" \
+	busywait 10000 sa b "s['seq'] >= $(kernel_seq "$A")"
+check_equal "forgot: that makes no difference" 0 "$(replays a "$A" $((from + 60)))"
+stop a
+start a
+check "forgot: its next daemon" knows
+check_equal "forgot: nor that" 0 "$(replays a "$A" "$from")"
+check "forgot: until the operator says otherwise" ask a takeover --force-unsafe
+check "forgot: in step" wait_step a b
+check "forgot: on it goes" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
 
 # --- a slow sender ----------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ struct cache_entry {
 	bool orphan;			/* a peer that was removed has a range */
 	bool apart;			/* others than the peers may have ranges */
 	bool hole;			/* a peer may have used it, and has lost how far */
+	uint64_t hole_cap;		/* ... what it can have accepted, inbound, begins above */
 	bool rekey_asked;		/* ... and its key manager was asked */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */

@@ -250,6 +250,7 @@ void inbound_taken_over(struct daemon *d, const struct peer *before);
 void inbound_unknown(struct daemon *d, struct cache_entry *e,
 		     const struct record *rec);
 void inbound_follow(struct daemon *d, struct cache_entry *e);	/* after a record */
+void inbound_limit_again(struct daemon *d, struct cache_entry *e);	/* another cap */
 void inbound_bound(struct daemon *d, struct cache_entry *e);	/* by the module */
 bool inbound_may_tell(const struct daemon *d, const struct cache_entry *e);
 void inbound_sent(struct cache_entry *e, struct mark *m, uint64_t frame);

@@ -67,13 +67,20 @@ static void ask_soon(struct daemon *d)
 		loop_timer_set(&d->loop, &d->hole_timer, LOOP_MS);
 }
 
+static void mark(struct cache_entry *e, uint64_t cap)
+{
+	e->hole = true;
+	e->hole_cap = cap;
+	e->rekey_asked = false;
+}
+
 void hole_entry(struct daemon *d, struct cache_entry *e,
 		const struct record *rec)
 {
 	if (e->hole || !is_in(d, rec))
 		return;
-	e->hole = true;
-	e->rekey_asked = false;
+	/* Found by the daemon before this one: the module has its limit. */
+	mark(e, rec->guard_end);
 	ask_soon(d);
 }
 
@@ -81,6 +88,14 @@ static bool was_told(const struct daemon *d, const struct cache_entry *e)
 {
 	return lease_was_offered(d, e) || e->shared || e->lease_end ||
 	       e->rec.flags & XFRMSYNC_RECORD_F_SHARED;
+}
+
+/* Up to where that peer, too, counted all as seen when it was heard of last. */
+static uint64_t covered(const struct daemon *d, const struct cache_entry *e)
+{
+	uint64_t limit = inbound_limit(d, e);
+
+	return limit == GUARD_NO_LIMIT ? e->rec.seq : limit;
 }
 
 /* Of what is read already; the others are looked at when they are. */
@@ -93,9 +108,9 @@ static size_t mark_all(struct daemon *d)
 		if (!e->cookie || e->cookie > d->st.holes || !was_told(d, e))
 			continue;
 		n++;
-		e->hole = true;
-		e->rekey_asked = false;
+		mark(e, covered(d, e));
 		lease_follow(d, e);
+		inbound_limit_again(d, e);
 	}
 	return n;
 }
@@ -200,7 +215,9 @@ void hole_forget(struct daemon *d)
 		if (!e->hole)
 			continue;
 		e->hole = false;
-		if (role_is_active(d))
-			lease_follow(d, e);
+		if (!role_is_active(d))
+			continue;
+		lease_follow(d, e);
+		inbound_limit_again(d, e);
 	}
 }

@@ -71,7 +71,8 @@ uint64_t inbound_limit(const struct daemon *d, const struct cache_entry *e)
 		if (e->mark[i].guard.told && e->mark[i].guard.limit < limit)
 			limit = e->mark[i].guard.limit;
 	}
-	return limit;
+	/* Who has forgotten what it delivered covers none of it, whatever it is told. */
+	return e->hole && e->hole_cap < limit ? e->hole_cap : limit;
 }
 
 bool inbound_exposed(const struct daemon *d, const struct cache_entry *e)
@@ -157,6 +158,11 @@ void inbound_follow(struct daemon *d, struct cache_entry *e)
 		if (guard > e->guard)
 			e->guard = guard;
 	}
+	set_limit(d, e, wanted(d, e));
+}
+
+void inbound_limit_again(struct daemon *d, struct cache_entry *e)
+{
 	set_limit(d, e, wanted(d, e));
 }
 

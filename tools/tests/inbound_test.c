@@ -130,6 +130,35 @@ static void test_given(void **state)
 	assert_int_equal(inbound_limit(&d, e), 120);
 }
 
+/* A peer has lost what it accepted: its word, of before or since, covers none of that. */
+static void test_hole(void **state)
+{
+	(void)state;
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	e->hole = true;
+	e->hole_cap = 110;
+	assert_int_equal(inbound_limit(&d, e), 110);
+	e->rec.seq = 105;
+	inbound_sent(e, &e->mark[0], 2);
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_int_equal(inbound_limit(&d, e), 110);
+	e->rec.seq = 111;
+	d.conf.guard = CONF_GUARD_STRICT;
+	assert_true(inbound_held(&d, e));
+	inbound_limit_again(&d, e);
+	assert_int_equal(e->guard_end, 110);
+	assert_false(e->bound);
+	/* It is not what keeps another one's limit from being the lower one. */
+	e->hole_cap = 200;
+	assert_int_equal(inbound_limit(&d, e), 125);
+	e->hole_cap = 110;
+	e->hole = false;
+	assert_int_equal(inbound_limit(&d, e), 125);
+	inbound_limit_again(&d, e);
+	assert_int_equal(e->guard_end, 125);
+}
+
 static void test_removed(void **state)
 {
 	static const char *const names[] = { "c", "new" };
@@ -253,6 +282,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_taken_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
