@@ -246,6 +246,9 @@ inline open(i)
 		fence[i] = false;
 		cut[i] = false;
 		from[i] = used[i];
+#ifdef M_HOLE_CLEARED
+		hole[i] = 0;	/* mutant: as if it were the last epoch's numbers alone */
+#endif
 		if
 		:: sa[i] == SAFE ->
 			lease_end[i] = oseq[i] + RANGE;
@@ -524,8 +527,19 @@ inline grant(i)
 	:: else
 	fi;
 	oseq[i] = MAX(oseq[i], from[i]);
-	lease_end[i] = target[i];
-	base[i] = epoch[i]
+	if
+#ifndef M_GRANT_PASSED
+	/* The counter has passed it: another one, or none is possible. */
+	:: from[i] > target[i] ->
+		if
+		:: from[i] + LEASE <= LAST -> target[i] = from[i] + LEASE; REACHED(8)
+		:: else -> cut[i] = true
+		fi
+#endif
+	:: else ->
+		lease_end[i] = target[i];
+		base[i] = epoch[i]
+	fi
 }
 
 /* At half: a new end is offered. It counts when every member has acknowledged it. */

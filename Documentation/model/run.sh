@@ -124,6 +124,8 @@ full "outbound: an active takes a new epoch, and loses a tie" $m \
 	-DTAKEOVERS=2 -DRESTARTS=0 -DBUMPS=1
 full "outbound: an active takes a new epoch, the other one reboots with its disk" $m \
 	-DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=0 -DBUMPS=1
+full "outbound: ... and takes over once more, before a second new epoch" $m \
+	-DTAKEOVERS=2 -DRESTARTS=1 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
 full "outbound: late, reordered and repeated messages" $m -DTAKEOVERS=1 -DRESTARTS=0 -DCAP=2
 full "outbound: longer leases, larger packets" $m \
 	-DTAKEOVERS=2 -DRESTARTS=0 -DLEASE=3 -DH=2 -DFREE=4 -DLAST=18
@@ -172,6 +174,10 @@ mutant 1 "a member without memory is trusted, with disk, an active takes a new e
 	-DM_HOLE_IGNORED -DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=0 -DBUMPS=1 -DFIRST=1
 mutant 1 "a member without memory is trusted, three nodes, with disk" $m "${three[@]}" \
 	-DM_HOLE_IGNORED -DDISKS=0 -DLAST=12
+mutant 1 "a takeover forgets what a reboot has lost" $m \
+	-DM_HOLE_CLEARED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
+mutant 1 "a lease is granted that what a member sent itself has passed" $m \
+	-DM_GRANT_PASSED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
 mutant 1 "a standby takes its active's epoch for the base" $m "${three[@]}" \
 	-DM_BASE_EPOCH -DDISKS=0 -DLAST=6
 mutant 3 "a node without its disk keeps its id" $m "${three[@]}" \
@@ -182,6 +188,7 @@ mutant 1 "messages outlive their connection" $m -DM_OLD_CONNECTION
 reached 1 "a stopped SA goes on when a grant arrives" $m -DRESTARTS=0
 reached 2 "an active skips what a member sent itself" $m -DBUMPS=1 -DFIRST=1 -DRESTARTS=0
 reached 3 "a takeover keeps the SA" $m
+reached 8 "an offer is passed by what a member sent itself, and made anew" $m -DBUMPS=2 -DFIRST=1
 reached 4 "a member joins during a renewal" $m -DDAEMONS=1
 reached 5 "a member without memory costs the SA" $m
 reached 6 "an offer of an older epoch is refused" $m
