@@ -46,6 +46,7 @@ enum context_field {
 	CONTEXT_DIR = 0x0014,
 	CONTEXT_KEEPALIVE = 0x0015,
 	CONTEXT_PCPU = 0x0016,
+	CONTEXT_PMTU = 0x0017,
 	CONTEXT_POLICY = 0x0040,
 	CONTEXT_TEMPLATES = 0x0041,
 	CONTEXT_VENDOR_BASE = 0x8000,	/* | number of the XFRM attribute */
@@ -63,6 +64,8 @@ struct context_sa {
 	uint32_t window;	/* packets */
 	uint32_t bmp_words;	/* of the large state */
 	bool packet_offload;	/* a NIC counts, unseen by the kernel */
+	uint32_t out_mark;	/* by which its outer packets are routed */
+	uint32_t pmtu;		/* of their path, bytes; 0: nothing is known */
 };
 
 #define CONTEXT_TEMPLATES_MAX 6	/* XFRM_MAX_DEPTH */
@@ -134,6 +137,14 @@ int context_to_sa(const uint8_t *p, size_t len, const struct record *live,
 
 /* Another SPI in its place; p is a valid SA's. */
 void context_set_spi(uint8_t *p, size_t len, uint32_t spi);
+
+/*
+ * context_with_pmtu - a copy that says the path MTU
+ * @pmtu: bytes; 0, or where there is no room for it: the copy says nothing of it
+ * @out: empty, the caller wipes it; out->bad where there is no memory
+ */
+void context_with_pmtu(const uint8_t *p, size_t len, uint32_t pmtu,
+		       struct buf *out);
 
 /* True when there is a key in one of its algorithms. */
 bool context_has_keys(const uint8_t *p, size_t len);

@@ -56,6 +56,7 @@ static const struct rule {
 	[CONTEXT_DIR] = { "DIR", IN_SA, 'O', 4, 4 },
 	[CONTEXT_KEEPALIVE] = { "KEEPALIVE", IN_SA, 'O', 4, 4 },
 	[CONTEXT_PCPU] = { "PCPU", IN_SA, 'O', 4, 4 },
+	[CONTEXT_PMTU] = { "PMTU", IN_SA, 'O', 4, 4 },
 	[CONTEXT_POLICY] = { "POLICY", NEED_POLICY, 'M', 12, 12 },
 	[CONTEXT_TEMPLATES] = { "TEMPLATES", IN_POLICY, 'M', TEMPLATE_LEN,
 				TEMPLATES_MAX * TEMPLATE_LEN },

@@ -14,6 +14,11 @@
 #include "context.h"
 #include "context_fields.h"
 
+/* RFC 791, RFC 8200; and what fits into a packet's length. */
+#define PMTU_MIN4 68
+#define PMTU_MIN6 1280
+#define PMTU_MAX 65535
+
 /* ---- from the kernel ---- */
 
 /* @param: ICV or truncation, bits; @room: bytes that the attribute has for the key */
@@ -266,11 +271,24 @@ static int check_algs(const struct fields *fs)
 	return ret;
 }
 
+/* What no path has is as if it were not told. */
+static void get_pmtu(const struct fields *fs, struct context_sa *info)
+{
+	uint32_t least = info->id.family == AF_INET ? PMTU_MIN4 : PMTU_MIN6;
+
+	fields_get_u32(fs, CONTEXT_PMTU, &info->pmtu);
+	if (info->pmtu < least || info->pmtu > PMTU_MAX)
+		info->pmtu = 0;
+}
+
 static void get_rest(const struct fields *fs, struct context_sa *info)
 {
 	struct rd r = fs->known[CONTEXT_OFFLOAD].value;
-	uint32_t dir = 0;
+	uint32_t dir = 0, mask = 0;
 
+	if (fields_get_mark(fs, CONTEXT_SET_MARK, &info->out_mark, &mask))
+		info->out_mark &= mask;
+	get_pmtu(fs, info);
 	if (fs->has[CONTEXT_OFFLOAD])
 		info->packet_offload = rd_u8(&r) & XFRM_OFFLOAD_PACKET;
 	fields_get_u32(fs, CONTEXT_DIR, &dir);
@@ -339,6 +357,29 @@ void context_set_spi(uint8_t *p, size_t len, uint32_t spi)
 	/* SA_ID is the first field: family, protocol, mode, SPI. */
 	if (context_is_sa(p, len) && len >= FIELD_HEADER + 8)
 		memcpy(p + FIELD_HEADER + 4, &spi, sizeof(spi));
+}
+
+void context_with_pmtu(const uint8_t *p, size_t len, uint32_t pmtu,
+		       struct buf *out)
+{
+	struct rd r = { .p = p, .left = len };
+	struct field_error why;
+	uint16_t last = 0;
+	struct field f;
+
+	if (len > CONTEXT_MAX - FIELD_HEADER - 4)
+		pmtu = 0;
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (f.type > CONTEXT_PMTU && pmtu) {
+			field_put_u32(out, CONTEXT_PMTU, FIELD_OPTIONAL, pmtu);
+			pmtu = 0;
+		}
+		if (f.type != CONTEXT_PMTU)
+			buf_put(out, f.value.p - FIELD_HEADER,
+				f.value.left + FIELD_HEADER);
+	}
+	if (pmtu)
+		field_put_u32(out, CONTEXT_PMTU, FIELD_OPTIONAL, pmtu);
 }
 
 bool context_has_keys(const uint8_t *p, size_t len)

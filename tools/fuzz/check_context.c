@@ -37,7 +37,8 @@ static bool stays_behind(const struct field *f)
 		dir = rd_u32(&r);
 		return dir != 1 && dir != 2;
 	}
-	return f->type == CONTEXT_OFFLOAD || !fields_name(f->type);
+	return f->type == CONTEXT_OFFLOAD || f->type == CONTEXT_PMTU ||
+	       !fields_name(f->type);
 }
 
 /* SELinux appends a NUL to what it is given, so one is taken from what it tells. */
@@ -89,6 +90,24 @@ static void check_refusal(const struct field_error *why)
 	assert(context_error_str(why, text, sizeof(text))[0]);
 }
 
+/* Put in, it is there, and the rest is what it was. */
+static void check_pmtu(const uint8_t *p, size_t len)
+{
+	struct buf with = {}, without = {}, again = {};
+	struct field_error why;
+	struct context_sa info;
+
+	context_with_pmtu(p, len, 1400, &with);
+	context_with_pmtu(p, len, 0, &without);
+	assert(!context_sa_info(with.data, with.len, &info, &why));
+	assert(info.pmtu == 1400 || len > CONTEXT_MAX - FIELD_HEADER - 4);
+	context_with_pmtu(with.data, with.len, 0, &again);
+	assert(again.len == without.len && !memcmp(again.data, without.data, again.len));
+	buf_free(&with);
+	buf_free(&without);
+	buf_free(&again);
+}
+
 static void check_sa(const uint8_t *p, size_t len)
 {
 	static const uint8_t key[32] = { 1 };
@@ -106,6 +125,7 @@ static void check_sa(const uint8_t *p, size_t len)
 	context_has_keys(p, len);
 	assert(context_same_keys(p, len, p, len));
 	assert(context_same_parameters(p, len, p, len));
+	check_pmtu(p, len);
 	live.bmp_words = info.bmp_words;
 	ret = context_to_sa(p, len, &live, empty_message(), XFRM_BUF, &why);
 	assert(!ret || ret == -ENODEV);

@@ -81,6 +81,20 @@ static void test_other(void **state)
 	assert_false(same_kind("sa-all", CONTEXT_SEC_CTX, 2));
 }
 
+/* Whether its path is known, and how wide it is, makes no other kind. */
+static void test_path(void **state)
+{
+	struct buf a = vector_read("sa-gcm-esn"), b = vector_read("sa-pmtu");
+	uint8_t one[KIND_HASH], two[KIND_HASH];
+
+	(void)state;
+	assert_int_equal(kind_hash(a.data, a.len, one), 0);
+	assert_int_equal(kind_hash(b.data, b.len, two), 0);
+	assert_memory_equal(one, two, KIND_HASH);
+	buf_free(&a);
+	buf_free(&b);
+}
+
 /* Of its own: nothing is in it, and who asked is where he was. */
 static void test_scratch(void **state)
 {
@@ -107,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_other),
+		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_scratch),
 	};
 

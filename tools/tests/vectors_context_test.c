@@ -422,6 +422,26 @@ static void test_unknown(void **state)
 	decode(VENDOR_OTHER, make_gcm, false);
 }
 
+/* Of the path, which XFRM knows nothing of: told beside what it tells. */
+static void test_pmtu(void **state)
+{
+	struct buf want = vector_read("sa-pmtu"), got = {}, with = {};
+	struct context_sa info;
+	struct msg m;
+
+	(void)state;
+	make_gcm_out(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &got), 0);
+	context_with_pmtu(got.data, got.len, 1400, &with);
+	vector_equal("sa-pmtu", &want, with.data, with.len);
+	assert_int_equal(context_sa_info(want.data, want.len, &info, NULL), 0);
+	assert_int_equal(info.pmtu, 1400);
+	decode("sa-pmtu", make_gcm_out, false);
+	buf_free(&want);
+	buf_free(&with);
+	buf_free(&got);
+}
+
 /* A tag is the same wherever it is computed. */
 static void test_tag(void **state)
 {
@@ -472,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_encode),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_pmtu),
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_bad),
 	};
