@@ -704,6 +704,7 @@ static void take_sa(struct daemon *d, const struct wire_sa *sa)
 	}
 	name_it(d, e, sa->handle);
 	e->tag = sa->tag;
+	e->pmtu = info.pmtu;
 	take_range(e, sa);
 	e->sent = sa->sent;
 	cache_set_unsafe(&d->cache, e, sa->flags & WIRE_SA_UNSAFE ?

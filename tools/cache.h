@@ -109,6 +109,7 @@ struct cache_entry {
 	uint64_t lease_told;		/* standby: the start that we acknowledged */
 	const char *unsafe;		/* why it must not be taken over; NULL: it may */
 	bool stopped;			/* active: at its lease's end, and that was said */
+	uint32_t pmtu;			/* as peers are told, or as the active told; 0: nothing */
 	bool orphan;			/* a peer that was removed has a range */
 	bool apart;			/* others than the peers may have ranges */
 	bool hole;			/* a peer may have used it, and has lost how far */
@@ -222,6 +223,9 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p);
 	for (e = container((c)->entries.next, struct cache_entry, all); \
 	     &e->all != &(c)->entries; \
 	     e = container(e->all.next, struct cache_entry, all))
+/* Those of one bucket, of c->buckets: some of all, and the others another time. */
+#define cache_for_each_in(c, bucket, e) \
+	for (e = (c)->by_id[bucket]; e; e = e->next_id)
 /* Stands removal of the current one. */
 #define cache_for_each_safe(c, e, n) \
 	for (e = container((c)->entries.next, struct cache_entry, all), \

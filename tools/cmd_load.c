@@ -19,6 +19,7 @@
 #include "context_file.h"
 #include "genl.h"
 #include "map.h"
+#include "pmtu.h"
 #include "sa_select.h"
 #include "xfrm.h"
 
@@ -39,6 +40,7 @@ static const char help[] =
 	CMD_COMMON_HELP;
 
 #define DAEMON_TIMEOUT_MS 5000
+#define PATH_TRIES 10
 
 enum { OPT_FORCE = SA_OPT_OWN, OPT_PLAIN, OPT_KEY, OPT_CONFLICT, OPT_MAP };
 
@@ -610,6 +612,46 @@ static void renegotiate(struct load *l, const struct clash *c)
 	json_array_append_new(l->renegotiate, o);
 }
 
+/* ---- the paths ---- */
+
+/* It is in the kernel's hands for a moment. */
+static int tell_path(struct pmtu *p, const struct context_sa *sa)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+	int tries = PATH_TRIES, ret;
+
+	while ((ret = pmtu_tell(p, sa, sa->pmtu)) == PMTU_NOT_YET && --tries)
+		nanosleep(&pause, NULL);
+	return ret;
+}
+
+/* An SA is loaded all the same: what is too big for its path is found out again. */
+static void tell_paths(struct load *l)
+{
+	size_t i, unused = 0;
+	struct pmtu p;
+	int ret, why = 0;
+
+	if (pmtu_open(&p)) {
+		cmd_warn(&l->common, "no routes to ask for: path MTUs are not loaded");
+		return;
+	}
+	for (i = 0; i < l->n_in; i++) {
+		if (!l->in[i].pmtu ||
+		    !pmtu_is_first(&p, &l->in[i], l->in[i].pmtu))
+			continue;
+		ret = tell_path(&p, &l->in[i]);
+		if (ret == PMTU_APPLIED || ret == PMTU_NOT_NEEDED)
+			continue;
+		unused++;
+		why = ret;
+	}
+	if (unused)
+		cmd_warn(&l->common, "%zu path MTUs are not in use here: %s", unused,
+			 pmtu_why(why));
+	pmtu_close(&p);
+}
+
 /* A record that no such SA has. */
 static bool is_impossible(const struct context_sa *info, const struct record *rec)
 {
@@ -745,6 +787,7 @@ static int load_all(struct load *l)
 	}
 	for (i = 0; i < l->n_clashes; i++)
 		renegotiate(l, &l->clash[i]);
+	tell_paths(l);
 	return CMD_OK;
 }
 

@@ -396,6 +396,7 @@ static void stop(struct daemon *d)
 	peer_exit(d);
 	source_stop(d);
 	control_server_exit(d);
+	pmtu_follow_exit(d);
 	apply_exit(d);
 	xfrm_close(&d->xfrm);
 	genl_close(&d->events);

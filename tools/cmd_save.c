@@ -19,6 +19,7 @@
 #include "context.h"
 #include "context_file.h"
 #include "genl.h"
+#include "pmtu.h"
 #include "sa_select.h"
 #include "xfrm.h"
 
@@ -54,6 +55,7 @@ struct save {
 	struct secret key;
 	struct genl g;
 	struct xfrm x;
+	struct pmtu pmtu;
 	struct bindings held;		/* that this verb stopped; by cookie */
 	bool *saved;			/* beside held */
 	struct bindings list;		/* that are saved */
@@ -194,6 +196,7 @@ static void save_sa(struct save *s, const struct record *r)
 		failed(s, name, why);
 		goto out;
 	}
+	pmtu_put(&s->pmtu, info, &ctx);
 	context_file_put_sa(&s->file, r, r->has_sent ? r->sent : r->oseq,
 			    held ? CONTEXT_ENTRY_STOPPED : 0, ctx.data, ctx.len);
 	s->n_info++;
@@ -300,6 +303,8 @@ static int open_kernel(struct save *s)
 		goto close;
 	}
 	ret = xfrm_open(&s->x);
+	if (!ret && pmtu_open(&s->pmtu))
+		cmd_warn(&s->common, "no routes to ask for: path MTUs are not saved");
 	if (!ret)
 		return CMD_OK;
 	ret = cmd_fail(&s->common, "XFRM netlink: %s", strerror(-ret));
@@ -334,6 +339,7 @@ static int save(struct save *s)
 	bindings_free(&s->list);
 	free(s->saved);
 	free(s->info);
+	pmtu_close(&s->pmtu);
 	xfrm_close(&s->x);
 	genl_close(&s->g);
 	return ret;

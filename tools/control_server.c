@@ -397,6 +397,8 @@ static json_t *status_json(struct daemon *d)
 			    json_integer(inbound_count_exposed(d)));
 	json_object_set_new(obj, "stopped",
 			    json_integer(lease_count_stopped(d)));
+	json_object_set_new(obj, "path_mtus",
+			    json_integer(pmtu_follow_count(d)));
 	json_object_set_new(obj, "unsafe", u.list);
 	json_object_set_new(obj, "unsafe_total", json_integer(u.n));
 	json_object_set_new(obj, "kernel", counters_json(d));

@@ -22,6 +22,7 @@
 #include "link.h"
 #include "loop.h"
 #include "owned.h"
+#include "pmtu.h"
 #include "state.h"
 #include "wire.h"
 #include "xfrm.h"
@@ -87,6 +88,24 @@ struct renumbered {
 	uint32_t spi;
 };
 
+/* Of pmtu_follow.c. */
+struct pmtu_follow {
+	struct pmtu known;
+	bool open_failed;		/* and that was said */
+	struct loop_timer timer;
+	size_t bucket;			/* of the cache: the next to look at */
+	/* Of the active before this node, and not told to this kernel yet. */
+	struct pmtu_due {
+		struct context_sa sa;
+		uint32_t mtu;
+		unsigned int tries;
+	} *due;
+	size_t n_due, at;
+	uint64_t until_ns;		/* no longer for what is not here: address, route */
+	size_t applied, not_needed, failed;
+	int why;			/* one of them failed: pmtu_why() */
+};
+
 struct daemon {
 	struct loop loop;
 	struct conf conf;
@@ -105,6 +124,7 @@ struct daemon {
 	struct loop_fd reader_io, xfrm_io, module_io;
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
 	struct loop_timer guard_timer, leave_timer, hole_timer;
+	struct pmtu_follow pmtu;
 	bool hole_untold;		/* found, and those that are filled do not know */
 	struct xfrm xfrm;
 	struct cache cache;
@@ -391,6 +411,13 @@ void hole_entry(struct daemon *d, struct cache_entry *e,
 		const struct record *rec);
 /* The operator knows better; or another active is told what is safe. */
 void hole_forget(struct daemon *d);
+
+/* ---- pmtu_follow.c: the MTUs of paths, for who takes over ---- */
+void pmtu_follow_start(struct daemon *d);	/* this node is the active */
+void pmtu_follow_stop(struct daemon *d);
+void pmtu_taken_over(struct daemon *d);		/* what the active before had learned */
+void pmtu_follow_exit(struct daemon *d);
+size_t pmtu_follow_count(const struct daemon *d);	/* SAs whose path's is known */
 
 /* ---- role.c ---- */
 int role_init(struct daemon *d);		/* 0 or -errno; logged */

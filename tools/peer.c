@@ -259,11 +259,21 @@ static void put_context(struct peer *p, struct buf *b,
 		.context_len = e->context_len,
 	};
 	size_t at = begin(p, b, WIRE_CONTEXT);
+	struct buf copy = {};
 
+	/* The kernel's context has none; that of an active before may have another. */
+	if (e->pmtu != e->info.pmtu) {
+		context_with_pmtu(e->context, e->context_len, e->pmtu, &copy);
+		if (!copy.bad) {
+			sa.context = copy.data;
+			sa.context_len = copy.len;
+		}
+	}
 	if (!lease_offer(p->d, e, p, &sa))
 		sa.flags = WIRE_SA_UNSAFE;
 	wire_put_sa(b, &sa, wall_now());
 	wire_end(b, at);
+	buf_free(&copy);
 	p->frames_sent++;
 }
 

@@ -546,6 +546,7 @@ static void settle(struct daemon *d)
 	apply_renegotiate(d);
 	/* It needs the ranges that this node was told. */
 	lease_taken_over(d, d->before);
+	pmtu_taken_over(d);
 	apply_reset(d);
 	inbound_taken_over(d, d->before);
 	peer_level(d);

@@ -16,6 +16,7 @@
 #include "context_file.h"
 #include "context_print.h"
 #include "genl.h"
+#include "pmtu.h"
 #include "show_context.h"
 #include "xfrm.h"
 
@@ -106,8 +107,9 @@ static int keep(const struct record *r, void *data)
 	return bindings_add(&s->list, r);
 }
 
-static int print_kernel(struct shown *s, struct xfrm *x)
+static int print_kernel(struct shown *s, struct xfrm *x, struct pmtu *pmtu)
 {
+	struct context_sa info;
 	struct buf ctx = {};
 	char name[160];
 	size_t i;
@@ -115,6 +117,8 @@ static int print_kernel(struct shown *s, struct xfrm *x)
 
 	for (i = 0; i < s->list.n && !ret; i++) {
 		err = xfrm_get_sa(x, &s->list.rec[i].id, &ctx);
+		if (!err && !context_sa_info(ctx.data, ctx.len, &info, NULL))
+			pmtu_put(pmtu, &info, &ctx);
 		if (!err) {
 			ret = print_sa(s, ctx.data, ctx.len);
 		} else if (err != -ESRCH) {
@@ -132,6 +136,7 @@ static int print_kernel(struct shown *s, struct xfrm *x)
 
 static int show_kernel(struct shown *s)
 {
+	struct pmtu pmtu;
 	struct xfrm x;
 	struct genl g;
 	int ret;
@@ -147,9 +152,12 @@ static int show_kernel(struct shown *s)
 	ret = xfrm_open(&x);
 	if (ret)
 		return cmd_fail(s->common, "XFRM netlink: %s", strerror(-ret));
-	ret = print_kernel(s, &x);
+	if (pmtu_open(&pmtu))
+		cmd_warn(s->common, "no routes to ask for: path MTUs are not shown");
+	ret = print_kernel(s, &x, &pmtu);
 	if (ret)
 		cmd_fail(s->common, "XFRM netlink: %s", x.error);
+	pmtu_close(&pmtu);
 	xfrm_close(&x);
 	bindings_free(&s->list);
 	return ret ? CMD_FAILED : CMD_OK;

@@ -110,6 +110,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 		e = cache_add(&d->cache, &info, ctx.data, ctx.len, 0);
 		if (!e)
 			goto out;
+		e->pmtu = pmtu_known(&d->pmtu.known, &info);
 		lease_unknown(d, e, rec);
 		inbound_unknown(d, e, rec);
 		/* One of them may be told now. */
@@ -552,6 +553,7 @@ int source_start(struct daemon *d)
 
 	if (d->reading)
 		return 0;
+	pmtu_follow_start(d);
 	/* Leases of the active before us end where our own numbers start. */
 	cache_renumber(&d->cache);
 	cache_for_each(&d->cache, e) {
@@ -592,6 +594,7 @@ void source_filter(struct daemon *d)
 
 void source_stop(struct daemon *d)
 {
+	pmtu_follow_stop(d);
 	loop_timer_stop(&d->resync_timer);
 	if (!d->reading)
 		return;
