@@ -162,6 +162,26 @@ static void repair_later(struct daemon *d, struct cache_entry *e)
 	repair_soon(d);
 }
 
+/* The highest number that this node drew itself, as its kernel knows it. */
+static uint64_t drawn_by(const struct cache_entry *e, const struct record *k)
+{
+	if (k->flags & XFRMSYNC_RECORD_F_RESTORED)
+		return k->has_sent ? k->sent : 0;
+	/* Without its tag yet: it was made with that number. */
+	return !k->tag && k->oseq == e->made ? 0 : k->oseq;
+}
+
+/* What another active has to leave out, and nobody else could tell it. */
+static void learn(struct cache_entry *e, const struct record *k)
+{
+	uint64_t drawn = drawn_by(e, k);
+
+	if (drawn > e->drawn)
+		e->drawn = drawn;
+	if (k->given_end > e->given)
+		e->given = k->given_end;
+}
+
 /* Its own counter is ahead already, of a time when this node was active. */
 static bool raise_floor(struct daemon *d, struct cache_entry *e)
 {
@@ -169,6 +189,7 @@ static bool raise_floor(struct daemon *d, struct cache_entry *e)
 
 	if (genl_get(&d->req, &e->id, &k) || k.oseq <= e->floor)
 		return false;
+	learn(e, &k);
 	e->floor = k.oseq;
 	return true;
 }
@@ -206,10 +227,42 @@ static void refused(struct daemon *d, struct cache_entry *e, uint32_t reason)
 	}
 }
 
-/* Now that it is, the active may be told. */
+/* The new active has to know what this node has accepted: on the next ACK's way. */
+static void put_merge(struct daemon *d, struct cache_entry *e)
+{
+	size_t at = wire_begin(&d->merges, WIRE_MERGE, d->st.epoch, d->st.node);
+
+	lead_put_own(e, &d->merges);
+	wire_end(&d->merges, at);
+	e->own_told = true;
+}
+
+/* And which numbers it has drawn, that the active does not know of. */
+static void put_used(struct daemon *d, struct cache_entry *e)
+{
+	size_t at = wire_begin(&d->merges, WIRE_USED, d->st.epoch, d->st.node);
+
+	buf_u32(&d->merges, e->handle);
+	buf_u64(&d->merges, e->tag);
+	buf_u64(&d->merges, e->drawn);
+	wire_end(&d->merges, at);
+	e->used_told = e->drawn;
+}
+
+/*
+ * Now that it is, the active may be told. What was found out since its context came
+ * (a repair, a number that was drawn behind the look) goes before: the lease could
+ * have it.
+ */
 static void raised(struct daemon *d, struct cache_entry *e)
 {
-	if (!e->handle || e->lease_end <= e->lease_told)
+	if (!e->handle)
+		return;
+	if (e->own && !e->own_told)
+		put_merge(d, e);
+	if (e->drawn > e->sent && e->drawn > e->used_told)
+		put_used(d, e);
+	if (e->lease_end <= e->lease_told)
 		return;
 	e->lease_told = e->lease_end;
 	buf_u32(&d->lease_acks, e->handle);
@@ -300,6 +353,14 @@ static void failed(struct daemon *d, struct cache_entry *e, const char *what,
 	repair_later(d, e);
 }
 
+/* This node may have used it, and cannot tell. */
+static void unread(struct daemon *d, struct cache_entry *e, const char *what,
+		   const char *why)
+{
+	e->unread = true;
+	failed(d, e, what, why);
+}
+
 static void done(struct daemon *d, struct cache_entry *e)
 {
 	cache_set_way(e, NULL);
@@ -328,15 +389,17 @@ static void create(struct daemon *d, struct cache_entry *e)
 	ready_record(d, e, &live);
 	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
 	if (ret == -EEXIST && !e->existed) {
-		/* The module does not follow it: not of ours. */
+		/* The module does not follow it (yet), or it came just now. */
 		e->existed = true;
 		existing(d, e, &unknown);
 		return;
 	}
-	if (ret)
+	if (ret) {
 		failed(d, e, "create", d->xfrm.error);
-	else
-		done(d, e);
+		return;
+	}
+	e->made = live.oseq;
+	done(d, e);
 }
 
 static void recreate(struct daemon *d, struct cache_entry *e)
@@ -461,14 +524,6 @@ static void update(struct daemon *d, struct cache_entry *e,
 	done(d, e);
 }
 
-/* The highest number that this kernel knows to be drawn. */
-static uint64_t drawn_in(const struct record *k)
-{
-	if (!(k->flags & XFRMSYNC_RECORD_F_RESTORED))
-		return k->oseq;
-	return k->has_sent ? k->sent : 0;
-}
-
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
@@ -482,14 +537,17 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		goto out;
 	}
 	if (ret) {
-		failed(d, e, "read", d->xfrm.error);
+		unread(d, e, "read", d->xfrm.error);
 		goto out;
 	}
 	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
-	if (same && drawn_in(k) > e->drawn)
-		e->drawn = drawn_in(k);
-	if (same && k->given_end > e->given)
-		e->given = k->given_end;
+	/* Its numbers may be this node's, and its record would cover them up. */
+	if (same && e->existed) {
+		unread(d, e, "look at", "the module does not follow it");
+		goto out;
+	}
+	if (same)
+		learn(e, k);
 	if (e->floor < e->drawn)
 		e->floor = e->drawn;
 	/* What stands there by our own restore, nobody has drawn. */
@@ -522,33 +580,29 @@ static void install(struct daemon *d, struct cache_entry *e)
 		apply_flush(d);
 	cache_set_repair(&d->cache, e, false);
 	e->existed = false;
+	e->unread = false;
 	ret = genl_get(&d->req, &e->id, &k);
 	if (ret == -ESRCH || ret == -ENOENT)
 		create(d, e);
 	else if (ret)
-		failed(d, e, "look at", d->req.error);
+		unread(d, e, "look at", d->req.error);
 	else
 		existing(d, e, &k);
 }
 
-/* The new active has to know what this node has accepted: on the next ACK's way. */
-static void put_merge(struct daemon *d, const struct cache_entry *e)
+bool apply_is_untold(const struct daemon *d, const struct peer *p)
 {
-	size_t at = wire_begin(&d->merges, WIRE_MERGE, d->st.epoch, d->st.node);
+	const struct cache_entry *e;
 
-	lead_put_own(e, &d->merges);
-	wire_end(&d->merges, at);
-}
-
-/* And which numbers it has drawn, that the active does not know of. */
-static void put_used(struct daemon *d, const struct cache_entry *e)
-{
-	size_t at = wire_begin(&d->merges, WIRE_USED, d->st.epoch, d->st.node);
-
-	buf_u32(&d->merges, e->handle);
-	buf_u64(&d->merges, e->tag);
-	buf_u64(&d->merges, e->drawn);
-	wire_end(&d->merges, at);
+	/* It never was active, or that is accounted for. */
+	if (!d->cache.n_repair || !d->st.own ||
+	    chain_has(&p->chain, d->st.own, d->conf.node_id))
+		return false;
+	cache_for_each(&d->cache, e) {
+		if (e->repair && e->unread)
+			return true;
+	}
+	return false;
 }
 
 /* Nor up to where numbers were given out, by this node or by one before. */
@@ -569,6 +623,8 @@ static void forget_numbers(struct cache_entry *e)
 	e->wrote = 0;
 	e->range_end = 0;
 	e->lease_told = 0;
+	e->used_told = 0;
+	e->own_told = false;
 }
 
 /* The active's name for it from here on, and of nothing else. */
@@ -953,6 +1009,8 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 	cache_for_each(&d->cache, e) {
 		e->seen = false;
 		e->lease_told = 0;
+		e->used_told = 0;
+		e->own_told = false;
 		e->told_refused = WIRE_REFUSED_NOT;
 		if (d->given_by != d->st.node && d->conf.n_peers > 1)
 			e->known = e->given;
@@ -1244,8 +1302,8 @@ void apply_stepped_down(struct daemon *d)
 		if (!lead_keep(e, &e->rec))
 			log_err("out of memory: a packet may be accepted that was accepted on this node");
 		/* The SA may go before anybody is told. */
-		if (e->cookie && drawn_in(&e->rec) > e->drawn)
-			e->drawn = drawn_in(&e->rec);
+		if (e->cookie)
+			learn(e, &e->rec);
 	}
 }
 

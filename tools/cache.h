@@ -123,6 +123,7 @@ struct cache_entry {
 	bool existed;			/* in the kernel, unknown to the module */
 	uint64_t floor;			/* outbound number that this node may have used */
 	uint64_t drawn;			/* standby: highest number that our kernel knows sent */
+	uint64_t used_told, made;	/* ... that the active was told; that we made the SA with */
 	uint64_t wrote;			/* standby: what our kernel has by our restore */
 	/* Planned takeover: the last number drawn, the lease it was drawn in. */
 	uint64_t final, final_lease;
@@ -137,6 +138,8 @@ struct cache_entry {
 	bool guard_capped;
 	uint64_t guard_cap;
 	struct lead_window *own;	/* standby: lead.c */
+	bool own_told;			/* ... and the active was told of it */
+	bool unread;			/* standby: what our kernel knows of it we could not see */
 	bool written;			/* standby: the kernel has had our window */
 	bool strays;			/* standby: it has accepted more by itself */
 	struct context_sa *way;		/* standby: of a conflict, the one that is here */

@@ -339,6 +339,8 @@ void apply_final(struct daemon *d);		/* the records are the last ones: no guards
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
 void apply_finish(struct daemon *d);
 size_t apply_policies_unready(struct daemon *d);	/* failed, or in conflict */
+/* An SA may have been used here, and that active cannot be told: it waits. */
+bool apply_is_untold(const struct daemon *d, const struct peer *p);
 size_t apply_count(const struct daemon *d, enum cache_applied what);
 
 /* Before the next role: what is in conflict is rekeyed by its other direction. */

@@ -1145,7 +1145,8 @@ static void idle(struct link *l)
 		send_merges(p);
 		send_lease_acks(p);
 	}
-	if (p->frames_taken != p->frames_ack_sent)
+	/* It says that what this node used and accepted itself was told before. */
+	if (p->frames_taken != p->frames_ack_sent && !apply_is_untold(d, p))
 		send_ack(p);
 }
 

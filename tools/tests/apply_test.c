@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: an SA of the active, on a node that was active unheard, whose kernel does not
+ * say at once what it drew.
+ * Out: what the active is told of it, and in which order.
+ * Host only; the kernel is in here, and fails where it is told to.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon.h"
+#include "vector.h"
+
+#define HANDLE 5
+#define TAG 77
+#define START 1000	/* where the active has this node stand */
+#define DRAWN 1500	/* by this node, unheard */
+#define SEEN 40		/* the highest number that it accepted */
+
+static struct daemon d;
+static struct buf context;
+
+/* ---- the kernel ---- */
+
+static struct record kernel;
+static int get_fails, read_fails;	/* so many times */
+static bool followed;
+
+int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res);
+int __wrap_xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
+int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		       const struct record *live);
+
+int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out)
+{
+	(void)g;
+	(void)id;
+	if (get_fails) {
+		get_fails--;
+		return -ENOBUFS;
+	}
+	if (!followed)
+		return -ESRCH;
+	*out = kernel;
+	return 0;
+}
+
+/* As kmod/restore.c: numbers do not go back, and what was drawn is kept. */
+static uint32_t restore_one(const struct record *r)
+{
+	if (!followed)
+		return XFRMSYNC_REASON_NO_SA;
+	if (r->has_expect && r->expect_oseq != kernel.oseq)
+		return XFRMSYNC_REASON_MOVED;
+	if (r->oseq < kernel.oseq)
+		return XFRMSYNC_REASON_BACKWARDS_OSEQ;
+	if (!(kernel.flags & XFRMSYNC_RECORD_F_RESTORED)) {
+		kernel.has_sent = true;
+		kernel.sent = kernel.oseq;
+	}
+	kernel.oseq = r->oseq;
+	kernel.seq = r->seq;
+	kernel.flags |= XFRMSYNC_RECORD_F_RESTORED |
+			XFRMSYNC_RECORD_F_WINDOW_RESTORED;
+	return XFRMSYNC_REASON_OK;
+}
+
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res)
+{
+	size_t i;
+
+	(void)g;
+	(void)epoch;
+	(void)node;
+	for (i = 0; i < n; i++)
+		res[i].reason = restore_one(&r[i]);
+	return 0;
+}
+
+int __wrap_xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
+{
+	(void)x;
+	(void)id;
+	if (read_fails) {
+		read_fails--;
+		return -ENOMEM;
+	}
+	buf_put(out, context.data, context.len);
+	return 0;
+}
+
+int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		       const struct record *live)
+{
+	(void)x;
+	(void)p;
+	(void)len;
+	(void)live;
+	return -EEXIST;
+}
+
+/* ---- a standby, and what waits to be told ---- */
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&d, 0, sizeof(d));
+	memset(&kernel, 0, sizeof(kernel));
+	get_fails = 0;
+	read_fails = 0;
+	followed = true;
+	if (loop_init(&d.loop) || cache_init(&d.cache))
+		return -1;
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	strcpy(d.conf.socket, "/dev/null/none");	/* keep no file */
+	apply_init(&d);
+	context = vector_read("sa-gcm-esn");
+	kernel.tag = TAG;
+	kernel.oseq = DRAWN;
+	kernel.seq = SEEN;
+	kernel.window = 128;
+	kernel.bmp_words = 4;
+	kernel.bmp[1] = 1 << (SEEN - 32);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	apply_exit(&d);
+	cache_exit(&d.cache);
+	loop_exit(&d.loop);
+	buf_free(&context);
+	return 0;
+}
+
+static void comes(void)
+{
+	struct wire_sa sa = {
+		.handle = HANDLE, .tag = TAG, .lease_end = START, .sent = 10,
+		.rec = { .oseq = 10 },
+		.context = context.data, .context_len = context.len,
+	};
+
+	apply_sa(&d, &sa);
+	apply_flush(&d);
+}
+
+/* Of the frames that wait, those of that type. */
+static int count(uint8_t type)
+{
+	const uint8_t *p = d.merges.data;
+	size_t left = d.merges.len;
+	struct wire_header h;
+	int n = 0;
+
+	while (left && wire_header_parse(p, left, &h) == 1) {
+		n += h.type == type;
+		p += WIRE_HEADER + h.length;
+		left -= WIRE_HEADER + h.length;
+	}
+	assert_int_equal(left, 0);
+	return n;
+}
+
+static uint64_t used(void)
+{
+	const uint8_t *p = d.merges.data;
+	size_t left = d.merges.len;
+	struct wire_header h;
+	struct rd r;
+
+	while (left && wire_header_parse(p, left, &h) == 1) {
+		r = (struct rd){ .p = p + WIRE_HEADER, .left = h.length };
+		if (h.type == WIRE_USED && rd_u32(&r) == HANDLE &&
+		    rd_u64(&r) == TAG)
+			return rd_u64(&r);
+		p += WIRE_HEADER + h.length;
+		left -= WIRE_HEADER + h.length;
+	}
+	return 0;
+}
+
+/* All of it, once; and the lease is acknowledged. */
+static void assert_told(void)
+{
+	assert_int_equal(count(WIRE_USED), 1);
+	assert_int_equal(used(), DRAWN);
+	assert_int_equal(count(WIRE_MERGE), 1);
+	assert_int_equal(d.lease_acks.len, 12);
+	assert_int_equal(d.applied[CACHE_APPLIED], 1);
+}
+
+static void assert_nothing_acknowledged(void)
+{
+	assert_int_equal(d.lease_acks.len, 0);
+	assert_int_equal(count(WIRE_USED), 0);
+	assert_int_equal(d.cache.n_repair, 1);
+}
+
+static void repairs(void)
+{
+	d.repair_timer.cb(&d.repair_timer);
+}
+
+static void test_at_once(void **state)
+{
+	(void)state;
+	comes();
+	assert_told();
+}
+
+/* ENOBUFS of the module, ENOMEM of XFRM: a second later it works. */
+static void test_not_looked_at(void **state)
+{
+	(void)state;
+	get_fails = 1;
+	comes();
+	assert_nothing_acknowledged();
+	repairs();
+	assert_told();
+}
+
+static void test_not_read(void **state)
+{
+	(void)state;
+	read_fails = 2;
+	comes();
+	assert_nothing_acknowledged();
+	repairs();
+	assert_nothing_acknowledged();
+	repairs();
+	assert_told();
+}
+
+/* XFRM has it, the module does not know it yet. */
+static void test_not_followed(void **state)
+{
+	(void)state;
+	followed = false;
+	comes();
+	assert_nothing_acknowledged();
+	followed = true;
+	repairs();
+	assert_told();
+}
+
+/* It follows it just then: after it was asked, before it was written. */
+static void test_followed_late(void **state)
+{
+	struct wire_sa sa = {
+		.handle = HANDLE, .tag = TAG, .lease_end = START, .sent = 10,
+		.context = context.data, .context_len = context.len,
+	};
+
+	(void)state;
+	followed = false;
+	apply_sa(&d, &sa);
+	followed = true;
+	apply_flush(&d);
+	if (d.cache.n_repair)
+		repairs();
+	assert_told();
+}
+
+/* What passed the fence before it went up draws a number after the look. */
+static void test_straggler(void **state)
+{
+	struct wire_sa sa = {
+		.handle = HANDLE, .tag = TAG, .lease_end = START, .sent = 10,
+		.context = context.data, .context_len = context.len,
+	};
+
+	(void)state;
+	kernel.oseq = 0;
+	apply_sa(&d, &sa);
+	kernel.oseq = DRAWN;
+	apply_flush(&d);
+	assert_told();
+}
+
+/* The next context says it once more: the active's own word may be of before. */
+static void test_again(void **state)
+{
+	(void)state;
+	get_fails = 1;
+	comes();
+	repairs();
+	assert_told();
+	comes();
+	assert_int_equal(count(WIRE_USED), 2);
+	assert_int_equal(d.lease_acks.len, 12);
+}
+
+/* The frame's acknowledgement would say that all was told: a guard grows by it. */
+static void test_frame(void **state)
+{
+	struct peer p = {};
+
+	(void)state;
+	d.conf.node_id = 2;
+	d.st.own = 6;
+	comes();
+	assert_false(apply_is_untold(&d, &p));
+	get_fails = 1;
+	comes();
+	assert_true(apply_is_untold(&d, &p));
+	/* What the active has accounted for, it has heard. */
+	chain_add(&p.chain, 6, 2);
+	assert_false(apply_is_untold(&d, &p));
+	chain_add(&p.chain, 7, 1);
+	d.st.own = 7;
+	assert_true(apply_is_untold(&d, &p));
+	repairs();
+	assert_false(apply_is_untold(&d, &p));
+	/* This node never drew a number. */
+	d.st.own = 0;
+	get_fails = 1;
+	comes();
+	assert_false(apply_is_untold(&d, &p));
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_at_once),
+		TEST(test_not_looked_at),
+		TEST(test_not_read),
+		TEST(test_not_followed),
+		TEST(test_followed_late),
+		TEST(test_straggler),
+		TEST(test_again),
+		TEST(test_frame),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
