@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One end of the link, where the other one is a daemon: what a standby refuses, and what an active hears of it.
+"""One end of the link, where the other one is a daemon: what a standby refuses, and what an active hears
+of it; what a standby takes for the wish that it be active once more, and what it asks for itself.
 
 usage: refusal.py NETNS ADDRESS CA CERT KEY active CASE...     sends the SAs of the cases
        refusal.py NETNS ADDRESS CA CERT KEY standby SPI        refuses the SA of that SPI
+       refusal.py NETNS ADDRESS CA CERT KEY wishes             asks a standby that was active last
+       refusal.py NETNS ADDRESS CA CERT KEY successor          was active since, and is not any more
 Out: a line for each REFUSED that came: SPI, why, text; "sent" when the daemon has all; then the
-     link stands until the standard input ends.
+     link stands until the standard input ends. Wishes: each, and the daemon's role then. Successor:
+     what comes that is no HELLO, by its type, and the epochs in which the daemon is active.
 """
 
 import select
@@ -17,7 +21,7 @@ from nl import SLOW, netns
 
 PORT, MAGIC, VERSION = 4797, 0x5853, 1
 HELLO, PING, PONG = 1, 3, 4
-SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, ACK, REFUSED = 16, 17, 18, 23, 30
+SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, ACK, RESYNC, FILL, REFUSED = 16, 17, 18, 23, 24, 29, 30
 ACTIVE, STANDBY = 1, 2
 EPOCH, NODE = 7, 1
 ESP, TUNNEL = 50, 1
@@ -162,9 +166,41 @@ def standby(link, spi):
     link.send(REFUSED, found + b"\x00", epoch=epoch, node=node)
 
 
+def role_then(link):
+    """The daemon's, when it has taken all that was sent."""
+    link.send(PING)
+    role = None
+    while True:
+        kind, payload = link.receive()[:2]
+        if kind == HELLO:
+            role = payload[4]
+        if kind == PONG:
+            return {ACTIVE: "active", STANDBY: "standby", None: "as before"}[role]
+
+
+def wishes(link):
+    epoch, node = link.receive()[2:]
+    link.send(HELLO, hello(b"a", NODE, STANDBY), epoch=epoch, node=node)
+    print("hello", role_then(link), flush=True)
+    for name, kind, at in (("resync", RESYNC, epoch), ("of before", FILL, epoch - 1), ("fill", FILL, epoch)):
+        link.send(kind, epoch=at, node=node)
+        print(name, role_then(link), flush=True)
+
+
+def successor(link):
+    epoch = link.receive()[2] + 1
+    link.send(HELLO, hello(b"a", NODE, STANDBY), epoch=epoch, node=NODE)
+    while True:
+        kind, payload, now, node = link.receive()
+        if kind != HELLO:
+            print(f"type {kind}", flush=True)
+        elif payload[4] == ACTIVE and node != NODE and now > epoch - 1:
+            print(f"active {now - epoch} later", flush=True)
+
+
 def main(ns, where, ca, cert, key, what, *args):
     link = Link(ns, where, ca, cert, key)
-    {"active": active, "standby": standby}[what](link, *args)
+    {"active": active, "standby": standby, "wishes": wishes, "successor": successor}[what](link, *args)
     if what == "active":
         print("sent", flush=True)
     link.stay()

@@ -1228,7 +1228,9 @@ static void repair_due(struct loop_timer *t)
 		d->repair_slower = 0;
 	else if (d->repair_slower < REPAIR_SLOWER)
 		d->repair_slower++;
-	if (d->want_resync && d->source) {
+	/* One that is no active (any more) has nothing to send. */
+	if (d->want_resync && d->source &&
+	    d->source->role == XFRMSYNC_ROLE_ACTIVE) {
 		d->want_resync = false;
 		peer_send_simple(d->source, WIRE_RESYNC);
 	}

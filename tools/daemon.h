@@ -155,6 +155,7 @@ struct daemon {
 	uint64_t alive_ns;		/* our last sign of life */
 	bool alive_failed;		/* and that was said */
 	bool want_active;		/* take over again, once filled */
+	bool asked;			/* ... and a peer may be active by that */
 	struct owned owned;		/* policies that we created */
 	struct kinds kinds;		/* what this kernel supports */
 	struct renumbered *renumbered;
@@ -429,7 +430,8 @@ void role_heard(struct daemon *d, struct peer *p);
 void role_peer_down(struct daemon *d, struct peer *p);
 void role_filling(struct daemon *d, const struct peer *p);	/* a snapshot begins */
 void role_filled(struct daemon *d);		/* it was complete */
-void role_fill_request(struct daemon *d, struct peer *p);
+void role_fill_request(struct daemon *d, struct peer *p, uint64_t epoch,
+		       uint32_t node);
 /* Nobody was active after this node, in this boot. */
 bool role_is_owner(const struct daemon *d);
 void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */

@@ -1082,10 +1082,12 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 	case WIRE_REFUSED:
 		return take_refused(p, r);
 	case WIRE_RESYNC:
+		/* Whoever sends nothing (any more) has nothing to do with it. */
 		if (p->sending)
 			start_sending(p);
-		else
-			role_fill_request(d, p);
+		return true;
+	case WIRE_FILL:
+		role_fill_request(d, p, h->epoch, h->node);
 		return true;
 	case WIRE_HANDOVER_REQUEST:
 		handover_request(d, p, h->epoch, h->node);

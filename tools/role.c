@@ -270,6 +270,13 @@ void role_carry_on(struct daemon *d)
 	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
 }
 
+/* From here on it may be active, in the next epoch, at any time. */
+static void ask_to_fill(struct daemon *d, struct peer *p)
+{
+	d->asked = true;
+	peer_send_simple(p, WIRE_FILL);
+}
+
 /*
  * The peer was active after this node (the sync link was cut), and is not any
  * more: nobody is. Its counters are the newest, so it becomes active once more,
@@ -288,7 +295,7 @@ static void take_back(struct daemon *d, struct peer *p)
 	d->fill_timer.cb = not_filled;
 	d->fill_timer.data = d;
 	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
-	peer_send_simple(p, WIRE_RESYNC);
+	ask_to_fill(d, p);
 }
 
 /* Between the two, what is here is partly of the one and partly of the other. */
@@ -349,6 +356,7 @@ static void follow(struct daemon *d, struct peer *p, bool given)
 		 "knows of a newer epoch; what is here is outdated",
 		 (unsigned long long)p->epoch, p->epoch_node);
 	set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+	d->asked = false;
 	/* Whoever it was given to: it is over, and others have the numbers. */
 	d->handed_to = NULL;
 	if (!d->handover_wait)
@@ -399,7 +407,7 @@ void role_heard(struct daemon *d, struct peer *p)
 		return;
 	/* The link that was asked on may be gone again. */
 	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
-		peer_send_simple(p, WIRE_RESYNC);
+		ask_to_fill(d, p);
 	if (order <= 0 && p->role != XFRMSYNC_ROLE_ACTIVE)
 		return;
 	if (order < 0)
@@ -543,6 +551,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 /* What the next takeover needs. It may take its time: the leases hold. */
 static void settle(struct daemon *d)
 {
+	d->asked = false;
 	apply_renegotiate(d);
 	/* It needs the ranges that this node was told. */
 	lease_taken_over(d, d->before);
@@ -565,9 +574,10 @@ bool role_is_owner(const struct daemon *d)
 void role_finish(struct daemon *d, const char *how, bool exact)
 {
 	/* Whom it gave everything to may have taken the next epoch, and died; or
-	 * not, and stand where it was told before.
+	 * not, and stand where it was told before. So may who was asked to fill this
+	 * node: who is told now stays, whichever has the larger id.
 	 */
-	uint64_t epoch = d->st.epoch + 1 + !!d->st.handed[0];
+	uint64_t epoch = d->st.epoch + 1 + (d->st.handed[0] || d->asked);
 	bool again = role_is_owner(d) || d->st.handed[0];
 	char text[400];
 	size_t unsafe;
@@ -719,12 +729,16 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	handover_ask(d, p);
 }
 
-void role_fill_request(struct daemon *d, struct peer *p)
+void role_fill_request(struct daemon *d, struct peer *p, uint64_t epoch,
+		       uint32_t node)
 {
 	size_t unsafe;
 
 	if (role_is_active(d) || !role_is_owner(d) || d->handover_to ||
 	    peer_active(d))
+		return;
+	/* From before somebody decided otherwise. */
+	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node))
 		return;
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);

@@ -430,10 +430,23 @@ static void test_refused(void **state)
 	close_frame("frame-refused", &b, &ours);
 }
 
+/* Without a payload: all of it is the header. */
+static void test_fill(void **state)
+{
+	struct buf b = vector_read("frame-fill"), ours = {};
+	struct rd r = open_frame(&b, WIRE_FILL);
+
+	(void)state;
+	assert_true(rd_done(&r));
+	wire_begin(&ours, WIRE_FILL, EPOCH, NODE);
+	close_frame("frame-fill", &b, &ours);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hello),
+		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_records),
