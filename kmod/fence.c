@@ -103,12 +103,15 @@ static bool is_late(struct net *net, struct sk_buff *skb, int offset,
 static noinline bool is_late4(struct net *net, struct sk_buff *skb)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	struct xfrmsync_sa_id id = {
-		.daddr.a4 = iph->daddr,
-		.family = AF_INET,
-		.proto = iph->protocol,
-	};
+	struct xfrmsync_sa_id id;
 
+	/* The whole name is hashed; an initializer of a4 leaves the rest of the
+	 * union as it was (C23, and GCC 15 in all modes).
+	 */
+	memset(&id, 0, sizeof(id));
+	id.daddr.a4 = iph->daddr;
+	id.family = AF_INET;
+	id.proto = iph->protocol;
 	return is_late(net, skb, skb_network_offset(skb) + iph->ihl * 4, &id);
 }
 

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 48
+plan 55
 
 ROOM=65536		# beyond what may be used: kmod/lease.h
 
@@ -55,6 +55,17 @@ tunnel "$A" "$P" link=1 window=128
 check "a pair that goes on, leases of 256" both_start a b
 check "the active's kernel knows" flag "$A" goes-on
 check "the standby's, for its own range" flag "$B" goes-on
+# The daemon, which would say it anew, stands still.
+kill -STOP "${pid[a]}"
+(umask 077 && openssl rand -hex 32 >"$TMP/key")
+check "they are held" in_ns "$A" "$XFRMSYNC" save --stop --key "$TMP/key" "$TMP/file"
+check "fenced one by one" flag "$A" fenced
+check "it is known as before" flag "$A" goes-on
+kill -CONT "${pid[a]}"
+check "let go" ask a takeover --force-unsafe
+check "they are not fenced" busywait 10000 no_flag "$A" fenced
+check "it is known then, too" flag "$A" goes-on
+check "as before" wait_step a b
 
 # is_told NODE: one SA is not to be used.
 is_told() { status "$1" "not s['ready'] and any('not safe' in r or 'cannot be taken over' in r

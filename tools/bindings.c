@@ -24,7 +24,10 @@ int bindings_add(struct bindings *b, const struct record *rec)
 		b->room = room;
 	}
 	b->rec[b->n] = *rec;
-	/* Who binds gives what he asks for, and no more. */
+	/* Who binds gives what he asks for, and no more: with a lease comes what is
+	 * done at its end, and it may be a longer one by now.
+	 */
+	b->rec[b->n].lease_end = 0;
 	b->rec[b->n].given_end = 0;
 	b->rec[b->n++].flags &= ~XFRMSYNC_RECORD_F_SHARED;
 	return 0;
