@@ -228,6 +228,45 @@ class Three(Actives):
         self.sends_on(three)
         self.judged()
 
+    def nobody(self):
+        """The new active does not reach the old one, and dies. Nobody else is told to be active: the old
+        one was it all along, as far as whoever says so knows."""
+        self.part("nobody is left")
+        if not self.renew():
+            return
+        one, (two, three) = self.active, self.others()
+        self.inbound(20, one)
+        self.in_step()
+        self.pair(one, three, False)
+        self.takes_over(three)
+        self.ok("the old active hears of it, and steps down", self.until(
+            lambda: one.control.status()["role"] == "standby", 20, 0.05), one.status())
+        self.ok("the third one follows the new one", self.until(
+            lambda: two.status()["ready"] and two.status()["epoch"] == three.status()["epoch"], 20, 0.05))
+        self.burst(10, three)
+        self.inbound(20, three)
+        # Longer than it waits, once nobody sees the new one.
+        self.ok("it stays standby, as the third one sees it", not self.until(
+            lambda: one.control.status()["role"] == "active", 5, 0.1), self.story)
+        self.dies(three)
+        self.ok("when that one is dead, the old one is active again", self.until(
+            lambda: one.status()["role"] == "active" and two.status()["ready"], 30, 0.05),
+            (one.status(), two.status()))
+        self.active = one
+        self.ok("all is safe: the third one filled it", "taking over, for it" in two.words() and
+                not one.status()["unsafe_total"], one.status())
+        self.world.move(one)
+        self.ok("what was delivered before is not again", self.again(one) == 0)
+        self.carries("traffic goes on")
+        ends = self.ends(one)
+        self.exhaust(one)
+        self.stops_at(one, ends, "nothing is renewed without the one that is gone")
+        self.pair(one, three, True)
+        self.returns(three)
+        self.in_step()
+        self.sends_on(one)
+        self.judged()
+
     def removed(self):
         """The operator takes a standby out of the active's configuration; it is not as dead as they
         believed."""
@@ -282,7 +321,7 @@ def test(folder, *namespaces):
     three.told(three.active, "takeover")
     three.world.move(three.active)
     for part in (three.who_acknowledges, three.crashes, three.planned, three.hearsay,
-                 three.strict, three.removed):
+                 three.nobody, three.strict, three.removed):
         part()
     three.finish()
 

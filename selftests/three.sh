@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # Three nodes: who must acknowledge a lease, and that ranges are disjoint; crashes one after the
-# other, planned takeovers, three actives with a strict guard, a standby that is removed.
+# other, planned takeovers, three actives with a strict guard, a new active that the old one never
+# reached, and that dies, a standby that is removed.
 #
 # The wires are in wires.sh.
-# timeout: 400
+# timeout: 480
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +13,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/wires.sh
 . "$(dirname "$0")/wires.sh"
-plan 100
+plan 115
 
 need_daemon
 setup_ns A B C P H W

@@ -57,6 +57,7 @@ struct peer {
 	struct spi_range spi_range;
 	uint64_t own;			/* epoch in which it became active last; 0 never */
 	uint64_t lost;			/* of these, the last one of which that is lost */
+	bool sees;			/* it was connected with the active of that epoch */
 	struct chain chain;
 	bool spi_overlap;		/* with ours, and that was said */
 	/* What goes to it (we are active). */
@@ -156,6 +157,8 @@ struct daemon {
 	bool alive_failed;		/* and that was said */
 	bool want_active;		/* take over again, once filled */
 	bool asked;			/* ... and a peer may be active by that */
+	bool unseen;			/* who was active after this node is out of sight */
+	bool sees;			/* an active is connected, as far as peers were told */
 	struct owned owned;		/* policies that we created */
 	struct kinds kinds;		/* what this kernel supports */
 	struct renumbered *renumbered;

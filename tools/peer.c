@@ -350,6 +350,7 @@ static void put_hello(struct daemon *d, struct buf *b)
 		.own = d->st.own,
 		.lost = d->st.lost,
 		.chain = d->st.chain,
+		.sees = !role_is_active(d) && peer_active(d),
 	};
 	size_t at;
 
@@ -484,6 +485,7 @@ void peer_announce(struct daemon *d)
 	struct peer *p;
 	int i;
 
+	d->sees = peer_active(d);
 	for (i = 0; i < N_PEERS(d); i++) {
 		p = &d->peer[i];
 		/* It hears of the new role after the last record. */
@@ -810,6 +812,7 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	p->instance = hello->instance;
 	p->own = hello->own;
 	p->lost = hello->lost;
+	p->sees = hello->sees;
 	p->chain = hello->chain;
 	take_spi_range(p, &hello->spi_range);
 	/* Whoever is active decides; a standby keeps the key for its own time. */

@@ -277,6 +277,13 @@ static void ask_to_fill(struct daemon *d, struct peer *p)
 	peer_send_simple(p, WIRE_FILL);
 }
 
+static void set_fill_timer(struct daemon *d, void (*cb)(struct loop_timer *t))
+{
+	d->fill_timer.cb = cb;
+	d->fill_timer.data = d;
+	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
+}
+
 /*
  * The peer was active after this node (the sync link was cut), and is not any
  * more: nobody is. Its counters are the newest, so it becomes active once more,
@@ -284,18 +291,103 @@ static void ask_to_fill(struct daemon *d, struct peer *p)
  */
 static void take_back(struct daemon *d, struct peer *p)
 {
-	if (p->epoch_node != p->node_id) {
-		log_warn("node %u became active after this one, and is not connected: if it is not active any more, `xfrmsync takeover` there",
-			 p->epoch_node);
-		return;
-	}
 	log_info("peer %s: asking it to fill this node, which takes over again then",
 		 p->name);
+	d->unseen = false;
 	d->want_active = true;
-	d->fill_timer.cb = not_filled;
-	d->fill_timer.data = d;
-	loop_timer_set(&d->loop, &d->fill_timer, 2 * d->conf.dead_ms * LOOP_MS);
+	set_fill_timer(d, not_filled);
 	ask_to_fill(d, p);
+}
+
+/* Of this node's epoch; if it made it, its counters are the newest. */
+static bool has_epoch(const struct daemon *d, const struct peer *p)
+{
+	return !state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
+				d->st.node);
+}
+
+static bool is_idle(const struct daemon *d, const struct peer *p)
+{
+	return p->link && p->role == XFRMSYNC_ROLE_STANDBY && has_epoch(d, p);
+}
+
+/* Who is nearest to the one that was active last: itself, or one that followed it. */
+static struct peer *heir(struct daemon *d)
+{
+	struct peer *found = NULL;
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (!is_idle(d, &d->peer[i]))
+			continue;
+		if (d->peer[i].node_id == d->st.node)
+			return &d->peer[i];
+		if (!found)
+			found = &d->peer[i];
+	}
+	return found;
+}
+
+/* By a peer, as it said last: it may be out of sight itself by now. */
+static bool is_seen(const struct daemon *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].sees && has_epoch(d, &d->peer[i]))
+			return true;
+	}
+	return false;
+}
+
+static void nobody_sees(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	struct peer *p = heir(d);
+
+	if (!d->unseen || role_is_active(d) || peer_active(d) || is_seen(d))
+		return;
+	log_warn("node %u, which became active after this one, is seen by nobody any more",
+		 d->st.node);
+	if (p) {
+		take_back(d, p);
+		return;
+	}
+	d->unseen = false;
+	d->want_active = true;
+	not_filled(t);
+}
+
+/*
+ * This node was the active, and stepped down for one that it does not reach. While a
+ * peer sees that one, it lives. When none does any more, nobody is active; and it may
+ * be that nobody is told to be, as keepalived had this node for it all along. Not at
+ * once: first it is up to keepalived.
+ */
+static void look_for_active(struct daemon *d)
+{
+	struct peer *p;
+
+	if (!d->unseen)
+		return;
+	p = heir(d);
+	if (role_is_active(d) || peer_active(d)) {
+		d->unseen = false;
+		loop_timer_stop(&d->fill_timer);
+	} else if (is_seen(d)) {
+		loop_timer_stop(&d->fill_timer);
+	} else if (p && p->node_id == d->st.node) {
+		take_back(d, p);
+	} else if (!d->fill_timer.at_ns) {
+		set_fill_timer(d, nobody_sees);
+	}
+}
+
+/* Others go by it, who do not reach the active themselves. */
+static void tell_sight(struct daemon *d)
+{
+	if (d->sees != !!peer_active(d) && !role_is_active(d))
+		peer_announce(d);
 }
 
 /* Between the two, what is here is partly of the one and partly of the other. */
@@ -371,7 +463,7 @@ static void follow(struct daemon *d, struct peer *p, bool given)
 		peer_send_simple(p, WIRE_HANDOVER_REQUEST);
 }
 
-void role_heard(struct daemon *d, struct peer *p)
+static void heard(struct daemon *d, struct peer *p)
 {
 	bool given;
 	int order = state_epoch_cmp(p->epoch, p->epoch_node, d->st.epoch,
@@ -389,8 +481,15 @@ void role_heard(struct daemon *d, struct peer *p)
 		if (role_step_down(d, p->epoch, p->epoch_node))
 			return;
 		peer_announce(d);
-		if (p->role != XFRMSYNC_ROLE_ACTIVE)
+		if (p->role == XFRMSYNC_ROLE_ACTIVE)
+			return;
+		if (p->epoch_node == p->node_id) {
 			take_back(d, p);
+			return;
+		}
+		log_warn("node %u became active after this one, and is not connected: waiting for it, as long as others see it",
+			 p->epoch_node);
+		d->unseen = true;
 		return;
 	}
 	given = d->handed_to == p && p->epoch_node == p->node_id &&
@@ -406,7 +505,7 @@ void role_heard(struct daemon *d, struct peer *p)
 	if (role_is_active(d) || handover_not_exact(d, p, order))
 		return;
 	/* The link that was asked on may be gone again. */
-	if (d->want_active && p->role != XFRMSYNC_ROLE_ACTIVE && !order)
+	if (d->want_active && p == heir(d))
 		ask_to_fill(d, p);
 	if (order <= 0 && p->role != XFRMSYNC_ROLE_ACTIVE)
 		return;
@@ -419,6 +518,13 @@ void role_heard(struct daemon *d, struct peer *p)
 	}
 	if (order > 0)
 		follow(d, p, given);
+}
+
+void role_heard(struct daemon *d, struct peer *p)
+{
+	heard(d, p);
+	look_for_active(d);
+	tell_sight(d);
 }
 
 void role_guard_changed(struct daemon *d)
@@ -552,6 +658,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 static void settle(struct daemon *d)
 {
 	d->asked = false;
+	d->unseen = false;
 	apply_renegotiate(d);
 	/* It needs the ranges that this node was told. */
 	lease_taken_over(d, d->before);
@@ -729,17 +836,30 @@ void role_takeover(struct daemon *d, bool force, void (*done)(struct daemon *d, 
 	handover_ask(d, p);
 }
 
+/* It has all that the one had which is gone: it takes over from it as after a crash. */
+static void stand_in(struct daemon *d, struct peer *p)
+{
+	if (!d->synced || d->st.outdated || d->handover_wait)
+		return;
+	log_info("peer %s: asks to be filled, and nobody is active: taking over, for it",
+		 p->name);
+	role_takeover(d, false, taken_back);
+}
+
 void role_fill_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		       uint32_t node)
 {
 	size_t unsafe;
 
-	if (role_is_active(d) || !role_is_owner(d) || d->handover_to ||
-	    peer_active(d))
+	if (role_is_active(d) || d->handover_to || peer_active(d))
 		return;
 	/* From before somebody decided otherwise. */
 	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node))
 		return;
+	if (!role_is_owner(d)) {
+		stand_in(d, p);
+		return;
+	}
 	log_info("peer %s: asks to be filled, and nobody is active: being it once more",
 		 p->name);
 	apply_finish(d);
@@ -756,6 +876,8 @@ void role_peer_down(struct daemon *d, struct peer *p)
 			 p->name);
 	p->role = XFRMSYNC_ROLE_NONE;
 	handover_peer_down(d, p);
+	look_for_active(d);
+	tell_sight(d);
 }
 
 int role_standby(struct daemon *d, const char *why)
@@ -764,6 +886,7 @@ int role_standby(struct daemon *d, const char *why)
 
 	role_cancel(d, "told to be standby meanwhile");
 	d->want_active = false;
+	d->unseen = false;
 	d->unfinished = false;
 	if (!role_is_active(d))
 		return 0;

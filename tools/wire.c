@@ -14,6 +14,7 @@
 #define HELLO_TAG_KEY 1
 #define HELLO_SPI_RANGE 2
 #define HELLO_LOST 4
+#define HELLO_SEES 8
 
 int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 {
@@ -92,7 +93,8 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
 	buf_u8(b, h->role);
 	buf_u8(b, (h->has_tag_key ? HELLO_TAG_KEY : 0) |
 		  (spi_range_is_set(&h->spi_range) ? HELLO_SPI_RANGE : 0) |
-		  (h->lost ? HELLO_LOST : 0));
+		  (h->lost ? HELLO_LOST : 0) |
+		  (h->sees ? HELLO_SEES : 0));
 	buf_u64(b, h->instance);
 	buf_u8(b, name_len);
 	buf_put(b, h->name, name_len);
@@ -133,6 +135,7 @@ int wire_get_hello(struct rd *r, struct wire_hello *h)
 			return -EBADMSG;
 	}
 	h->own = rd_u64(r);
+	h->sees = flags & HELLO_SEES;
 	if (get_chain(r, &h->chain))
 		return -EBADMSG;
 	if (flags & HELLO_LOST) {

@@ -90,6 +90,7 @@ struct wire_hello {
 	struct spi_range spi_range;	/* of the sender, if it has one */
 	uint64_t own;			/* epoch in which it became active last; 0 never */
 	uint64_t lost;			/* of these, the last one of which it has lost that; 0 */
+	bool sees;			/* it is connected with the active that it follows */
 	struct chain chain;		/* what is accounted for in what it has */
 };
 

@@ -42,7 +42,7 @@ static bool take_hello(struct rd *r)
 		return false;
 	wire_put_hello(&again, &hello);
 	/* Flags of a later version are read over. */
-	if (p[5] <= 7)
+	if (p[5] <= 15)
 		check_bytes(p, r->p - p, &again);
 	buf_free(&again);
 	return true;

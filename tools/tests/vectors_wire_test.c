@@ -112,6 +112,7 @@ static void test_hello(void **state)
 	memset(&want.chain, 0, sizeof(want.chain));
 	want.own = 9;
 	want.lost = 8;
+	want.sees = true;
 	memset(want.tag_key, 0, WIRE_TAG_KEY);
 	want.has_tag_key = false;
 	want.role = XFRMSYNC_ROLE_STANDBY;
