@@ -23,7 +23,7 @@ struct xfrmsync_net;
 enum {
 	XFRMSYNC_SA_QUEUED,	/* on the dirty set or the fifo */
 	XFRMSYNC_SA_RESTORED,	/* counters written by a restore, not used since */
-	XFRMSYNC_SA_SHARED,	/* another node has it, or had it */
+	XFRMSYNC_SA_SHARED,	/* another node has it, may have it, or had it */
 	XFRMSYNC_SA_UNMANAGED,	/* not of the cluster: the fence lets it pass */
 	XFRMSYNC_SA_STOPPED,	/* in XFRM_STATE_ERROR, by us: its lease has ended */
 	XFRMSYNC_SA_GOES_ON,	/* at the end of its lease it is marked, not stopped */

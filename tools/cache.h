@@ -117,7 +117,7 @@ struct cache_entry {
 	bool rekey_asked;		/* ... and its key manager was asked */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
-	bool shared;			/* another node has it, or had it */
+	bool shared;			/* another node may have it, or had it */
 	bool queued;			/* its record waits for a restore */
 	bool repair;			/* look at the kernel's SA again */
 	bool existed;			/* in the kernel, unknown to the module */

@@ -330,9 +330,25 @@ static void renew(struct daemon *d, struct cache_entry *e)
 		put_in_force(d, e, end);
 }
 
+/*
+ * Peers are told all there is, with a lease or without; and what one was told it may
+ * use, acknowledged or not, and delete. So it is the cluster's from before its first
+ * frame on, and the module remembers that beyond this daemon: else it would stay
+ * here when the one that used it has no such SA any more, and be used again.
+ */
+static void note_shared(struct daemon *d, struct cache_entry *e)
+{
+	if (!d->leasing || e->shared)
+		return;
+	e->shared = true;
+	e->bound = false;
+	d->bind_due = true;
+}
+
 void lease_follow(struct daemon *d, struct cache_entry *e)
 {
 	note_end(d, e);
+	note_shared(d, e);
 	if (!may_lease(d, e))
 		return;
 	renew(d, e);

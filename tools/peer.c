@@ -561,16 +561,6 @@ static void send_merges(struct peer *p)
 
 /* ---- in ---- */
 
-/* The module remembers it beyond this daemon. */
-static void note_shared(struct daemon *d, struct cache_entry *e)
-{
-	if (e->shared)
-		return;
-	e->shared = true;
-	e->bound = false;
-	d->bind_due = true;
-}
-
 static void note_lag(struct peer *p, uint64_t lag)
 {
 	p->lag_ns -= p->lag_ns / 8;
@@ -591,10 +581,8 @@ static void note_acked(struct peer *p, uint64_t frames)
 		list_del(&m->flight);
 		if (now - m->flight_since_ns > lag)
 			lag = now - m->flight_since_ns;
-		if (!m->is_policy) {
-			note_shared(p->d, m->owner);
+		if (!m->is_policy)
 			inbound_acked(p->d, m->owner, m, frames);
-		}
 		m->acked_oseq = m->flight_oseq;
 		m->acked_seq = m->flight_seq;
 		if (m->last_frame == m->flight_frame)

@@ -80,6 +80,43 @@ static void test_limit_first(void **state)
 	assert_true(e->mark[0].lease.offered);
 }
 
+/* What has no lease is told, too: that it is, the kernel knows before. */
+static void test_shared_first(void **state)
+{
+	static const struct {
+		uint8_t dir;
+		uint32_t flags;
+	} no_lease[] = {
+		{ XFRMSYNC_DIR_IN, 0 },
+		{ XFRMSYNC_DIR_OUT, XFRMSYNC_RECORD_F_FENCED },
+		{ XFRMSYNC_DIR_OUT, XFRMSYNC_RECORD_F_OVERRUN },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		e->rec.dir = no_lease[i].dir;
+		e->rec.flags = no_lease[i].flags;
+		e->shared = false;
+		e->bound = true;
+		d.bind_due = false;
+		d.leasing = false;
+		lease_follow(&d, e);
+		assert_false(e->shared);
+		assert_true(e->bound);
+		d.leasing = true;
+		lease_follow(&d, e);
+		assert_true(e->shared);
+		assert_false(e->bound);
+		assert_true(d.bind_due);
+		assert_int_equal(e->lease_end, 0);
+		/* Once. */
+		e->bound = true;
+		lease_follow(&d, e);
+		assert_true(e->bound);
+	}
+}
+
 /* Its numbers are the NIC's own affair. */
 static void test_packet_offload(void **state)
 {
@@ -188,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_limit_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_packet_offload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hole, setup, teardown),
