@@ -291,7 +291,8 @@ class Three(Actives):
         self.until(lambda: not one.status()["peers"][0]["leases_waiting"], 20, 0.05)
         self.ok("which keeps its range apart, too", not self.overlaps(), self.overlaps())
         self.takes_over(three)
-        self.ok("the one that stayed follows it", self.until(lambda: two.status()["ready"], 20, 0.05))
+        self.ok("the one that stayed follows it", self.until(lambda: two.status()["ready"], 20, 0.05),
+                (two.status(), two.words()[-3000:]))
         self.sends_on(three, alone=True)
         self.ok("the remover steps down", self.until(
             lambda: one.control.status()["role"] == "standby", 20, 0.05))
