@@ -164,7 +164,8 @@ lib_cleanup() {
 
 	trap - EXIT
 	for cmd in "${lib_later[@]}"; do eval "$cmd"; done
-	for pid in "${lib_pids[@]}"; do kill "$pid" && wait "$pid"; done 2>/dev/null
+	# One that a test has stopped, too.
+	for pid in "${lib_pids[@]}"; do kill "$pid" && kill -CONT "$pid" && wait "$pid"; done 2>/dev/null
 	for ns in "${lib_netns[@]}"; do ip netns delete "$ns"; done 2>/dev/null
 	[ -z "$lib_loaded" ] || unload_module || rc=1
 	rm -rf "$lib_out" "$lib_tmp"
