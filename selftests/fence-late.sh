@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/fencing.sh
 . "$(dirname "$0")/fencing.sh"
-plan 49
+plan 40
 
 here=$(dirname "$0")
 
@@ -52,18 +52,37 @@ sysctl -qw kernel.sched_rt_runtime_us=-1
 
 drew() { [ "$(sa_oseq "$A" "$B_OUT" "$A_SPI")" -eq "$1" ]; } # N
 
-# late_is_dropped NAME: of the tunnel that was just set up.
-late_is_dropped() {
-	local last late have
-
-	check "$1: one gets through" send_and_count "$A" "$B_IN" 1 "$TMP/b"
-	last=$(sa_oseq "$A" "$B_OUT" "$A_SPI") late=$(counted fenced-late) have=$(delivered "$TMP/b")
-	background chrt -f 90 taskset 2 /usr/bin/python3 "$here/async.py" spin "$A" "$B_IN" 5
-	check "$1: five have their numbers" busywait 20000 drew $((last + 5))
-	role standby
-	check_equal "$1: they are in crypto" "$late $have" "$(counted fenced-late) $(delivered "$TMP/b")"
+release() {
 	kill -KILL "$BG_PID"
 	wait "$BG_PID" 2>/dev/null
+}
+
+# Five that have their numbers are in crypto, and the fence is up. Where they came through before
+# it (a kernel may have its crypto done elsewhere), there is nothing to be seen: once more.
+held() {
+	local last try
+
+	for ((try = 0; try < 5; try++)); do
+		last=$(sa_oseq "$A" "$B_OUT" "$A_SPI") late=$(counted fenced-late) have=$(delivered "$TMP/b")
+		background chrt -f 90 taskset 2 /usr/bin/python3 "$here/async.py" spin "$A" "$B_IN" 5
+		busywait 20000 drew $((last + 5)) || return
+		role standby
+		echo "$late $have, $(counted fenced-late) $(delivered "$TMP/b")"
+		[ "$late $have" != "$(counted fenced-late) $(delivered "$TMP/b")" ] || return 0
+		release
+		role active
+		busywait 10000 delivered_is "$TMP/b" $((have + 5 - $(counted fenced-late) + late)) || return
+	done
+	return 1
+}
+
+# late_is_dropped NAME: of the tunnel that was just set up.
+late_is_dropped() {
+	local late have
+
+	check "$1: one gets through" send_and_count "$A" "$B_IN" 1 "$TMP/b"
+	check "$1: five have their numbers, and are in crypto" held
+	release
 	check "$1: behind the fence" busywait 10000 counted_is fenced-late $((late + 5))
 	role active
 	# What left all the same would be one of these.
@@ -112,5 +131,5 @@ if modprobe -q ip_vti; then
 	SA_MARK=''
 	clear_tunnel
 else
-	for ((i = 0; i < 7; i++)); do tap_skip vti "not in this kernel"; done
+	for ((i = 0; i < 6; i++)); do tap_skip vti "not in this kernel"; done
 fi
