@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 45
+plan 47
 
 here=$(dirname "$0")
 
@@ -85,6 +85,10 @@ check "the other node is in sight" busywait 20000 status b "s['peers'][0]['state
 check "it is told to use what it has, which is not safe either" ask b takeover --force-unsafe
 check "it fills the first one" wait_step b a
 check "all are safe" all_are_safe
+stop b
+start b
+check "its next daemon fills it" wait_step b a
+check "they stay safe" all_are_safe
 check "the planned way back is free" ask a takeover
 check "with the roles changed" wait_step a b
 check "its numbers are past the lease of then" [ "$(sa_oseq "$A" "$B_OUT" "$A_SPI")" -ge "$end" ]

@@ -417,6 +417,8 @@ void hole_entry(struct daemon *d, struct cache_entry *e,
 		const struct record *rec);
 /* The operator knows better; or another active is told what is safe. */
 void hole_forget(struct daemon *d);
+/* So he does of what peers say they have lost: into what is stored. */
+void hole_use(const struct daemon *d, struct state *next);
 
 /* ---- pmtu_follow.c: the MTUs of paths, for who takes over ---- */
 void pmtu_follow_start(struct daemon *d);	/* this node is the active */

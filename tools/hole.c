@@ -162,6 +162,21 @@ void hole_filled(struct daemon *d, const struct peer *p)
 		return;
 	chain_add(&next.chain, p->own, p->node_id);
 	keep(d, &next);
+	/* Those who were filled before it would not know, if they took over. */
+	d->hole_untold = true;
+	ask_soon(d);
+}
+
+void hole_use(const struct daemon *d, struct state *next)
+{
+	size_t i;
+
+	next->holes = 0;
+	for (i = 0; i < d->n_peers; i++) {
+		if (d->peer[i].lost)
+			chain_add(&next->chain, d->peer[i].lost,
+				  d->peer[i].node_id);
+	}
 }
 
 /* Once in an epoch: from then on all that it drew since counts as lost. */

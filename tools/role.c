@@ -610,7 +610,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	/* What it told in its time before, is in the daemon's memory alone. */
 	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
 	if (what == USE_THEM)
-		next.holes = 0;
+		hole_use(d, &next);
 	state_count_in(&next, role_is_owner(d));
 	ret = store(d, &next);
 	if (ret) {

@@ -164,6 +164,45 @@ static void test_news(void **state)
 	assert_true(chain_has(&d.st.chain, 7, 1));
 }
 
+/* Who was filled before would look for what is found, if it took over. */
+static void test_others_hear(void **state)
+{
+	struct peer *p = &d.peer[0];
+
+	(void)state;
+	p->node_id = 1;
+	hole_filled(&d, p);			/* it never was active */
+	assert_false(d.hole_untold);
+	p->own = 7;
+	hole_filled(&d, p);
+	assert_true(d.hole_untold);
+	assert_true(d.hole_timer.at_ns);
+	d.hole_untold = false;
+	hole_filled(&d, p);
+	assert_false(d.hole_untold);
+}
+
+/* --force-unsafe: what is used does not count as lost a moment later. */
+static void test_use(void **state)
+{
+	struct state next = d.st;
+	struct peer *p = &d.peer[1];
+
+	(void)state;
+	next.holes = 9;
+	p->node_id = 3;
+	hole_use(&d, &next);
+	assert_int_equal(next.holes, 0);
+	assert_int_equal(next.chain.n, 0);
+	p->lost = 4;
+	assert_true(hole_is_news(&d, p));
+	hole_use(&d, &next);
+	d.st = next;
+	assert_false(hole_is_news(&d, p));
+	p->lost = 5;
+	assert_true(hole_is_news(&d, p));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +212,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_has_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drawn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_news, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_others_hear, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_use, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("hole", tests, NULL, NULL);
