@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 178
+plan 185
 
 need_daemon
 setup_ns A B P
@@ -174,6 +174,10 @@ epoch_of() { # NAME
 	py value "s['epoch']" "$(ask "$1" status --json)"
 }
 same_epoch() { [ "$(epoch_of a)" = "$(epoch_of b)" ] && status a "s['peers'][0]['state'] != 'disconnected'"; }
+
+no_sa_is_used() {
+	ask a takeover && status a "s['unsafe_total'] == s['managed'] and s['managed'] > 0"
+}
 
 # --- refused --------------------------------------------------------------------------
 
@@ -367,6 +371,17 @@ check "7: what B delivered could be replayed: all are fenced" status a "s['unsaf
 check "7: until the operator says otherwise" ask a takeover --force-unsafe
 start b
 check "7: in step" wait_step a b
+b_has_asked
+check "7, over: A gives" a_gives
+stop a KILL
+kill -CONT "${pid[b]}"
+check "7, over: B takes it, unheard" wait $asked
+check "7, over: and is told to be standby" ask b standby
+start a
+check "7, over: A hears that B was active" busywait 20000 same_epoch
+check "7, over: what B delivered could be replayed: all are fenced" no_sa_is_used
+check "7, over: until the operator says otherwise" ask a takeover --force-unsafe
+check "7, over: in step" wait_step a b
 sed -i '/^guard = strict/d' "$TMP/a.conf" "$TMP/b.conf"
 set_dead 3000
 check "as before" wait_step a b

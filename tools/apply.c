@@ -1188,15 +1188,19 @@ static bool repair(struct daemon *d)
 	return ok;
 }
 
-void apply_raise(struct daemon *d)
+bool apply_raise(struct daemon *d)
 {
 	struct cache_entry *e;
+	bool all = true;
 
 	cache_for_each(&d->cache, e) {
 		if (e->applied == CACHE_APPLIED)
 			queue(d, e);
 	}
 	apply_flush(d);
+	cache_for_each(&d->cache, e)
+		all &= e->applied != CACHE_APPLIED || e->wrote == e->base;
+	return all;
 }
 
 void apply_finish(struct daemon *d)

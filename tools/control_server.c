@@ -523,7 +523,10 @@ static void dry_run(struct client *c, bool force)
 {
 	struct daemon *d = c->d;
 	struct peer *p = peer_active(d);
-	struct plan plan = { .list = json_array(), .force = force, .planned = p };
+	struct plan plan = {
+		/* One that is not filled is given no exact numbers. */
+		.list = json_array(), .force = force, .planned = p && d->synced,
+	};
 	struct unsafe u;
 	json_t *obj, *why;
 

@@ -174,6 +174,7 @@ struct daemon {
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
+	struct loop_timer resume_timer;	/* handed_refused, and it could not be stored */
 	bool unfinished;		/* a takeover, by the daemon before this one */
 	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
@@ -181,6 +182,7 @@ struct daemon {
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
+	bool handed_refused;		/* ... and it did */
 	bool handed_forgotten;		/* ... and it came back without its memory */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */
@@ -336,8 +338,8 @@ void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
 void apply_exempt_later(struct daemon *d);
-/* A takeover failed: counters stand where a standby's have to. */
-void apply_raise(struct daemon *d);
+/* A takeover failed: counters stand where a standby's have to. False: not all do. */
+bool apply_raise(struct daemon *d);
 void apply_stepped_down(struct daemon *d);	/* what was accepted here stays seen */
 void apply_final(struct daemon *d);		/* the records are the last ones: no guards */
 /* Before a takeover: all that waits; what cannot be confirmed counts as failed. */
@@ -454,12 +456,16 @@ void role_guard_changed(struct daemon *d);
 int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node);
 /* Its own counters are not the newest from here on. 0 or -errno: nothing is given. */
 int role_given(struct daemon *d, const struct peer *p);
-void role_resume(struct daemon *d);	/* active again, after a hand-over that failed */
+/* An active may give from here on, and have a range of its own. 0 or -errno: ask nobody. */
+int role_requested(struct daemon *d);
+/* Active again, after a hand-over that failed. 0, or what keeps it from that. */
+int role_resume(struct daemon *d);
 /* The flip, and the answer to whoever asked; exact: with what FINAL said. */
 void role_finish(struct daemon *d, const char *how, bool exact);
 
 /* ---- handover.c: a planned takeover ---- */
 void handover_ask(struct daemon *d, struct peer *p);	/* the active, to hand over */
+void handover_ask_again(struct daemon *d, struct peer *p);	/* in a newer epoch */
 void handover_end(struct daemon *d);			/* waits no more */
 /* p wants to be active; epoch: the newest that it knew of then, and whose */
 void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,

@@ -24,6 +24,7 @@
 
 /* Of silence, after an active said that its last records come. */
 #define DATA_MS 3000
+#define RESUME_RETRY (1000 * LOOP_MS)
 #define TRIES 4			/* a straggler may draw one number more */
 
 static const char *name_of(const struct cache_entry *e)
@@ -205,6 +206,7 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		give(d, p);
 		d->handed_to = p;
 		d->handed_lost = false;
+		d->handed_refused = false;
 		d->handed_forgotten = false;
 	}
 	peer_announce(d);
@@ -235,12 +237,34 @@ void handover_put_final(struct peer *p, struct buf *b)
 		wire_end(b, at);
 }
 
+static void try_again(struct loop_timer *t);
+
+/* Nobody else can be active now: a disk that is full does not end that. */
+static void take_back(struct daemon *d)
+{
+	if (!role_resume(d))
+		return;
+	d->resume_timer.cb = try_again;
+	d->resume_timer.data = d;
+	loop_timer_set(&d->loop, &d->resume_timer, RESUME_RETRY);
+}
+
+static void try_again(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	/* Unless somebody else was active meanwhile, or this node is. */
+	if (d->handed_to && d->handed_refused && !role_is_active(d))
+		take_back(d);
+}
+
 /* It did not happen: what was given is taken back, in an epoch of its own. */
 static void resume(struct daemon *d, const char *why)
 {
 	log_warn("peer %s: %s: this node is active again", d->handed_to->name,
 		 why);
-	role_resume(d);
+	d->handed_refused = true;
+	take_back(d);
 }
 
 void handover_heard(struct daemon *d, struct peer *p, int order)
@@ -348,7 +372,19 @@ void handover_ask(struct daemon *d, struct peer *p)
 	d->handover_timer.data = d;
 	loop_timer_set(&d->loop, &d->handover_timer,
 		       d->conf.answer_ms * LOOP_MS);
-	peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+	handover_ask_again(d, p);
+}
+
+void handover_ask_again(struct daemon *d, struct peer *p)
+{
+	int ret = role_requested(d);
+
+	if (!ret) {
+		peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+		return;
+	}
+	handover_end(d);
+	d->takeover_done(d, 1, "takeover failed: the state cannot be stored, see the log");
 }
 
 void handover_end(struct daemon *d)
@@ -443,4 +479,5 @@ void handover_peers_changed(struct daemon *d)
 			d->handed_to = &d->peer[i];
 	}
 	d->handed_lost = true;
+	d->handed_refused = false;
 }

@@ -53,8 +53,10 @@ static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
 	next.epoch = epoch;
 	next.node = node;
 	/* Somebody has taken it, whoever. */
-	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node))
+	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node)) {
 		next.handed[0] = '\0';
+		next.requested = false;
+	}
 	ret = enforce(d, &next);
 	if (ret)
 		return ret;
@@ -435,14 +437,13 @@ void role_filled(struct daemon *d)
 /*
  * A standby hears of a newer epoch. The peer's numbers are not covered by what
  * is here, unless it has just taken what we gave it (given): this node stands
- * past all of those. What the peer delivers from then on can be replayed here:
- * too much for a strict guard.
+ * past all of those. What the peer has delivered since can be replayed here, is it
+ * the active still or not: too much for a strict guard.
  */
 static void follow(struct daemon *d, struct peer *p, bool given)
 {
 	d->synced = false;
-	d->st.outdated |= !given || (d->conf.guard == CONF_GUARD_STRICT &&
-				     p->role == XFRMSYNC_ROLE_ACTIVE);
+	d->st.outdated |= !given || d->conf.guard == CONF_GUARD_STRICT;
 	log_info("peer %s: %s, epoch %llu of node %u", p->name,
 		 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
 		 "knows of a newer epoch; what is here is outdated",
@@ -460,7 +461,7 @@ static void follow(struct daemon *d, struct peer *p, bool given)
 	peer_announce(d);
 	/* What it was asked before its epoch was known here, is void. */
 	if (d->handover_wait && p->role == XFRMSYNC_ROLE_ACTIVE)
-		peer_send_simple(p, WIRE_HANDOVER_REQUEST);
+		handover_ask_again(d, p);
 }
 
 static void heard(struct daemon *d, struct peer *p)
@@ -560,6 +561,21 @@ int role_given(struct daemon *d, const struct peer *p)
 	return ret;
 }
 
+/* Before it asks: a daemon after this one may take over without the answer. */
+int role_requested(struct daemon *d)
+{
+	struct state next = d->st;
+	int ret;
+
+	if (d->st.requested)
+		return 0;
+	next.requested = true;
+	ret = store(d, &next);
+	if (!ret)
+		d->st = next;
+	return ret;
+}
+
 /* What becomes of the SAs that are not safe. */
 enum unsafe_ones { FENCE_THEM, USE_THEM, AS_THEY_ARE };
 
@@ -606,7 +622,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	next.role = XFRMSYNC_ROLE_ACTIVE;
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
-	next.handed[0] = '\0';
+	next.requested = false;
 	/* What it told in its time before, is in the daemon's memory alone. */
 	next.strict = !again && d->conf.guard == CONF_GUARD_STRICT;
 	if (what == USE_THEM)
@@ -628,20 +644,25 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	if (!ret)
 		ret = enforce(d, &next);
 	if (ret) {
-		if (!store(d, &d->st))
+		/* Who is given it back goes on at those numbers. Where they are not
+		 * all raised, the next takeover here finishes this one.
+		 */
+		if (apply_raise(d) && !store(d, &d->st))
 			handover_give_back(d);
-		apply_raise(d);
 		return ret;
 	}
 	/* An active that was asked to hand over may have a range of its own now. */
-	d->before = d->handover_from ? NULL : active_before(d);
+	d->before = d->st.requested ? NULL : active_before(d);
 	d->handover_from = NULL;
 	if (what == USE_THEM)
 		hole_forget(d);
 	d->st = next;
-	/* Not before: one that dies in between has still to fence what is unsafe. */
-	if (d->st.outdated) {
+	/* Not before: one that dies in between has still to fence what is unsafe, and
+	 * to close what it gave.
+	 */
+	if (d->st.outdated || d->st.handed[0]) {
 		d->st.outdated = false;
+		d->st.handed[0] = '\0';
 		store(d, &d->st);
 	}
 	d->same_boot = true;
@@ -712,14 +733,16 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	settle(d);
 }
 
-void role_resume(struct daemon *d)
+int role_resume(struct daemon *d)
 {
 	size_t unsafe;
+	int ret;
 
 	/* Nobody used them meanwhile: its own counters are the newest again. */
-	if (flip(d, d->st.epoch + 1, true, true, AS_THEY_ARE, &unsafe))
-		return;
-	settle(d);
+	ret = flip(d, d->st.epoch + 1, true, true, AS_THEY_ARE, &unsafe);
+	if (!ret)
+		settle(d);
+	return ret;
 }
 
 void role_cancel(struct daemon *d, const char *why)

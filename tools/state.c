@@ -44,6 +44,7 @@ bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
 	s->epoch = epoch;
 	s->node = node;
 	s->handed[0] = '\0';
+	s->requested = false;
 	s->outdated |= node != node_id;
 	return true;
 }
@@ -123,6 +124,8 @@ static bool read_chain(FILE *f, struct chain *c)
 /* The value of a word that may be there, if it has one. */
 static bool read_word(FILE *f, const char *word, struct state *s)
 {
+	if (!strcmp(word, "requested"))
+		return s->requested = true;
 	if (!strcmp(word, "outdated"))
 		return s->outdated = true;
 	if (!strcmp(word, "strict"))
@@ -251,6 +254,8 @@ static int put(const char *path, const struct state *s)
 		fprintf(f, "handed %s\n", s->handed);
 	for (i = 0; i < s->n_members; i++)
 		fprintf(f, "member %s\n", s->member[i]);
+	if (s->requested)
+		fprintf(f, "requested\n");
 	if (s->outdated)
 		fprintf(f, "outdated\n");
 	if (s->strict)

@@ -22,6 +22,7 @@ struct state {
 	char boot_id[40];	/* in which this node was active last; "": never */
 	uint64_t life;		/* of the module, when this was stored; 0 not known */
 	char handed[64];	/* the peer that it gave all, and that has not said more */
+	bool requested;		/* the active of this epoch was asked to hand over */
 	bool outdated;		/* another was active since this node was filled */
 	bool strict;		/* an active whose peers were told within limits only */
 	char member[CONF_MAX_PEERS][64];	/* peers that it may have offered ranges, active */

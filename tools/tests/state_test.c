@@ -253,6 +253,7 @@ static void test_handed(void **state)
 	struct state s = {
 		.epoch = 7, .node = 1, .role = XFRMSYNC_ROLE_STANDBY,
 		.boot_id = "of-now", .handed = "end", .outdated = true, .strict = true,
+		.requested = true,
 	};
 	struct state got;
 
@@ -267,7 +268,7 @@ static void test_handed(void **state)
 	assert_int_equal(state_store(dir, &s), 0);
 	assert_int_equal(state_load(dir, &got), 0);
 	assert_string_equal(got.handed, "");
-	assert_true(got.outdated && got.strict);
+	assert_true(got.outdated && got.strict && got.requested);
 	s.outdated = false;
 	s.strict = false;
 	assert_int_equal(state_store(dir, &s), 0);

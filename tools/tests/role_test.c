@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: takeovers, hand-overs and resumptions; a kernel and a disk that fail, and daemons
+ * that die, at each step.
+ * Out: what is on disk when the role changes, and who hears of it in which order.
+ * Host only, in a folder of its own; the kernel and the peers are in here.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon.h"
+
+#define SELF 1
+#define PEER 2
+#define START 1000	/* where this node stands, as a standby */
+#define FINAL 100	/* where the active ended */
+
+static char dir[] = "/tmp/xfrmsync-role-XXXXXX";
+static struct daemon d;
+static struct cache_entry *e;
+
+/* ---- the kernel, and the peer ---- */
+
+static int role_fails, restore_fails;
+static struct state at_flip;		/* on disk when the role was set */
+static uint64_t oseq;			/* the SA's, in the kernel */
+static uint64_t oseq_given_back;	/* ... when the peer was told to go on */
+static bool given_back, asked, asked_on_disk;
+static int answer;
+
+int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
+			 uint32_t node, struct genl_status *out);
+int __wrap_genl_status_get(struct genl *g, struct genl_status *out);
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res);
+int __wrap_source_start(struct daemon *x);
+void __wrap_pmtu_taken_over(struct daemon *x);
+void __wrap_run_xfrm_events(struct daemon *x);
+void __wrap_apply_finish(struct daemon *x);
+void __wrap_peer_handover_say(struct peer *p, uint32_t result);
+void __wrap_peer_send_simple(struct peer *p, uint8_t type);
+
+int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
+			 uint32_t node, struct genl_status *out)
+{
+	(void)g;
+	(void)role;
+	(void)epoch;
+	(void)node;
+	(void)out;
+	assert_int_equal(state_load(dir, &at_flip), 0);
+	return role_fails ? -EBUSY : 0;
+}
+
+int __wrap_genl_status_get(struct genl *g, struct genl_status *out)
+{
+	(void)g;
+	memset(out, 0, sizeof(*out));
+	return 0;
+}
+
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res)
+{
+	size_t i;
+
+	(void)g;
+	(void)epoch;
+	(void)node;
+	for (i = 0; i < n; i++) {
+		/* Lowered once, and then it fails. */
+		if (restore_fails && !r[i].has_expect) {
+			res[i].reason = XFRMSYNC_REASON_NO_SA;
+			continue;
+		}
+		oseq = r[i].oseq;
+		res[i].reason = XFRMSYNC_REASON_OK;
+	}
+	return 0;
+}
+
+int __wrap_source_start(struct daemon *x)
+{
+	(void)x;
+	return 0;
+}
+
+void __wrap_pmtu_taken_over(struct daemon *x)
+{
+	(void)x;
+}
+
+void __wrap_run_xfrm_events(struct daemon *x)
+{
+	(void)x;
+}
+
+/* What was refused stays so. */
+void __wrap_apply_finish(struct daemon *x)
+{
+	(void)x;
+}
+
+void __wrap_peer_handover_say(struct peer *p, uint32_t result)
+{
+	(void)p;
+	if (result != WIRE_HANDOVER_REFUSED)
+		return;
+	given_back = true;
+	oseq_given_back = oseq;
+}
+
+void __wrap_peer_send_simple(struct peer *p, uint8_t type)
+{
+	struct state s;
+
+	(void)p;
+	if (type != WIRE_HANDOVER_REQUEST)
+		return;
+	asked = true;
+	asked_on_disk = !state_load(dir, &s) && s.requested;
+}
+
+/* ---- a standby of two nodes, with one SA ---- */
+
+static void done(struct daemon *x, int code, const char *text)
+{
+	(void)x;
+	(void)text;
+	answer = code;
+}
+
+static int setup(void **state)
+{
+	struct context_sa info = {
+		.id = { .family = AF_INET, .proto = 50, .spi = 1 },
+		.esn = true, .window = 32, .bmp_words = 1, .large = true,
+	};
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/xfrmsync-role-XXXXXX");
+	memset(&d, 0, sizeof(d));
+	if (!mkdtemp(dir) || loop_init(&d.loop) || cache_init(&d.cache))
+		return -1;
+	snprintf(d.conf.state_dir, sizeof(d.conf.state_dir), "%s", dir);
+	d.conf.node_id = SELF;
+	d.conf.guard = CONF_GUARD_AVAILABLE;
+	d.conf.lease.esn_log2 = 8;
+	d.conf.n_peers = 1;
+	snprintf(d.conf.peer[0].name, sizeof(d.conf.peer[0].name), "b");
+	d.n_peers = 1;
+	d.peer[0].d = &d;
+	snprintf(d.peer[0].name, sizeof(d.peer[0].name), "b");
+	d.peer[0].node_id = PEER;
+	d.st = (struct state){
+		.epoch = 5, .node = PEER, .role = XFRMSYNC_ROLE_STANDBY,
+	};
+	d.same_boot = true;
+	d.synced = true;
+	d.takeover_done = done;
+	e = cache_add(&d.cache, &info, (void *)"key", 3, 7);
+	if (!e || state_store(dir, &d.st))
+		return -1;
+	e->tag = 9;
+	e->applied = CACHE_APPLIED;
+	d.applied[CACHE_APPLIED]++;
+	e->lease_end = START;
+	e->wrote = START;
+	oseq = START;
+	role_fails = 0;
+	restore_fails = 0;
+	given_back = false;
+	asked = false;
+	answer = -1;
+	memset(&at_flip, 0, sizeof(at_flip));
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char cmd[100];
+
+	(void)state;
+	apply_exit(&d);
+	cache_exit(&d.cache);
+	loop_exit(&d.loop);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
+	return system(cmd);
+}
+
+static struct state on_disk(void)
+{
+	struct state s;
+
+	assert_int_equal(state_load(dir, &s), 0);
+	return s;
+}
+
+/* Nothing can be stored. */
+static void disk_is_full(bool full)
+{
+	static char kept[] = "/tmp/xfrmsync-role-XXXXXX.kept";
+
+	snprintf(kept, sizeof(kept), "%s.kept", dir);
+	if (full) {
+		assert_int_equal(rename(dir, kept), 0);
+		assert_int_equal(symlink("/dev/null/none", dir), 0);
+		return;
+	}
+	assert_int_equal(unlink(dir), 0);
+	assert_int_equal(rename(kept, dir), 0);
+}
+
+/* ---- to whom it gave, and what it has not closed ---- */
+
+static void gave(void)
+{
+	d.st.node = SELF;
+	snprintf(d.st.handed, sizeof(d.st.handed), "b");
+	d.handed_to = &d.peer[0];
+	d.handed_lost = true;
+	assert_int_equal(state_store(dir, &d.st), 0);
+}
+
+/* A daemon that dies before the SAs are fenced leaves the word to the next one. */
+static void test_handed_until_in_force(void **state)
+{
+	(void)state;
+	gave();
+	d.st.outdated = true;
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_int_equal(at_flip.role, XFRMSYNC_ROLE_ACTIVE);
+	assert_int_equal(at_flip.epoch, 7);
+	assert_string_equal(at_flip.handed, "b");
+	assert_true(at_flip.outdated);
+	assert_string_equal(on_disk().handed, "");
+	assert_false(on_disk().outdated);
+	assert_int_equal(on_disk().role, XFRMSYNC_ROLE_ACTIVE);
+	assert_string_equal(d.st.handed, "");
+}
+
+static void test_handed_kept(void **state)
+{
+	(void)state;
+	gave();
+	role_fails = 1;
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 1);
+	assert_string_equal(on_disk().handed, "b");
+	assert_int_equal(on_disk().role, XFRMSYNC_ROLE_STANDBY);
+	assert_int_equal(on_disk().epoch, 5);
+	assert_string_equal(d.st.handed, "b");
+}
+
+/* ---- whom it asked ---- */
+
+static void test_asked_is_on_disk(void **state)
+{
+	(void)state;
+	handover_ask(&d, &d.peer[0]);
+	assert_true(asked);
+	assert_true(asked_on_disk);
+	assert_true(d.handover_wait);
+}
+
+static void test_not_asked(void **state)
+{
+	(void)state;
+	disk_is_full(true);
+	handover_ask(&d, &d.peer[0]);
+	disk_is_full(false);
+	assert_false(asked);
+	assert_false(d.handover_wait);
+	assert_int_equal(answer, 1);
+	assert_false(d.st.requested);
+}
+
+/* An active that died has no range of its own; one that was asked may have. */
+static void test_has_its_own_range(void **state)
+{
+	(void)state;
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_false(e->mark[0].lease.offered);
+}
+
+static void test_has_its_own_range_asked(void **state)
+{
+	(void)state;
+	handover_ask(&d, &d.peer[0]);
+	/* The daemon after it knows that by the disk alone. */
+	d.handover_wait = false;
+	d.handover_from = NULL;
+	d.st = on_disk();
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_true(e->mark[0].lease.offered);
+	assert_false(on_disk().requested);
+}
+
+/* ---- exact numbers that are not in force ---- */
+
+static void exact(void)
+{
+	d.handover_from = &d.peer[0];
+	e->final = FINAL;
+	e->final_lease = START;
+	e->has_final = true;
+	role_fails = 1;
+	role_finish(&d, "handed over", true);
+	assert_int_equal(answer, 1);
+	assert_int_equal(at_flip.role, XFRMSYNC_ROLE_ACTIVE);
+}
+
+static void test_raised_then_given_back(void **state)
+{
+	(void)state;
+	exact();
+	assert_true(given_back);
+	assert_int_equal(oseq_given_back, START);
+	assert_int_equal(on_disk().role, XFRMSYNC_ROLE_STANDBY);
+}
+
+/* What stands at the exact number is the other one's as soon as it hears. */
+static void test_not_raised_not_given_back(void **state)
+{
+	(void)state;
+	restore_fails = 1;
+	exact();
+	assert_int_equal(oseq, FINAL);
+	assert_false(given_back);
+	assert_int_equal(on_disk().role, XFRMSYNC_ROLE_ACTIVE);
+	/* Told once more, it finishes that. */
+	restore_fails = 0;
+	role_fails = 0;
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_int_equal(on_disk().epoch, 6);
+}
+
+/* ---- active again ---- */
+
+static void test_resumes_later(void **state)
+{
+	(void)state;
+	gave();
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	disk_is_full(true);
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
+	assert_true(d.resume_timer.at_ns);
+	d.resume_timer.cb(&d.resume_timer);
+	assert_false(role_is_active(&d));
+	disk_is_full(false);
+	d.resume_timer.cb(&d.resume_timer);
+	assert_true(role_is_active(&d));
+	assert_int_equal(on_disk().epoch, 6);
+}
+
+/* Somebody else was it meanwhile. */
+static void test_resumes_no_more(void **state)
+{
+	(void)state;
+	gave();
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	disk_is_full(true);
+	handover_heard(&d, &d.peer[0], 0);
+	disk_is_full(false);
+	d.handed_to = NULL;
+	d.resume_timer.cb(&d.resume_timer);
+	assert_false(role_is_active(&d));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_handed_until_in_force, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_handed_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asked_is_on_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_has_its_own_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumes_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumes_no_more, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("role", tests, NULL, NULL);
+}
