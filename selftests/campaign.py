@@ -220,7 +220,8 @@ class Campaign:
     def in_step_or_stuck(self):
         """Stuck: for some looks the same, and of a kind that a standby leaves alone."""
         why = self.why_not()
-        self.stuck = self.stuck + 1 if "differ" in why or "only on one" in why else 0
+        looks = ("differ", "only on one", "not safe")
+        self.stuck = self.stuck + 1 if any(look in why for look in looks) else 0
         return not why or self.stuck > 5
 
     def settle(self, what):
@@ -706,6 +707,20 @@ class Campaign:
             self.note(f"by hand on {self.standby.name}: SAs {[hex(spi) for spi in alone]}")
             self.standby.kernel.remove([name for name in self.standby.kernel.names() if name[0] in alone])
             self.totals["left_alone"] += len(alone)
+        if "gone, with what this node drew on it" in words:
+            self.fill_holes()
+
+    def fill_holes(self):
+        """An SA was deleted on a node that was active unheard, and took its numbers with it: the other
+        one has all rekeyed that this one may have used (safety.rst). IKE would."""
+        bad = {int(re.search(r"spi (0x\w+)", sa["sa"])[1], 0) for sa in self.active.status()["unsafe"]
+               if "has lost the numbers" in sa["why"]}
+        some = [t for t in self.tunnels.values() if any(sa.spi in bad for sa in (*t.sas.values(), *t.old))]
+        if some:
+            self.note(f"{self.active.name} asks for a rekey of {[t.number for t in some]}")
+            self.totals["holes"] += len(bad)
+            self.install(some)
+            self.drop_old(some)
 
     # ---- breaking it, to see that the judge notices ----------------------------------------
 
