@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 142
+plan 157
 
 
 need_daemon
@@ -31,6 +31,12 @@ links_down() {
 
 epoch() { # NAME
 	py value "s['epoch']" "$(ask "$1" status --json)"
+}
+epoch_of() { sed -n "s/^$1 //p" "$TMP/$2.state/state"; } # WORD NAME: as the disk has it
+# What a script at boot makes: the keys of before, all counters at their beginning.
+lib_boot() { # NS
+	ip -n "$1" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi "$A_SPI" reqid 1 mode tunnel \
+		flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 "$A_SPI")" 128
 }
 told() { ask "$1" takeover | grep -q "already active, $2"; } # NAME TEXT
 steps_down() { grep -c "stepping down" "$TMP/$1.log"; }       # NAME
@@ -287,6 +293,50 @@ not_full a
 check "it is active again" ask a takeover
 check "and in step" wait_step a b
 
+# --- a takeover that was stored, and no more ------------------------------------------
+
+# What a daemon leaves that is killed then: on disk the next epoch, of this boot and this life
+# of the module; in the kernel the one before, and what a boot script made.
+stored() { # EPOCH
+	nl "$B" role-set none >/dev/null &&
+		ip -n "$B" xfrm state flush &&
+		nl "$B" role-set standby $(($1 - 1)) 1 >/dev/null &&
+		lib_boot "$B" &&
+		cat >"$TMP/b.state/state" <<-END
+			xfrmsync-state 1
+			epoch $1
+			node 2
+			role active
+			boot_id $(cat /proc/sys/kernel/random/boot_id)
+			life $(nl "$B" status | sed -n 's/.*"life": \([0-9]*\).*/\1/p')
+			own $1
+			chain 2 $1
+			end
+		END
+}
+goes_on() { grep -c "was about to become active" "$TMP/b.log"; }
+next=$(($(epoch a) + 1))
+stop b KILL
+check "rebooted, a node stores a takeover, and dies" stored $next
+check "what a script made is fenced" is_fenced "$B" "${esp_out[@]}"
+check "told once more, without the daemon, it is active" ask b takeover
+check_equal "above the epoch that it had stored" $((next + 1)) "$(epoch_of epoch b)"
+check "it does not use what a script made" is_fenced "$B" "${esp_out[@]}"
+check "once more it dies there" stored $next
+check "told to be standby, without the daemon" ask b standby
+check_equal "it forgets what it had stored" standby "$(epoch_of role b)"
+check_equal "and does not take its counters for the newest" - "$(epoch_of boot_id b)"
+ip -n "$B" xfrm state flush
+went_on=$(goes_on)
+check "the first one is told to be standby, too" ask a standby
+start b
+check "the next daemon sees that nobody is active" busywait 20000 status b \
+	"s['peers'][0]['role'] == 'standby'"
+check_equal "and has nothing to go on with" "$went_on" "$(goes_on)"
+check "it stays one" role_is b standby
+check "the first one is told to go on" ask a takeover --force-unsafe
+check "in step, as before" wait_step a b
+
 # --- what was touched on the standby goes when the active's goes ----------------------
 
 # A stray packet of B's own on an SA that B has for A.
@@ -338,17 +388,12 @@ busywait 10000 sas_are "$B" 2
 
 # --- reboots --------------------------------------------------------------------------
 
-# What a script at boot makes: the keys of before, all counters at their beginning.
 reboot() { # NAME
 	stop "$1" KILL
 	nl "${node_ns[$1]}" role-set none >/dev/null
 	ip -n "${node_ns[$1]}" xfrm state flush
 	lib_boot "${node_ns[$1]}"
 	sed -i 's/^boot_id .*/boot_id another/' "$TMP/$1.state/state"
-}
-lib_boot() {
-	ip -n "$1" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi "$A_SPI" reqid 1 mode tunnel \
-		flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 "$A_SPI")" 128
 }
 
 stop b
@@ -367,7 +412,6 @@ check "beside what it made itself" busywait 10000 sas_are "$A" 3
 check "the planned way back is free" ask a takeover
 check "with the roles changed" wait_step a b
 
-epoch_of() { sed -n "s/^$1 //p" "$TMP/$2.state/state"; } # WORD NAME
 stop a
 reboot b
 became=$(epoch_of own b)

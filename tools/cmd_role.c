@@ -235,7 +235,6 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		s->strict = conf->guard == CONF_GUARD_STRICT &&
 			    conf->n_peers < 2 && !again &&
 			    !s->handed[0];
-		s->outdated = false;
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;
@@ -257,6 +256,9 @@ static int set_role(struct change *c, const struct conf *conf,
 		return cmd_fail(&c->common, "%s/state: %s; the epoch must not go back: mend it, or remove it if the other nodes are down",
 				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
 	s = old;
+	/* Whoever died in the middle had still to fence what is not safe. */
+	if (state_is_unfinished(&s, st->role, st->epoch, st->node))
+		s.boot_id[0] = '\0';
 	/* Without its limits, whatever was active here is not the newest for sure. */
 	state_live_on(&s, st->life);
 	/* Restores and other tools move the kernel's on. */
@@ -278,7 +280,21 @@ static int set_role(struct change *c, const struct conf *conf,
 		state_store(conf->state_dir, &old);
 		return cmd_fail(&c->common, "the module refused: %s", g->error);
 	}
+	/* Not before: one that dies in between has still to fence what is unsafe. */
+	if (c->role == XFRMSYNC_ROLE_ACTIVE && s.outdated) {
+		s.outdated = false;
+		state_store(conf->state_dir, &s);
+	}
 	return CMD_OK;
+}
+
+/* A takeover is on disk that the next daemon would go on with. */
+static bool goes_on(const struct conf *conf, const struct genl_status *st)
+{
+	struct state s;
+
+	return !state_load(conf->state_dir, &s) &&
+	       state_is_unfinished(&s, st->role, st->epoch, st->node);
 }
 
 static int change_directly(struct change *c, const struct conf *conf,
@@ -291,7 +307,7 @@ static int change_directly(struct change *c, const struct conf *conf,
 
 	if (genl_status_get(g, &st))
 		return cmd_fail(&c->common, "the module's status: %s", g->error);
-	if (st.role == c->role) {
+	if (st.role == c->role && !goes_on(conf, &st)) {
 		snprintf(what, sizeof(what), "%s already %s, epoch %" PRIu64,
 			 c->dry_run ? "change nothing:" : "is", genl_role_str(st.role),
 			 st.epoch);

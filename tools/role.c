@@ -87,16 +87,6 @@ static void load_state(struct daemon *d)
 	}
 }
 
-/* Stored, and not in force: the daemon died in the middle of a takeover, where
- * counters are lowered and SAs fenced. What it says of them is not so yet.
- */
-static bool is_unfinished(const struct daemon *d, const struct genl_status *st)
-{
-	return d->st.role == XFRMSYNC_ROLE_ACTIVE &&
-	       st->role == XFRMSYNC_ROLE_STANDBY &&
-	       state_epoch_cmp(st->epoch, st->node, d->st.epoch, d->st.node) < 0;
-}
-
 /*
  * The module was loaded anew, or had no role for a time: nothing stopped SAs at
  * the ends of their leases, and who has what range is forgotten. Their counters
@@ -150,7 +140,7 @@ int role_init(struct daemon *d)
 	if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 	    st.role == XFRMSYNC_ROLE_ACTIVE && lived)
 		role = XFRMSYNC_ROLE_ACTIVE;
-	else if (is_unfinished(d, &st))
+	else if (state_is_unfinished(&d->st, st.role, st.epoch, st.node))
 		d->unfinished = true;
 	else if (d->st.role == XFRMSYNC_ROLE_ACTIVE &&
 		 st.role == XFRMSYNC_ROLE_STANDBY && lived)

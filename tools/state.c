@@ -65,6 +65,14 @@ bool state_live_on(struct state *s, uint64_t life)
 	return false;
 }
 
+bool state_is_unfinished(const struct state *s, uint32_t role, uint64_t epoch,
+			 uint32_t node)
+{
+	return s->role == XFRMSYNC_ROLE_ACTIVE &&
+	       role == XFRMSYNC_ROLE_STANDBY &&
+	       state_epoch_cmp(epoch, node, s->epoch, s->node) < 0;
+}
+
 void state_count_in(struct state *s, bool again)
 {
 	if (!again)

@@ -65,6 +65,16 @@ bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
 bool state_live_on(struct state *s, uint64_t life);
 
 /*
+ * state_is_unfinished - a takeover was stored, and never came into force
+ * @role, @epoch, @node: what is in force in the kernel
+ *
+ * Whoever stored it died in the middle, where counters are lowered and SAs fenced.
+ * What it says of them is not so yet: not that this node's are the newest, either.
+ */
+bool state_is_unfinished(const struct state *s, uint32_t role, uint64_t epoch,
+			 uint32_t node);
+
+/*
  * state_count_in - it becomes active in s->epoch
  * @again: and was it last anyway
  *

@@ -175,6 +175,27 @@ static void test_count_in(void **state)
 	assert_int_equal(s.lost, 6);
 }
 
+/* Active on disk, and not in force: only of a kernel that is behind. */
+static void test_unfinished(void **state)
+{
+	const struct state s = {
+		.epoch = 7, .node = 2, .role = XFRMSYNC_ROLE_ACTIVE,
+	};
+	const struct state down = {
+		.epoch = 7, .node = 2, .role = XFRMSYNC_ROLE_STANDBY,
+	};
+
+	(void)state;
+	assert_true(state_is_unfinished(&s, XFRMSYNC_ROLE_STANDBY, 6, 9));
+	assert_true(state_is_unfinished(&s, XFRMSYNC_ROLE_STANDBY, 7, 1));
+	/* It was in force; by the watchdog, say, it is not any more. */
+	assert_false(state_is_unfinished(&s, XFRMSYNC_ROLE_STANDBY, 7, 2));
+	assert_false(state_is_unfinished(&s, XFRMSYNC_ROLE_STANDBY, 8, 1));
+	assert_false(state_is_unfinished(&s, XFRMSYNC_ROLE_ACTIVE, 6, 9));
+	assert_false(state_is_unfinished(&s, XFRMSYNC_ROLE_NONE, 0, 0));
+	assert_false(state_is_unfinished(&down, XFRMSYNC_ROLE_STANDBY, 6, 9));
+}
+
 /* A file of before it was kept. */
 static void test_no_chain(void **state)
 {
@@ -354,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_count_in),
+		cmocka_unit_test(test_unfinished),
 		cmocka_unit_test(test_no_chain),
 		cmocka_unit_test(test_catch_up),
 		cmocka_unit_test(test_life),
