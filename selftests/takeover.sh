@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 157
+plan 169
 
 
 need_daemon
@@ -292,6 +292,33 @@ check "who steps down is fenced all the same" grep standby <(in_kernel "$A")
 not_full a
 check "it is active again" ask a takeover
 check "and in step" wait_step a b
+
+# --- the disk is full, and there is no daemon -------------------------------------------
+
+full_disk() {
+	cp "$TMP/a.state/state" "$TMP/kept" &&
+		mount -t tmpfs -o size=32k none "$TMP/a.state" &&
+		cp "$TMP/kept" "$TMP/a.state/state" &&
+		touch "$TMP/a.state/lock" &&
+		! cat /dev/zero >"$TMP/a.state/rest"
+}
+stop a
+check "an active without a daemon, its disk is full" full_disk
+check_fails "that it steps down cannot be stored" ask a standby
+check "it is fenced all the same" grep standby <(in_kernel "$A")
+check_equal "the disk has what it had" active "$(epoch_of role a)"
+check_fails "a takeover that cannot be stored is refused" ask a takeover
+check "it is fenced as before" grep standby <(in_kernel "$A")
+umount "$TMP/a.state"
+check "there is room again: it is active" ask a takeover
+full a
+check_fails "nor can it be told what the disk has" ask a standby
+check "it is fenced, too" grep standby <(in_kernel "$A")
+not_full a
+start a
+check "the next daemon is standby" busywait 20000 role_is a standby
+check "told so, it is active" ask a takeover
+check "and in step, once more" wait_step a b
 
 # --- a takeover that was stored, and no more ------------------------------------------
 

@@ -60,6 +60,7 @@ struct change {
 	struct cmd_common common;
 	uint32_t role;		/* that is wanted */
 	bool force, dry_run;
+	bool fenced;		/* the kernel is standby, whatever may fail from here on */
 	uint64_t timeout_s;
 	struct timespec since;
 	const struct conf_filter *filter;	/* of the managed SAs */
@@ -244,17 +245,39 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 	s->role = c->role;
 }
 
-/* Stored before it is used; taken back where the kernel refuses it. */
+/* Down: the fence first, whatever the disk says, in the epoch that is in force. */
+static int fence_first(struct change *c, struct genl *g, const struct genl_status *st)
+{
+	if (c->role != XFRMSYNC_ROLE_STANDBY || c->dry_run ||
+	    st->role == XFRMSYNC_ROLE_STANDBY)
+		return CMD_OK;
+	if (genl_role_set(g, c->role, st->epoch, st->node, NULL))
+		return cmd_fail(&c->common, "the module refused: %s", g->error);
+	c->fenced = true;
+	return CMD_OK;
+}
+
+static const char *outcome(const struct change *c)
+{
+	return c->fenced ? "standby in the kernel all the same, until a takeover" :
+			   "the role is as it was";
+}
+
+/* Up: stored before it is used; taken back where the kernel refuses it. */
 static int set_role(struct change *c, const struct conf *conf,
 		    struct genl *g, struct genl_status *st)
 {
 	struct state old, s;
 	int err;
 
+	err = fence_first(c, g, st);
+	if (err)
+		return err;
 	err = state_load(conf->state_dir, &old);
 	if (err && err != -ENOENT)
-		return cmd_fail(&c->common, "%s/state: %s; the epoch must not go back: mend it, or remove it if the other nodes are down",
-				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err));
+		return cmd_fail(&c->common, "%s/state: %s (%s); the epoch must not go back: mend it, or remove it if the other nodes are down",
+				conf->state_dir, err == -EINVAL ? "damaged" : strerror(-err),
+				outcome(c));
 	s = old;
 	/* Whoever died in the middle had still to fence what is not safe. */
 	if (state_is_unfinished(&s, st->role, st->epoch, st->node))
@@ -274,10 +297,11 @@ static int set_role(struct change *c, const struct conf *conf,
 	}
 	err = state_store(conf->state_dir, &s);
 	if (err)
-		return cmd_fail(&c->common, "%s/state cannot be written (%s): the role is as it was",
-				conf->state_dir, strerror(-err));
+		return cmd_fail(&c->common, "%s/state cannot be written (%s): %s",
+				conf->state_dir, strerror(-err), outcome(c));
 	if (genl_role_set(g, c->role, s.epoch, s.node, st)) {
-		state_store(conf->state_dir, &old);
+		if (!c->fenced)
+			state_store(conf->state_dir, &old);
 		return cmd_fail(&c->common, "the module refused: %s", g->error);
 	}
 	/* Not before: one that dies in between has still to fence what is unsafe. */
@@ -326,6 +350,20 @@ static int change_directly(struct change *c, const struct conf *conf,
 	return report(c, o, what);
 }
 
+/* Not even the lock can be had there. */
+static int fence_alone(struct change *c, const struct conf *conf,
+		       struct genl *g, int err)
+{
+	struct genl_status st;
+	int ret;
+
+	if (genl_status_get(g, &st))
+		return cmd_fail(&c->common, "the module's status: %s", g->error);
+	ret = fence_first(c, g, &st);
+	return ret ?: cmd_fail(&c->common, "%s: %s: %s", conf->state_dir,
+			       strerror(-err), outcome(c));
+}
+
 /* -EBUSY: a daemon has just started. Else an exit code. */
 static int without_daemon(struct change *c)
 {
@@ -339,16 +377,17 @@ static int without_daemon(struct change *c)
 	lock = state_lock(conf.state_dir);
 	if (lock == -EBUSY)
 		return -EBUSY;
-	if (lock < 0)
-		return cmd_fail(&c->common, "%s: %s", conf.state_dir, strerror(-lock));
 	if (genl_open(&g)) {
-		close(lock);
-		return cmd_fail(&c->common, "%s", g.error);
+		ret = cmd_fail(&c->common, "%s", g.error);
+		goto unlock;
 	}
-	ret = change_directly(c, &conf, &g);
+	ret = lock < 0 ? fence_alone(c, &conf, &g, lock) :
+			 change_directly(c, &conf, &g);
 	bindings_free(&c->unsafe);
 	genl_close(&g);
-	close(lock);
+unlock:
+	if (lock >= 0)
+		close(lock);
 	return ret;
 }
 
