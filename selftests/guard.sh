@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 276
+plan 301
 
 here=$(dirname "$0")
 
@@ -85,7 +85,7 @@ sa() {
 
 	said=$(ask "$1" show --json --spi "$B_SPI") && py is "(lambda s: $2)(s[0])" "$said"
 }
-held() { nl "$A" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
+held() { nl "${1:-$A}" stats | sed -n 's/.*"guard-held": \([0-9]*\).*/\1/p'; }
 
 guard_conf() { # KEY=VALUE...
 	local n arg
@@ -131,6 +131,13 @@ crash() { # the active dies; the other one takes over, and has the address
 	ip -n "$A" link set out down
 	ask b takeover && carry "$B"
 }
+dies_unfilled() { # the active, after the other one's daemon
+	stop b TERM
+	stop a KILL
+	running=b
+	ip -n "$A" link set xs0 down
+	ip -n "$A" link set out down
+}
 # lost [NODE NS]: how many of P's next packets the new active refuses before it takes one
 lost() {
 	local node=${1:-b} ns=${2:-$B} before all n
@@ -150,6 +157,33 @@ part() {
 		busywait 20000 status b "s['peers'][0]['state'] != 'synced'"
 }
 heal() { ip -n "$A" link set xs0 up; wait_step "$@"; } # ACTIVE STANDBY
+asked() { [ "$(grep -c "to hand over" "$TMP/b.log")" -gt "$1" ]; }
+# gives_unheard LABEL: A gives all away, B takes it and delivers five packets that come late,
+# which are those from FROM on; A does not hear of it.
+gives_unheard() {
+	local waits asking
+
+	ip -n "$P" neigh replace 192.0.3.1 lladdr 02:00:00:00:00:99 nud permanent dev br0
+	from=$(heard)
+	check "$1: five packets that reach nobody" say 5
+	ip -n "$P" neigh del 192.0.3.1 dev br0
+	say 10
+	check "$1: the next ones do" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+	check "$1: in step" wait_step a b
+	waits=$(grep -c "to hand over" "$TMP/b.log")
+	kill -STOP "${pid[a]}"
+	ask b takeover --timeout 200 >"$TMP/asked" 2>&1 &
+	asking=$!
+	busywait 20000 asked "$waits"
+	kill -STOP "${pid[b]}"
+	kill -CONT "${pid[a]}"
+	check "$1: the active gives all away" busywait 20000 role_is a standby
+	ip -n "$A" link set xs0 down
+	kill -CONT "${pid[b]}"
+	check "$1: and does not hear that it was taken" wait $asking
+	carry "$B"
+	check_equal "$1: what comes late, the new active delivers" 5 "$(replays b "$B" "$from")"
+}
 # What A accepts while its daemon stands still, nobody was told of.
 silent() { # N
 	kill -STOP "${pid[a]}"
@@ -222,13 +256,6 @@ check_equal "late: none is accepted again" 0 "$(replays b "$B" "$from")"
 
 # --- a standby's daemon that knows nothing ------------------------------------------------
 
-dies_unfilled() { # the active, after the other one's daemon
-	stop b TERM
-	stop a KILL
-	running=b
-	ip -n "$A" link set xs0 down
-	ip -n "$A" link set out down
-}
 runs() { ask "$1" status >/dev/null; }
 
 check "unfilled: a pair" fresh guard=strict
@@ -323,30 +350,55 @@ check "hold: then it is" send_and_count "$P" 10.1.0.1 10 "$TMP/at-b"
 
 check "given: a pair" fresh guard=strict
 check "given: guards of 32" idle 32
-ip -n "$P" neigh replace 192.0.3.1 lladdr 02:00:00:00:00:99 nud permanent dev br0
-from=$(heard)
-check "given: five packets that reach nobody" say 5
-ip -n "$P" neigh del 192.0.3.1 dev br0
-say 10
-check "given: the next ones do" settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
-check "given: in step" wait_step a b
-asked() { [ "$(grep -c "to hand over" "$TMP/b.log")" -gt "$1" ]; }
-waits=$(grep -c "to hand over" "$TMP/b.log")
-kill -STOP "${pid[a]}"
-ask b takeover --timeout 200 >"$TMP/asked" 2>&1 &
-asking=$!
-busywait 20000 asked "$waits"
-kill -STOP "${pid[b]}"
-kill -CONT "${pid[a]}"
-check "given: the active gives all away" busywait 20000 role_is a standby
-ip -n "$A" link set xs0 down
-kill -CONT "${pid[b]}"
-check "given: and does not hear that it was taken" wait $asking
-carry "$B"
-check_equal "given: what comes late, the new active delivers" 5 "$(replays b "$B" "$from")"
+gives_unheard "given"
 check "given: the old one takes over again" ask a takeover
 carry "$A"
 check_equal "given: and does not" 0 "$(replays a "$A" "$from")"
+
+# --- not for the first time, and without a daemon -------------------------------------------
+
+# What others cover, a daemon alone learns.
+holds_all() { # a|b NS: 50 packets are accepted, and none of them is delivered
+	local before have
+
+	before=$(at "$1") have=$(held "$2")
+	say 50
+	settled "$2" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")" &&
+		echo "delivered $(($(at "$1") - before)), held $(($(held "$2") - have))"
+}
+
+check "own: a pair" fresh guard=strict
+check "own: guards of 32" idle 32
+check "own: the active steps down" ask a standby
+stop a
+check "own: and takes over again, without a daemon" ask a takeover
+check_equal "own: it delivers nothing" "delivered 0, held 50" "$(holds_all a "$A")"
+start a
+check "own: until a daemon, and the other node, follow" wait_step a b
+check "own: then it goes on" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
+
+check "third: a pair" fresh guard=strict
+check "third: guards of 32" idle 32
+dies_unfilled
+printf '\n[peer c]\naddress = 192.0.2.3\n' >>"$TMP/b.conf"
+check "third: with another peer, without a daemon, it takes over" ask b takeover
+carry "$B"
+check "third: a sender is past the guard" say 40
+# Of the 32 that its window is led by nothing is accepted, so nothing is held.
+check "third: and is heard" busywait 10000 seq_is "$B" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+check_equal "third: it delivers nothing" "delivered 0, held 50" "$(holds_all b "$B")"
+sed -i '/^\[peer c\]/,/^address = 192.0.2.3/d' "$TMP/b.conf"
+
+check "given, alone: a pair" fresh guard=strict
+check "given, alone: guards of 32" idle 32
+gives_unheard "given, alone"
+stop a
+check "given, alone: the old one takes over again, without a daemon" ask a takeover
+carry "$A"
+held=$(held)
+check_equal "given, alone: and does not" 0 "$(replays a "$A" "$from")"
+check_equal "given, alone: nor accepts it" "$held" "$(held)"
+check_equal "given, alone: it delivers nothing" "delivered 0, held 50" "$(holds_all a "$A")"
 
 # --- delivered unheard, and forgotten -------------------------------------------------------
 

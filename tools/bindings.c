@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: records of this kernel whose flags, or limits, shall be others.
+ * In: records of this kernel whose flags, limits or windows shall be others.
  * Out: the module's word on each; one line for each that it refuses.
  * Blocks on the kernel.
  */
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kmod/window.h"
 #include "bindings.h"
 #include "log.h"
 
@@ -68,6 +69,41 @@ int bindings_put(struct genl *g, struct bindings *b, const char *what)
 	ret = genl_bind(g, b->rec, b->n, res);
 	for (i = 0; !ret && i < b->n; i++)
 		refused |= report(&b->rec[i], res[i].reason, what);
+	free(res);
+	return ret ? ret : refused;
+}
+
+int bindings_fill(struct bindings *b, const struct record *rec)
+{
+	struct record r = *rec;
+	struct xfrmsync_window w = {
+		.seq = r.seq, .size = r.window, .bmp = r.bmp,
+		.ring = r.flags & XFRMSYNC_RECORD_F_BMP,
+	};
+
+	if (!r.window || !r.seq || !r.tag || r.dir == XFRMSYNC_DIR_OUT)
+		return 0;
+	xfrmsync_window_fill(&w, r.seq);
+	r.cookie = 0;
+	r.restore_flags = XFRMSYNC_RESTORE_F_MERGE;
+	return bindings_add(b, &r);
+}
+
+int bindings_merge(struct genl *g, uint64_t epoch, uint32_t node,
+		   const struct bindings *b)
+{
+	struct genl_result *res;
+	int ret, refused = 0;
+	size_t i;
+
+	if (!b->n)
+		return 0;
+	res = calloc(b->n, sizeof(*res));
+	if (!res)
+		return -ENOMEM;
+	ret = genl_restore(g, epoch, node, b->rec, b->n, res);
+	for (i = 0; !ret && i < b->n; i++)
+		refused |= report(&b->rec[i], res[i].reason, "its window cannot be filled");
 	free(res);
 	return ret ? ret : refused;
 }

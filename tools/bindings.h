@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In: records of this kernel whose flags, or limits, shall be others.
+ * In: records of this kernel whose flags, limits or windows shall be others.
  * Out: the module's word on each; one line for each that it refuses.
  * Blocks on the kernel.
  */
@@ -27,6 +27,20 @@ int bindings_fence(struct bindings *b, const struct record *rec, bool fenced);
  * Return: 0; -EINVAL (some were refused, and said so); -errno of the whole.
  */
 int bindings_put(struct genl *g, struct bindings *b, const char *what);
+
+/* As it is, but with nothing open in its window; one without a window is passed over,
+ * and an outbound one. 0 or -ENOMEM.
+ */
+int bindings_fill(struct bindings *b, const struct record *rec);
+
+/*
+ * bindings_merge - join their windows with what stands in the kernel
+ * @epoch, @node: in force, or newer
+ * An SA that is gone is passed over.
+ * Return: 0; -EINVAL (some were refused, and said so); -errno of the whole.
+ */
+int bindings_merge(struct genl *g, uint64_t epoch, uint32_t node,
+		   const struct bindings *b);
 
 void bindings_free(struct bindings *b);
 

@@ -66,6 +66,8 @@ struct change {
 	const struct conf_filter *filter;	/* of the managed SAs */
 	bool outdated;		/* another was active since they were raised */
 	struct bindings unsafe;	/* managed SAs that no restore has raised */
+	struct bindings limits;	/* inbound ones that others have, too (strict) */
+	struct bindings windows;	/* of these, with nothing open */
 };
 
 static double elapsed_ms(const struct change *c)
@@ -157,14 +159,19 @@ static json_t *request(const struct change *c)
 			 "force_unsafe", c->force, "dry_run", c->dry_run);
 }
 
+static bool is_managed(const struct change *c, const struct record *r)
+{
+	return !(r->flags & (XFRMSYNC_RECORD_F_LARVAL |
+			     XFRMSYNC_RECORD_F_UNMANAGED)) &&
+	       conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
+				 r->if_id, r->id.mark, r->id.mark_mask);
+}
+
 static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
 
-	if (r->flags & (XFRMSYNC_RECORD_F_LARVAL | XFRMSYNC_RECORD_F_UNMANAGED) ||
-	    (!c->outdated && ready_is_raised(r)) ||
-	    !conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
-			       r->if_id, r->id.mark, r->id.mark_mask))
+	if ((!c->outdated && ready_is_raised(r)) || !is_managed(c, r))
 		return 0;
 	return bindings_fence(&c->unsafe, r, true);
 }
@@ -207,7 +214,6 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 		return CMD_OK;
 	if (c->force || !s->epoch || is_owner(conf, s))
 		return use_untold(c, g);
-	c->filter = &conf->filter;
 	c->outdated = s->outdated;
 	if (genl_dump(g, keep_unsafe, c) ||
 	    (!c->dry_run && bindings_put(g, &c->unsafe, "cannot be fenced")))
@@ -217,6 +223,58 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 		cmd_warn(&c->common, "%zu SAs have no counters of the active, so numbers could be sent, or accepted, twice: %s",
 			 c->unsafe.n, c->dry_run ? "they would be fenced until they are rekeyed" :
 			 "fenced until they are rekeyed");
+	return CMD_OK;
+}
+
+/*
+ * Whoever takes over from this node next may do so with what it was told while this
+ * one was active before, or, of several peers, with what the active told it: not
+ * known to cover what this one would deliver.
+ */
+static bool is_behind(const struct conf *conf, const struct state *s)
+{
+	return conf->guard == CONF_GUARD_STRICT &&
+	       (s->node == conf->node_id || conf->n_peers > 1);
+}
+
+/* How far they cover it, only a daemon learns: until then it delivers nothing. Not
+ * even what comes late, as its highest number may lie above its last limit.
+ */
+static int keep_limit(const struct record *r, void *data)
+{
+	struct record limit = {
+		.id = r->id, .tag = r->tag, .cookie = r->cookie, .keep_flags = true,
+		.set_guard = true, .guard_end = 1,	/* 0 is none */
+	};
+	struct change *c = data;
+
+	if (!is_managed(c, r) || !r->window || r->dir == XFRMSYNC_DIR_OUT ||
+	    !(r->flags & XFRMSYNC_RECORD_F_SHARED))
+		return 0;
+	return bindings_fill(&c->windows, r) ?: bindings_add(&c->limits, &limit);
+}
+
+/* Strict, before the role changes: limits, as the daemon would bind them. */
+static int hold_inbound(struct change *c, const struct conf *conf,
+			struct genl *g, const struct state *s,
+			const struct genl_status *st)
+{
+	int ret;
+
+	if (c->role != XFRMSYNC_ROLE_ACTIVE || !is_behind(conf, s))
+		return CMD_OK;
+	ret = genl_dump(g, keep_limit, c);
+	/* What it was given to may have delivered what came late. */
+	if (!ret && !c->dry_run && !is_owner(conf, s))
+		ret = bindings_merge(g, st->epoch, st->node, &c->windows);
+	if (!ret && !c->dry_run)
+		ret = bindings_put(g, &c->limits, "cannot be given a limit");
+	if (ret)
+		return cmd_fail(&c->common, "SAs cannot be given the limits of a strict guard: %s",
+				g->error);
+	if (c->limits.n)
+		cmd_warn(&c->common, "%zu inbound SAs %s nothing (guard = strict) until a daemon runs here, and the other nodes cover what comes",
+			 c->limits.n, c->dry_run ? "would deliver" : "deliver");
 	return CMD_OK;
 }
 
@@ -234,8 +292,7 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		 * several, one may have less than this node.
 		 */
 		s->strict = conf->guard == CONF_GUARD_STRICT &&
-			    conf->n_peers < 2 && !again &&
-			    !s->handed[0];
+			    !is_behind(conf, s);
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;
@@ -286,7 +343,10 @@ static int set_role(struct change *c, const struct conf *conf,
 	state_live_on(&s, st->life);
 	/* Restores and other tools move the kernel's on. */
 	state_catch_up(&s, st->epoch, st->node, conf->node_id);
+	c->filter = &conf->filter;
 	err = fence_unsafe(c, conf, g, &s);
+	if (!err)
+		err = hold_inbound(c, conf, g, &s, st);
 	if (err)
 		return err;
 	next_epoch(c, conf, &s);
@@ -384,6 +444,8 @@ static int without_daemon(struct change *c)
 	ret = lock < 0 ? fence_alone(c, &conf, &g, lock) :
 			 change_directly(c, &conf, &g);
 	bindings_free(&c->unsafe);
+	bindings_free(&c->limits);
+	bindings_free(&c->windows);
 	genl_close(&g);
 unlock:
 	if (lock >= 0)

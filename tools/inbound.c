@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../kmod/window.h"
 #include "bindings.h"
 #include "daemon.h"
 #include "log.h"
@@ -341,54 +340,19 @@ int inbound_hold(struct daemon *d)
 static int fill_one(const struct record *k, struct cache_entry *e,
 		    const char *why, void *data)
 {
-	struct record r = *k;
-	struct xfrmsync_window w = {
-		.seq = r.seq, .size = r.window, .bmp = r.bmp,
-		.ring = r.flags & XFRMSYNC_RECORD_F_BMP,
-	};
-
 	(void)e;
 	(void)why;
-	if (!k->window || !k->seq || !k->tag || k->dir == XFRMSYNC_DIR_OUT)
-		return 0;
-	xfrmsync_window_fill(&w, r.seq);
-	r.cookie = 0;
-	r.restore_flags = XFRMSYNC_RESTORE_F_MERGE;
-	return bindings_add(data, &r);
-}
-
-/* An SA that is gone needs none. */
-static int fill_some(struct daemon *d, const struct record *rec, size_t n)
-{
-	static struct genl_result res[DAEMON_BATCH];
-
-	int ret = genl_restore(&d->req, d->st.epoch, d->st.node, rec, n, res);
-	char name[128];
-	size_t i;
-
-	for (i = 0; !ret && i < n; i++) {
-		if (!res[i].reason || res[i].reason == XFRMSYNC_REASON_NO_SA)
-			continue;
-		log_err("%s: its window cannot be filled: %s",
-			sa_id_str(&rec[i].id, name, sizeof(name)),
-			genl_reason_str(res[i].reason));
-		return -EINVAL;
-	}
-	return ret;
+	return bindings_fill(data, k);
 }
 
 int inbound_fill(struct daemon *d)
 {
 	struct bindings list = {};
-	size_t i, n;
 	int ret = 0;
 
 	if (is_strict(d))
 		ret = ready_each(d, fill_one, &list);
-	for (i = 0; !ret && i < list.n; i += n) {
-		n = list.n - i < DAEMON_BATCH ? list.n - i : DAEMON_BATCH;
-		ret = fill_some(d, list.rec + i, n);
-	}
+	ret = ret ?: bindings_merge(&d->req, d->st.epoch, d->st.node, &list);
 	bindings_free(&list);
 	return ret;
 }
