@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 301
+plan 302
 
 here=$(dirname "$0")
 
@@ -371,6 +371,8 @@ check "own: a pair" fresh guard=strict
 check "own: guards of 32" idle 32
 check "own: the active steps down" ask a standby
 stop a
+check "own: a dry run, without a daemon: what it would use" plan_says a "p['unsafe'] == 0 and
+	p['safe'] == 2 and s('$B_SPI')['action'] == 'use'"
 check "own: and takes over again, without a daemon" ask a takeover
 check_equal "own: it delivers nothing" "delivered 0, held 50" "$(holds_all a "$A")"
 start a

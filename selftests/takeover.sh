@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 169
+plan 174
 
 
 need_daemon
@@ -346,9 +346,15 @@ next=$(($(epoch a) + 1))
 stop b KILL
 check "rebooted, a node stores a takeover, and dies" stored $next
 check "what a script made is fenced" is_fenced "$B" "${esp_out[@]}"
+check "a dry run, without the daemon, says so" plan_says b "p['unsafe'] == 1 and
+	s('$A_SPI')['action'].startswith('fence') and 'did not tell it' in s('$A_SPI')['why']"
+check_fails "which is not as it should be" ask b takeover --dry-run
+check "people read it" grep -q "0x.*: fence, and ask for a rekey because it came" <(ask b takeover --dry-run)
 check "told once more, without the daemon, it is active" ask b takeover
 check_equal "above the epoch that it had stored" $((next + 1)) "$(epoch_of epoch b)"
 check "it does not use what a script made" is_fenced "$B" "${esp_out[@]}"
+check "until the operator says otherwise, to an active" ask b takeover --force-unsafe
+check "then it does" not_fenced "$B" "${esp_out[@]}"
 check "once more it dies there" stored $next
 check "told to be standby, without the daemon" ask b standby
 check_equal "it forgets what it had stored" standby "$(epoch_of role b)"

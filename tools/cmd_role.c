@@ -68,6 +68,9 @@ struct change {
 	struct bindings unsafe;	/* managed SAs that no restore has raised */
 	struct bindings limits;	/* inbound ones that others have, too (strict) */
 	struct bindings windows;	/* of these, with nothing open */
+	bool is_own;		/* nobody was active after this node */
+	json_t *plan;		/* of a dry run: what becomes of each SA */
+	size_t plan_unsafe;	/* of these */
 };
 
 static double elapsed_ms(const struct change *c)
@@ -85,15 +88,20 @@ static void print_plan(const json_t *o)
 	const json_t *sa;
 	size_t i;
 
-	json_array_foreach(json_object_get(o, "sas"), i, sa)
-		printf("  %s: %s%s%s, jump %lld, guard %lld\n",
+	json_array_foreach(json_object_get(o, "sas"), i, sa) {
+		printf("  %s: %s%s%s",
 		       json_string_value(json_object_get(sa, "sa")),
 		       json_string_value(json_object_get(sa, "action")),
 		       json_object_get(sa, "why") ? " because " : "",
 		       json_object_get(sa, "why") ?
-		       json_string_value(json_object_get(sa, "why")) : "",
-		       (long long)json_integer_value(json_object_get(sa, "jump")),
-		       (long long)json_integer_value(json_object_get(sa, "guard")));
+		       json_string_value(json_object_get(sa, "why")) : "");
+		/* A daemon alone knows them. */
+		if (json_object_get(sa, "jump"))
+			printf(", jump %lld, guard %lld",
+			       (long long)json_integer_value(json_object_get(sa, "jump")),
+			       (long long)json_integer_value(json_object_get(sa, "guard")));
+		putchar('\n');
+	}
 }
 
 /* A sentence about what was done, or would be; takes the reference. */
@@ -171,7 +179,7 @@ static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
 
-	if ((!c->outdated && ready_is_raised(r)) || !is_managed(c, r))
+	if (!ready_why_not_raised(r, c->outdated) || !is_managed(c, r))
 		return 0;
 	return bindings_fence(&c->unsafe, r, true);
 }
@@ -182,13 +190,21 @@ static int keep_untold(const struct record *r, void *data)
 	       bindings_fence(data, r, false) : 0;
 }
 
-/* No active can have told what came, or the operator knows better. */
-static int use_untold(struct change *c, struct genl *g)
+static int keep_fenced(const struct record *r, void *data)
+{
+	return r->flags & XFRMSYNC_RECORD_F_FENCED ?
+	       bindings_fence(data, r, false) : 0;
+}
+
+/* No active can have told what came; or the operator knows better, also of what a
+ * takeover has fenced.
+ */
+static int let_go(struct change *c, struct genl *g)
 {
 	struct bindings list = {};
 	int ret = 0;
 
-	if (!c->dry_run && (genl_dump(g, keep_untold, &list) ||
+	if (!c->dry_run && (genl_dump(g, c->force ? keep_fenced : keep_untold, &list) ||
 			    bindings_put(g, &list, "cannot be let go")))
 		ret = cmd_fail(&c->common, "SAs that are fenced cannot be let go: %s",
 			       g->error);
@@ -206,15 +222,42 @@ static bool is_owner(const struct conf *conf, const struct state *s)
 	       !s->handed[0];
 }
 
+/* What a daemon would say, too, as far as it is known without one. */
+static int plan_one(const struct record *r, void *data)
+{
+	const char *why = NULL;
+	struct change *c = data;
+	char name[128];
+	json_t *o;
+
+	if (!is_managed(c, r))
+		return 0;
+	/* What is its own and untold is let go. */
+	if (!c->is_own || (r->flags & XFRMSYNC_RECORD_F_FENCED &&
+			   !(r->flags & XFRMSYNC_RECORD_F_UNTOLD)))
+		why = ready_why_not_raised(r, c->outdated);
+	c->plan_unsafe += !!why;
+	o = json_pack("{s:s, s:b, s:s}", "sa", sa_id_str(&r->id, name, sizeof(name)),
+		      "safe", !why, "action", !why || c->force ? "use" :
+		      "fence, and ask for a rekey");
+	if (why)
+		json_object_set_new(o, "why", json_string(why));
+	json_array_append_new(c->plan, o);
+	return 0;
+}
+
 /* Fences what is not safe to use, as the daemon would. */
 static int fence_unsafe(struct change *c, const struct conf *conf,
 			struct genl *g, const struct state *s)
 {
 	if (c->role != XFRMSYNC_ROLE_ACTIVE)
 		return CMD_OK;
-	if (c->force || !s->epoch || is_owner(conf, s))
-		return use_untold(c, g);
 	c->outdated = s->outdated;
+	c->is_own = !s->epoch || is_owner(conf, s);
+	if (c->plan && genl_dump(g, plan_one, c))
+		return cmd_fail(&c->common, "the module's SAs: %s", g->error);
+	if (c->force || c->is_own)
+		return let_go(c, g);
 	if (genl_dump(g, keep_unsafe, c) ||
 	    (!c->dry_run && bindings_put(g, &c->unsafe, "cannot be fenced")))
 		return cmd_fail(&c->common, "%zu SAs that are not safe cannot be fenced (%s): mend it, or --force-unsafe",
@@ -381,13 +424,33 @@ static bool goes_on(const struct conf *conf, const struct genl_status *st)
 	       state_is_unfinished(&s, st->role, st->epoch, st->node);
 }
 
+/* What was done, or would be; exit code 1 where that would leave SAs fenced. */
+static int say_done(const struct change *c, const struct genl_status *st,
+		    const char *what)
+{
+	size_t unsafe = c->plan ? c->plan_unsafe : c->unsafe.n;
+	json_t *o;
+	int ret;
+
+	o = json_pack("{s:s, s:I, s:I, s:b, s:I}", "role",
+		      genl_role_str(c->dry_run ? st->role : c->role), "epoch",
+		      (json_int_t)st->epoch, "epoch_node", (json_int_t)st->node,
+		      "daemon", 0, "unsafe", (json_int_t)unsafe);
+	if (c->plan) {
+		json_object_set(o, "sas", c->plan);
+		json_object_set_new(o, "safe",
+				    json_integer(json_array_size(c->plan) - unsafe));
+	}
+	ret = report(c, o, what);
+	return c->plan && unsafe && !c->force ? CMD_FAILED : ret;
+}
+
 static int change_directly(struct change *c, const struct conf *conf,
 			   struct genl *g)
 {
 	struct genl_status st;
 	char what[160];
 	int ret;
-	json_t *o;
 
 	if (genl_status_get(g, &st))
 		return cmd_fail(&c->common, "the module's status: %s", g->error);
@@ -395,6 +458,9 @@ static int change_directly(struct change *c, const struct conf *conf,
 		snprintf(what, sizeof(what), "%s already %s, epoch %" PRIu64,
 			 c->dry_run ? "change nothing:" : "is", genl_role_str(st.role),
 			 st.epoch);
+		ret = c->force && c->role == XFRMSYNC_ROLE_ACTIVE ? let_go(c, g) : CMD_OK;
+		if (ret)
+			return ret;
 	} else {
 		ret = set_role(c, conf, g, &st);
 		if (ret)
@@ -403,11 +469,7 @@ static int change_directly(struct change *c, const struct conf *conf,
 			 c->dry_run ? "become" : "became", genl_role_str(c->role),
 			 st.epoch, st.node);
 	}
-	o = json_pack("{s:s, s:I, s:I, s:b, s:I}", "role",
-		      genl_role_str(c->dry_run ? st.role : c->role), "epoch",
-		      (json_int_t)st.epoch, "epoch_node", (json_int_t)st.node,
-		      "daemon", 0, "unsafe", (json_int_t)c->unsafe.n);
-	return report(c, o, what);
+	return say_done(c, &st, what);
 }
 
 /* Not even the lock can be had there. */
@@ -441,11 +503,14 @@ static int without_daemon(struct change *c)
 		ret = cmd_fail(&c->common, "%s", g.error);
 		goto unlock;
 	}
+	if (c->dry_run && c->role == XFRMSYNC_ROLE_ACTIVE)
+		c->plan = json_array();
 	ret = lock < 0 ? fence_alone(c, &conf, &g, lock) :
 			 change_directly(c, &conf, &g);
 	bindings_free(&c->unsafe);
 	bindings_free(&c->limits);
 	bindings_free(&c->windows);
+	json_decref(c->plan);
 	genl_close(&g);
 unlock:
 	if (lock >= 0)

@@ -387,6 +387,8 @@ const char *ready_why(const struct daemon *d, const struct record *k);
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);
 /* Its counter was raised by another node's word, and it was not used since. */
 bool ready_is_raised(const struct record *k);
+/* Why an SA is not used that no daemon knows more of; NULL where it is. */
+const char *ready_why_not_raised(const struct record *k, bool outdated);
 int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */
 bool ready_untold(struct daemon *d);	/* an SA came, and no active told it */
 /* Before the flip: all that is not safe, n of them. 0, or not all are fenced. */

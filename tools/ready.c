@@ -22,6 +22,16 @@ bool ready_is_raised(const struct record *k)
 }
 
 static const char UNTOLD[] = "it came to this node while another one was active, which did not tell it: that one may have sent with it";
+static const char BEHIND[] = "its counters here may be behind what another node used";
+
+const char *ready_why_not_raised(const struct record *k, bool outdated)
+{
+	if (k->flags & XFRMSYNC_RECORD_F_UNTOLD)
+		return UNTOLD;
+	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
+		return "it is fenced here: it was not safe before";
+	return !outdated && ready_is_raised(k) ? NULL : BEHIND;
+}
 
 static bool is_managed(const struct daemon *d, const struct record *k)
 {
@@ -35,14 +45,12 @@ static bool is_managed(const struct daemon *d, const struct record *k)
 /* This node follows no active, and was not filled since another was one. */
 static const char *why_alone(const struct daemon *d, const struct record *k)
 {
-	if (k->flags & XFRMSYNC_RECORD_F_UNTOLD)
-		return UNTOLD;
-	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
-		return "it is fenced here: it was not safe before";
-	if (!d->st.outdated && (ready_is_raised(k) ||
-			     (k->tag && k->dir == XFRMSYNC_DIR_IN)))
+	const char *why = ready_why_not_raised(k, d->st.outdated);
+
+	if (why == BEHIND && !d->st.outdated && k->tag &&
+	    k->dir == XFRMSYNC_DIR_IN)
 		return NULL;
-	return "its counters here may be behind what another node used";
+	return why;
 }
 
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
