@@ -339,7 +339,7 @@ static void next_epoch(const struct change *c, const struct conf *conf,
 		/* Whom it gave all to may have taken the next one. */
 		s->epoch += 1 + !!s->handed[0];
 		s->node = conf->node_id;
-		s->handed[0] = '\0';
+		s->requested = false;
 		state_count_in(s, again);
 	}
 	s->role = c->role;
@@ -407,9 +407,12 @@ static int set_role(struct change *c, const struct conf *conf,
 			state_store(conf->state_dir, &old);
 		return cmd_fail(&c->common, "the module refused: %s", g->error);
 	}
-	/* Not before: one that dies in between has still to fence what is unsafe. */
-	if (c->role == XFRMSYNC_ROLE_ACTIVE && s.outdated) {
+	/* Not before: one that dies in between has still to fence what is unsafe, and
+	 * to close what it gave.
+	 */
+	if (c->role == XFRMSYNC_ROLE_ACTIVE && (s.outdated || s.handed[0])) {
 		s.outdated = false;
+		s.handed[0] = '\0';
 		state_store(conf->state_dir, &s);
 	}
 	return CMD_OK;
