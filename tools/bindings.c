@@ -102,8 +102,12 @@ int bindings_merge(struct genl *g, uint64_t epoch, uint32_t node,
 	if (!res)
 		return -ENOMEM;
 	ret = genl_restore(g, epoch, node, b->rec, b->n, res);
-	for (i = 0; !ret && i < b->n; i++)
-		refused |= report(&b->rec[i], res[i].reason, "its window cannot be filled");
+	for (i = 0; !ret && i < b->n; i++) {
+		/* It has ended, and delivers nothing. */
+		if (res[i].reason != XFRMSYNC_REASON_STATE)
+			refused |= report(&b->rec[i], res[i].reason,
+					  "its window cannot be filled");
+	}
 	free(res);
 	return ret ? ret : refused;
 }

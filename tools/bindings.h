@@ -36,7 +36,7 @@ int bindings_fill(struct bindings *b, const struct record *rec);
 /*
  * bindings_merge - join their windows with what stands in the kernel
  * @epoch, @node: in force, or newer
- * An SA that is gone is passed over.
+ * An SA that is gone is passed over, and one that has ended.
  * Return: 0; -EINVAL (some were refused, and said so); -errno of the whole.
  */
 int bindings_merge(struct genl *g, uint64_t epoch, uint32_t node,
