@@ -371,17 +371,20 @@ check "own: a pair" fresh guard=strict
 check "own: guards of 32" idle 32
 check "own: the active steps down" ask a standby
 stop a
+running=b
 check "own: a dry run, without a daemon: what it would use" plan_says a "p['unsafe'] == 0 and
 	p['safe'] == 2 and s('$B_SPI')['action'] == 'use'"
 check "own: and takes over again, without a daemon" ask a takeover
 check_equal "own: it delivers nothing" "delivered 0, held 50" "$(holds_all a "$A")"
 start a
+running="a b"
 check "own: until a daemon, and the other node, follow" wait_step a b
 check "own: then it goes on" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
 
 check "third: a pair" fresh guard=strict
 check "third: guards of 32" idle 32
 dies_unfilled
+running=''
 printf '\n[peer c]\naddress = 192.0.2.3\n' >>"$TMP/b.conf"
 check "third: with another peer, without a daemon, it takes over" ask b takeover
 carry "$B"
@@ -395,6 +398,7 @@ check "given, alone: a pair" fresh guard=strict
 check "given, alone: guards of 32" idle 32
 gives_unheard "given, alone"
 stop a
+running=b
 check "given, alone: the old one takes over again, without a daemon" ask a takeover
 carry "$A"
 held=$(held)
