@@ -157,4 +157,73 @@ void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
 int wire_get_merge(struct rd *r, uint32_t *handle, uint64_t *tag,
 		   struct record *rec);	/* 0 or -EBADMSG */
 
+/*
+ * wire_frame.c: the payloads of the other frames. All wire_get_ return 0, or
+ * -EBADMSG for what is too short; of DELETE, USED and GIVEN for what is too long,
+ * too. LEASE_ACK and FINAL are as many of theirs as stand there.
+ */
+
+/* ERROR, for people. What does not fit into size bytes with its NUL is cut. */
+void wire_put_error(struct buf *b, uint16_t code, const char *text);
+int wire_get_error(struct rd *r, uint16_t *code, char *text, size_t size);
+
+/* SNAPSHOT_BEGIN: how many follow, about. */
+struct wire_snapshot {
+	uint32_t sas, policies;
+};
+
+void wire_put_snapshot(struct buf *b, const struct wire_snapshot *s);
+int wire_get_snapshot(struct rd *r, struct wire_snapshot *s);
+
+struct wire_delete {
+	uint32_t handle;
+	uint64_t tag;
+};
+
+void wire_put_delete(struct buf *b, const struct wire_delete *del);
+int wire_get_delete(struct rd *r, struct wire_delete *del);
+
+struct wire_ack {
+	uint64_t frames;		/* of state, on this connection */
+	uint32_t sas, conflicts;	/* ready at the standby; not so, by its own */
+};
+
+void wire_put_ack(struct buf *b, const struct wire_ack *ack);
+int wire_get_ack(struct rd *r, struct wire_ack *ack);
+
+/* LEASE_ACK: a counter that was raised, in the kernel. */
+struct wire_lease_ack {
+	uint32_t handle;
+	uint64_t number;
+};
+
+void wire_put_lease_ack(struct buf *b, const struct wire_lease_ack *ack);
+int wire_get_lease_ack(struct rd *r, struct wire_lease_ack *ack);
+
+/* USED: the highest that the standby drew itself. GIVEN: how far ranges go. */
+struct wire_number {
+	uint32_t handle;
+	uint64_t tag;
+	uint64_t number;
+};
+
+void wire_put_number(struct buf *b, const struct wire_number *n);
+int wire_get_number(struct rd *r, struct wire_number *n);
+
+/* enum wire_handover, or of a later version */
+void wire_put_handover(struct buf *b, uint32_t result);
+int wire_get_handover(struct rd *r, uint32_t *result);
+
+#define WIRE_FINAL_BYTES 20	/* of one */
+
+/* FINAL: where the active's own counter stands, and the end of its lease. */
+struct wire_final {
+	uint32_t handle;
+	uint64_t last;
+	uint64_t lease_end;
+};
+
+void wire_put_final(struct buf *b, const struct wire_final *f);
+int wire_get_final(struct rd *r, struct wire_final *f);
+
 #endif

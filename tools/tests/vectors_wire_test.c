@@ -193,20 +193,26 @@ static void test_merge(void **state)
 	close_frame("frame-merge", &b, &ours);
 }
 
-static void test_policy(void **state)
+static void check_policy(const char *name, uint8_t type)
 {
-	struct buf b = vector_read("frame-policy"), ours = {};
-	struct rd r = open_frame(&b, WIRE_POLICY);
+	struct buf b = vector_read(name), ours = {};
+	struct rd r = open_frame(&b, type);
 	struct buf policy = vector_read("policy-out");
 	struct context_policy info;
 
-	(void)state;
 	assert_int_equal(context_policy_info(r.p, r.left, &info, NULL), 0);
 	assert_string_equal(info.name, "policy out 10.1.1.0/24 -> 10.2.0.0/16");
-	wire_begin(&ours, WIRE_POLICY, EPOCH, NODE);
+	wire_begin(&ours, type, EPOCH, NODE);
 	buf_put(&ours, policy.data, policy.len);
-	close_frame("frame-policy", &b, &ours);
+	close_frame(name, &b, &ours);
 	buf_free(&policy);
+}
+
+static void test_policy(void **state)
+{
+	(void)state;
+	check_policy("frame-policy", WIRE_POLICY);
+	check_policy("frame-policy-delete", WIRE_POLICY_DELETE);
 }
 
 static int header_of(const char *name)
@@ -431,29 +437,403 @@ static void test_refused(void **state)
 	close_frame("frame-refused", &b, &ours);
 }
 
-/* Without a payload: all of it is the header. */
-static void test_fill(void **state)
+/* ---- frames of a few numbers ---- */
+
+/* What the vector says. And what a payload is, encoded again: 0 or -EBADMSG. */
+typedef void make_fn(struct buf *b);
+typedef int again_fn(struct rd *r, struct buf *b);
+
+static void make_error(struct buf *b)
 {
-	struct buf b = vector_read("frame-fill"), ours = {};
-	struct rd r = open_frame(&b, WIRE_FILL);
+	wire_put_error(b, WIRE_ERROR_NAME, "no such peer");
+}
+
+static int again_error(struct rd *r, struct buf *b)
+{
+	char text[100];
+	uint16_t code;
+
+	if (wire_get_error(r, &code, text, sizeof(text)))
+		return -EBADMSG;
+	wire_put_error(b, code, text);
+	return 0;
+}
+
+static void make_snapshot(struct buf *b)
+{
+	wire_put_snapshot(b, &(struct wire_snapshot){ 100000, 258 });
+}
+
+static int again_snapshot(struct rd *r, struct buf *b)
+{
+	struct wire_snapshot s;
+
+	if (wire_get_snapshot(r, &s))
+		return -EBADMSG;
+	wire_put_snapshot(b, &s);
+	return 0;
+}
+
+static void make_delete(struct buf *b)
+{
+	wire_put_delete(b, &(struct wire_delete){ .handle = 5, .tag = TAG });
+}
+
+static int again_delete(struct rd *r, struct buf *b)
+{
+	struct wire_delete del;
+
+	if (wire_get_delete(r, &del))
+		return -EBADMSG;
+	wire_put_delete(b, &del);
+	return 0;
+}
+
+static void make_ack(struct buf *b)
+{
+	const struct wire_ack ack = {
+		.frames = 0x100000203ULL, .sas = 100000, .conflicts = 3,
+	};
+
+	wire_put_ack(b, &ack);
+}
+
+static int again_ack(struct rd *r, struct buf *b)
+{
+	struct wire_ack ack;
+
+	if (wire_get_ack(r, &ack))
+		return -EBADMSG;
+	wire_put_ack(b, &ack);
+	return 0;
+}
+
+static void make_lease_acks(struct buf *b)
+{
+	const struct wire_lease_ack ack[] = {
+		{ .handle = 5, .number = 0x140000000ULL },
+		{ .handle = 0x01020304, .number = 0x1000000 },
+	};
+
+	wire_put_lease_ack(b, &ack[0]);
+	wire_put_lease_ack(b, &ack[1]);
+}
+
+static int again_lease_acks(struct rd *r, struct buf *b)
+{
+	struct wire_lease_ack ack;
+
+	while (r->left) {
+		if (wire_get_lease_ack(r, &ack))
+			return -EBADMSG;
+		wire_put_lease_ack(b, &ack);
+	}
+	return 0;
+}
+
+static void make_used(struct buf *b)
+{
+	const struct wire_number n = {
+		.handle = 5, .tag = TAG, .number = 0x100000007ULL,
+	};
+
+	wire_put_number(b, &n);
+}
+
+static void make_given(struct buf *b)
+{
+	const struct wire_number n = {
+		.handle = 5, .tag = TAG, .number = 0x1c0000000ULL,
+	};
+
+	wire_put_number(b, &n);
+}
+
+static int again_number(struct rd *r, struct buf *b)
+{
+	struct wire_number n;
+
+	if (wire_get_number(r, &n))
+		return -EBADMSG;
+	wire_put_number(b, &n);
+	return 0;
+}
+
+static void make_handover(struct buf *b)
+{
+	wire_put_handover(b, WIRE_HANDOVER_COMING);
+}
+
+static int again_handover(struct rd *r, struct buf *b)
+{
+	uint32_t result;
+
+	if (wire_get_handover(r, &result))
+		return -EBADMSG;
+	wire_put_handover(b, result);
+	return 0;
+}
+
+static void make_final(struct buf *b)
+{
+	const struct wire_final f[] = {
+		{ .handle = 5, .last = 0x100000005ULL, .lease_end = 0x140000000ULL },
+		{ .handle = 0x01020304, .last = 9, .lease_end = 0x1000000 },
+	};
+
+	wire_put_final(b, &f[0]);
+	assert_int_equal(b->len - WIRE_HEADER, WIRE_FINAL_BYTES);
+	wire_put_final(b, &f[1]);
+}
+
+static int again_final(struct rd *r, struct buf *b)
+{
+	struct wire_final f;
+
+	while (r->left) {
+		if (wire_get_final(r, &f))
+			return -EBADMSG;
+		wire_put_final(b, &f);
+	}
+	return 0;
+}
+
+/* All of it is the header. */
+static void make_nothing(struct buf *b)
+{
+	(void)b;
+}
+
+static int again_nothing(struct rd *r, struct buf *b)
+{
+	(void)r;
+	(void)b;
+	return 0;
+}
+
+/* What may follow: what a later version has to say, nothing, or one more. */
+enum rest { LATER, NOTHING, MORE };
+
+static const struct few {
+	const char *name;
+	uint8_t type;
+	enum rest rest;
+	size_t bytes;	/* at least; of one */
+	make_fn *make;
+	again_fn *again;
+} few[] = {
+	{ "frame-error", WIRE_ERROR, LATER, 2, make_error, again_error },
+	{ "frame-ping", WIRE_PING, LATER, 0, make_nothing, again_nothing },
+	{ "frame-pong", WIRE_PONG, LATER, 0, make_nothing, again_nothing },
+	{ "frame-snapshot-begin", WIRE_SNAPSHOT_BEGIN, LATER, 8, make_snapshot,
+	  again_snapshot },
+	{ "frame-snapshot-end", WIRE_SNAPSHOT_END, LATER, 0, make_nothing,
+	  again_nothing },
+	{ "frame-delete", WIRE_DELETE, NOTHING, 12, make_delete, again_delete },
+	{ "frame-ack", WIRE_ACK, LATER, 16, make_ack, again_ack },
+	{ "frame-resync", WIRE_RESYNC, LATER, 0, make_nothing, again_nothing },
+	{ "frame-lease-ack", WIRE_LEASE_ACK, MORE, 12, make_lease_acks,
+	  again_lease_acks },
+	{ "frame-used", WIRE_USED, NOTHING, 20, make_used, again_number },
+	{ "frame-given", WIRE_GIVEN, NOTHING, 20, make_given, again_number },
+	{ "frame-fill", WIRE_FILL, LATER, 0, make_nothing, again_nothing },
+	{ "frame-handover-request", WIRE_HANDOVER_REQUEST, LATER, 0, make_nothing,
+	  again_nothing },
+	{ "frame-handover", WIRE_HANDOVER, LATER, 4, make_handover,
+	  again_handover },
+	{ "frame-final", WIRE_FINAL, MORE, WIRE_FINAL_BYTES, make_final,
+	  again_final },
+};
+
+#define FEW (sizeof(few) / sizeof(few[0]))
+
+/* Both ways; encoding what was decoded tells that the two agree. */
+static void test_few(void **state)
+{
+	const struct few *f;
 
 	(void)state;
-	assert_true(rd_done(&r));
-	wire_begin(&ours, WIRE_FILL, EPOCH, NODE);
-	close_frame("frame-fill", &b, &ours);
+	for (f = few; f < few + FEW; f++) {
+		struct buf b = vector_read(f->name), same = vector_read(f->name);
+		struct buf made = {}, again = {};
+		struct rd r = open_frame(&b, f->type);
+
+		wire_begin(&made, f->type, EPOCH, NODE);
+		f->make(&made);
+		close_frame(f->name, &same, &made);
+		wire_begin(&again, f->type, EPOCH, NODE);
+		assert_int_equal(f->again(&r, &again), 0);
+		assert_true(rd_done(&r));
+		close_frame(f->name, &b, &again);
+	}
+}
+
+/* The first bytes of it; in memory of their own, for the sanitizer to watch. */
+static int first_bytes(const struct few *f, const uint8_t *p, size_t len)
+{
+	uint8_t *copy = malloc(len ? len : 1);
+	struct rd r = { .p = copy, .left = len };
+	struct buf b = {};
+	int ret;
+
+	assert_non_null(copy);
+	memcpy(copy, p, len);
+	ret = f->again(&r, &b);
+	buf_free(&b);
+	free(copy);
+	return ret;
+}
+
+static void test_few_cut(void **state)
+{
+	const struct few *f;
+	size_t len;
+	bool ok;
+
+	(void)state;
+	for (f = few; f < few + FEW; f++) {
+		struct buf b = vector_read(f->name);
+
+		for (len = 0; len < b.len - WIRE_HEADER; len++) {
+			ok = f->rest == MORE ? len % f->bytes == 0 :
+					       len >= f->bytes;
+			if (first_bytes(f, b.data + WIRE_HEADER, len) !=
+			    (ok ? 0 : -EBADMSG))
+				fail_msg("%s: its first %zu bytes are %s",
+					 f->name, len, ok ? "refused" : "taken");
+		}
+		buf_free(&b);
+	}
+}
+
+static void test_few_long(void **state)
+{
+	const struct few *f;
+
+	(void)state;
+	for (f = few; f < few + FEW; f++) {
+		struct buf b = vector_read(f->name);
+
+		buf_u8(&b, 0);
+		if (first_bytes(f, b.data + WIRE_HEADER, b.len - WIRE_HEADER) !=
+		    (f->rest == LATER ? 0 : -EBADMSG))
+			fail_msg("%s and a byte more", f->name);
+		buf_free(&b);
+	}
+}
+
+static void test_few_bad(void **state)
+{
+	struct buf used = vector_read("bad-frame-used"), again = {};
+	struct buf final = vector_read("bad-frame-final");
+	struct rd r = open_frame(&used, WIRE_USED);
+
+	(void)state;
+	assert_int_equal(again_number(&r, &again), -EBADMSG);
+	r = open_frame(&final, WIRE_FINAL);
+	assert_int_equal(again_final(&r, &again), -EBADMSG);
+	/* The first one is whole. */
+	assert_int_equal(again.len, WIRE_FINAL_BYTES);
+	buf_free(&used);
+	buf_free(&final);
+	buf_free(&again);
+}
+
+/* A text of a peer, as long as there is room for. */
+static void test_error_text(void **state)
+{
+	struct buf b = vector_read("frame-error");
+	struct rd r = open_frame(&b, WIRE_ERROR);
+	uint16_t code;
+	char text[5];
+
+	(void)state;
+	assert_int_equal(wire_get_error(&r, &code, text, sizeof(text)), 0);
+	assert_int_equal(code, WIRE_ERROR_NAME);
+	assert_string_equal(text, "no s");
+	r = (struct rd){ .p = b.data, .left = 1 };
+	assert_int_equal(wire_get_error(&r, &code, text, sizeof(text)), -EBADMSG);
+	assert_string_equal(text, "");
+	buf_free(&b);
+}
+
+/* The compiler asks for each type that there is. */
+static const char *vector_of(enum wire_type type)
+{
+	size_t i;
+
+	switch (type) {
+	case WIRE_HELLO:
+		return "frame-hello";
+	case WIRE_CONTEXT:
+		return "frame-context";
+	case WIRE_RECORDS:
+		return "frame-records";
+	case WIRE_POLICY:
+		return "frame-policy";
+	case WIRE_POLICY_DELETE:
+		return "frame-policy-delete";
+	case WIRE_MERGE:
+		return "frame-merge";
+	case WIRE_REFUSED:
+		return "frame-refused";
+	case WIRE_ERROR:
+	case WIRE_PING:
+	case WIRE_PONG:
+	case WIRE_SNAPSHOT_BEGIN:
+	case WIRE_SNAPSHOT_END:
+	case WIRE_DELETE:
+	case WIRE_ACK:
+	case WIRE_RESYNC:
+	case WIRE_LEASE_ACK:
+	case WIRE_USED:
+	case WIRE_GIVEN:
+	case WIRE_FILL:
+	case WIRE_HANDOVER_REQUEST:
+	case WIRE_HANDOVER:
+	case WIRE_FINAL:
+		for (i = 0; i < FEW && few[i].type != type; i++)
+			;
+		return i < FEW ? few[i].name : "";
+	}
+	return NULL;
+}
+
+static void test_all_types(void **state)
+{
+	const char *name;
+	int type, n = 0;
+	struct buf b;
+
+	(void)state;
+	for (type = 0; type <= UINT8_MAX; type++) {
+		name = vector_of(type);
+		if (!name)
+			continue;
+		b = vector_read(name);
+		open_frame(&b, type);
+		buf_free(&b);
+		n++;
+	}
+	assert_int_equal(n, FEW + 7);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hello),
-		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_context),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_bad_frames),
+		cmocka_unit_test(test_few),
+		cmocka_unit_test(test_few_cut),
+		cmocka_unit_test(test_few_long),
+		cmocka_unit_test(test_few_bad),
+		cmocka_unit_test(test_error_text),
+		cmocka_unit_test(test_all_types),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_sealed),
