@@ -240,11 +240,12 @@ static void put_merge(struct daemon *d, struct cache_entry *e)
 /* And which numbers it has drawn, that the active does not know of. */
 static void put_used(struct daemon *d, struct cache_entry *e)
 {
+	const struct wire_number used = {
+		.handle = e->handle, .tag = e->tag, .number = e->drawn,
+	};
 	size_t at = wire_begin(&d->merges, WIRE_USED, d->st.epoch, d->st.node);
 
-	buf_u32(&d->merges, e->handle);
-	buf_u64(&d->merges, e->tag);
-	buf_u64(&d->merges, e->drawn);
+	wire_put_number(&d->merges, &used);
 	wire_end(&d->merges, at);
 	e->used_told = e->drawn;
 }
@@ -256,6 +257,10 @@ static void put_used(struct daemon *d, struct cache_entry *e)
  */
 static void raised(struct daemon *d, struct cache_entry *e)
 {
+	const struct wire_lease_ack ack = {
+		.handle = e->handle, .number = e->lease_end,
+	};
+
 	if (!e->handle)
 		return;
 	if (e->own && !e->own_told)
@@ -265,8 +270,7 @@ static void raised(struct daemon *d, struct cache_entry *e)
 	if (e->lease_end <= e->lease_told)
 		return;
 	e->lease_told = e->lease_end;
-	buf_u32(&d->lease_acks, e->handle);
-	buf_u64(&d->lease_acks, e->lease_end);
+	wire_put_lease_ack(&d->lease_acks, &ack);
 }
 
 static int flush_once(struct daemon *d)
@@ -608,11 +612,12 @@ bool apply_is_untold(const struct daemon *d, const struct peer *p)
 /* Nor up to where numbers were given out, by this node or by one before. */
 static void put_given(struct daemon *d, const struct cache_entry *e)
 {
+	const struct wire_number given = {
+		.handle = e->handle, .tag = e->tag, .number = e->known,
+	};
 	size_t at = wire_begin(&d->merges, WIRE_GIVEN, d->st.epoch, d->st.node);
 
-	buf_u32(&d->merges, e->handle);
-	buf_u64(&d->merges, e->tag);
-	buf_u64(&d->merges, e->known);
+	wire_put_number(&d->merges, &given);
 	wire_end(&d->merges, at);
 }
 

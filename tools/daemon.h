@@ -147,7 +147,7 @@ struct daemon {
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;
-	struct buf lease_acks;		/* u32 handle, u64 number, ... */
+	struct buf lease_acks;		/* struct wire_lease_ack, ... */
 	struct buf merges;		/* frames for the active */
 	struct loop_timer repair_timer;
 	bool repair_policies, want_resync, exempt_due;

@@ -217,6 +217,7 @@ void handover_put_final(struct peer *p, struct buf *b)
 {
 	struct cache_entry *e;
 	size_t at = 0, frame = 0;
+	struct wire_final f;
 
 	cache_for_each(&p->d->cache, e) {
 		if (!e->has_final)
@@ -224,11 +225,12 @@ void handover_put_final(struct peer *p, struct buf *b)
 		if (!frame)
 			at = wire_begin(b, WIRE_FINAL, p->d->st.epoch,
 					p->d->st.node);
-		buf_u32(b, e->handle);
-		buf_u64(b, e->final);
-		buf_u64(b, e->final_lease);
-		frame += 20;
-		if (frame + 20 > WIRE_MAX_PAYLOAD / 2) {
+		f.handle = e->handle;
+		f.last = e->final;
+		f.lease_end = e->final_lease;
+		wire_put_final(b, &f);
+		frame += WIRE_FINAL_BYTES;
+		if (frame + WIRE_FINAL_BYTES > WIRE_MAX_PAYLOAD / 2) {
 			wire_end(b, at);
 			frame = 0;
 		}
@@ -320,27 +322,25 @@ void handover_take_exact(struct daemon *d)
 bool handover_final(struct daemon *d, struct peer *p, struct rd *r)
 {
 	struct cache_entry *e;
-	uint64_t final, lease;
-	uint32_t handle;
+	struct wire_final f;
 
-	while (r->left && !r->bad) {
-		handle = rd_u32(r);
-		final = rd_u64(r);
-		lease = rd_u64(r);
-		if (r->bad || !d->handover_wait || d->handover_from != p)
+	while (r->left) {
+		if (wire_get_final(r, &f))
+			return false;
+		if (!d->handover_wait || d->handover_from != p)
 			continue;
-		e = cache_find_handle(&d->cache, handle);
+		e = cache_find_handle(&d->cache, f.handle);
 		/* Only with the record that goes with it, and where we prepared it;
 		 * and not below what this node drew, when it was active, too.
 		 */
-		if (!e || !handle || e->applied != CACHE_APPLIED || !e->wrote ||
-		    e->rec.oseq != final || final < e->drawn)
+		if (!e || !f.handle || e->applied != CACHE_APPLIED || !e->wrote ||
+		    e->rec.oseq != f.last || f.last < e->drawn)
 			continue;
-		e->final = final;
-		e->final_lease = lease;
+		e->final = f.last;
+		e->final_lease = f.lease_end;
 		e->has_final = true;
 	}
-	return !r->bad;
+	return true;
 }
 
 static void late(struct loop_timer *t)

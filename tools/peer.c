@@ -112,6 +112,7 @@ static size_t begin(struct peer *p, struct buf *b, uint8_t type)
 
 void peer_gone_entry(struct daemon *d, struct cache_entry *e)
 {
+	const struct wire_delete gone = { .handle = e->handle, .tag = e->tag };
 	struct peer *p;
 	size_t at;
 	int i;
@@ -120,8 +121,7 @@ void peer_gone_entry(struct daemon *d, struct cache_entry *e)
 		p = &d->peer[i];
 		if (p->sending && e->mark[i].told) {
 			at = begin(p, &p->deletes, WIRE_DELETE);
-			buf_u32(&p->deletes, e->handle);
-			buf_u64(&p->deletes, e->tag);
+			wire_put_delete(&p->deletes, &gone);
 			wire_end(&p->deletes, at);
 			p->n_deletes++;
 		}
@@ -173,6 +173,7 @@ static void stop_sending(struct peer *p)
 static void start_sending(struct peer *p)
 {
 	struct daemon *d = p->d;
+	struct wire_snapshot snapshot;
 	struct cache_policy *pol, *np;
 	struct cache_entry *e;
 	struct mark *m;
@@ -187,8 +188,9 @@ static void start_sending(struct peer *p)
 	lease_start(d);
 	p->snapshots_out++;
 	at = begin(p, &p->link->out, WIRE_SNAPSHOT_BEGIN);
-	buf_u32(&p->link->out, d->cache.n_entries);
-	buf_u32(&p->link->out, d->cache.n_policies);
+	snapshot.sas = d->cache.n_entries;
+	snapshot.policies = d->cache.n_policies;
+	wire_put_snapshot(&p->link->out, &snapshot);
 	wire_end(&p->link->out, at);
 	/* SAs first: a policy without its SA would ask IKE for one. */
 	cache_for_each(&d->cache, e) {
@@ -371,7 +373,7 @@ void peer_handover_say(struct peer *p, uint32_t result)
 	if (!p->link)
 		return;
 	at = begin(p, &p->link->out, WIRE_HANDOVER);
-	buf_u32(&p->link->out, result);
+	wire_put_handover(&p->link->out, result);
 	wire_end(&p->link->out, at);
 	link_kick(p->link);
 }
@@ -524,12 +526,15 @@ void peer_heartbeat(struct daemon *d)
 
 static void send_ack(struct peer *p)
 {
+	const struct wire_ack ack = {
+		.frames = p->frames_taken,
+		.sas = apply_count(p->d, CACHE_APPLIED),
+		.conflicts = apply_count(p->d, CACHE_CONFLICT),
+	};
 	struct buf *b = &p->link->out;
 	size_t at = begin(p, b, WIRE_ACK);
 
-	buf_u64(b, p->frames_taken);
-	buf_u32(b, apply_count(p->d, CACHE_APPLIED));
-	buf_u32(b, apply_count(p->d, CACHE_CONFLICT));
+	wire_put_ack(b, &ack);
 	wire_end(b, at);
 	p->frames_ack_sent = p->frames_taken;
 	link_kick(p->link);
@@ -723,9 +728,8 @@ static void resync_joined(struct peer *p)
 static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 		       struct rd *r)
 {
+	struct wire_delete del;
 	struct wire_sa sa;
-	uint32_t handle;
-	uint64_t tag;
 
 	switch (type) {
 	case WIRE_SNAPSHOT_BEGIN:
@@ -741,11 +745,9 @@ static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 		take_sa(d, p, &sa);
 		return true;
 	case WIRE_DELETE:
-		handle = rd_u32(r);
-		tag = rd_u64(r);
-		if (!rd_done(r))
+		if (wire_get_delete(r, &del))
 			return false;
-		apply_delete(d, handle, tag);
+		apply_delete(d, del.handle, del.tag);
 		resync_joined(p);
 		return true;
 	case WIRE_RECORDS:
@@ -944,18 +946,17 @@ static bool later_hello(struct peer *p, const struct wire_header *h,
 
 static bool take_lease_acks(struct peer *p, struct rd *r)
 {
-	uint32_t handle;
-	uint64_t number;
+	struct wire_lease_ack ack;
+	bool ok = true;
 
-	while (r->left && !r->bad) {
-		handle = rd_u32(r);
-		number = rd_u64(r);
-		if (!r->bad && p->sending)
-			lease_acked(p->d, p, handle, number);
+	while (ok && r->left) {
+		ok = !wire_get_lease_ack(r, &ack);
+		if (ok && p->sending)
+			lease_acked(p->d, p, ack.handle, ack.number);
 	}
 	/* At once: what is not in force cannot be offered. */
 	source_bind(p->d);
-	return !r->bad;
+	return ok;
 }
 
 static bool take_merge(struct peer *p, struct rd *r)
@@ -973,26 +974,24 @@ static bool take_merge(struct peer *p, struct rd *r)
 
 static bool take_used(struct peer *p, struct rd *r)
 {
-	uint32_t handle = rd_u32(r);
-	uint64_t tag = rd_u64(r), number = rd_u64(r);
+	struct wire_number used;
 
-	if (!rd_done(r))
+	if (wire_get_number(r, &used))
 		return false;
 	if (p->sending)
-		lease_used(p->d, p, handle, tag, number);
+		lease_used(p->d, p, used.handle, used.tag, used.number);
 	return true;
 }
 
 static bool take_given(struct peer *p, struct rd *r)
 {
-	uint32_t handle = rd_u32(r);
-	uint64_t tag = rd_u64(r), number = rd_u64(r);
+	struct wire_number given;
 
-	if (!rd_done(r))
+	if (wire_get_number(r, &given))
 		return false;
 	if (!p->sending)
 		return true;
-	lease_given(p->d, p, handle, tag, number);
+	lease_given(p->d, p, given.handle, given.tag, given.number);
 	source_bind(p->d);
 	peer_kick(p->d);
 	return true;
@@ -1025,13 +1024,13 @@ static bool take_refused(struct peer *p, struct rd *r)
 
 static bool take_ack(struct peer *p, struct rd *r)
 {
-	uint64_t frames = rd_u64(r);
+	struct wire_ack ack;
 
-	p->peer_sas = rd_u32(r);
-	p->peer_conflicts = rd_u32(r);
-	if (r->bad || frames > p->frames_sent)
+	if (wire_get_ack(r, &ack) || ack.frames > p->frames_sent)
 		return false;
-	note_acked(p, frames);
+	p->peer_sas = ack.sas;
+	p->peer_conflicts = ack.conflicts;
+	note_acked(p, ack.frames);
 	if (peer_is_filled(p))
 		hole_filled(p->d, p);
 	return true;
@@ -1039,11 +1038,11 @@ static bool take_ack(struct peer *p, struct rd *r)
 
 static void take_error(const struct peer *p, struct rd *r)
 {
-	size_t len = r->left > 2 ? r->left - 2 : 0;
-	char text[100] = "";
+	char text[100];
+	uint16_t code;
 
-	rd_u16(r);
-	rd_copy(r, text, len < sizeof(text) - 1 ? len : sizeof(text) - 1);
+	/* Whoever says it goes anyway. */
+	wire_get_error(r, &code, text, sizeof(text));
 	log_warn("peer %s: it says: %s", p->name, text);
 }
 
@@ -1051,6 +1050,7 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		       struct rd *r)
 {
 	struct daemon *d = p->d;
+	uint32_t result;
 
 	switch (h->type) {
 	case WIRE_HELLO:
@@ -1087,7 +1087,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		apply_flush(d);
 		return handover_final(d, p, r);
 	case WIRE_HANDOVER:
-		handover_answer(d, p, rd_u32(r), h->epoch);
+		wire_get_handover(r, &result);
+		handover_answer(d, p, result, h->epoch);
 		return true;
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
@@ -1228,8 +1229,7 @@ static void refuse(struct daemon *d, struct link *l, const char *why)
 {
 	size_t at = wire_begin(&l->out, WIRE_ERROR, d->st.epoch, d->st.node);
 
-	buf_u16(&l->out, WIRE_ERROR_NAME);
-	buf_put(&l->out, why, strlen(why));
+	wire_put_error(&l->out, WIRE_ERROR_NAME, why);
 	wire_end(&l->out, at);
 	down(l, why);
 	link_close(l);
