@@ -728,11 +728,14 @@ static void resync_joined(struct peer *p)
 static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 		       struct rd *r)
 {
+	struct wire_snapshot snapshot;
 	struct wire_delete del;
 	struct wire_sa sa;
 
 	switch (type) {
 	case WIRE_SNAPSHOT_BEGIN:
+		if (wire_get_snapshot(r, &snapshot))
+			return false;
 		p->joined = false;
 		apply_snapshot_begin(d, p);
 		return true;
@@ -1036,14 +1039,15 @@ static bool take_ack(struct peer *p, struct rd *r)
 	return true;
 }
 
-static void take_error(const struct peer *p, struct rd *r)
+static bool take_error(const struct peer *p, struct rd *r)
 {
 	char text[100];
 	uint16_t code;
 
-	/* Whoever says it goes anyway. */
-	wire_get_error(r, &code, text, sizeof(text));
+	if (wire_get_error(r, &code, text, sizeof(text)))
+		return false;
 	log_warn("peer %s: it says: %s", p->name, text);
+	return true;
 }
 
 static bool peer_frame(struct peer *p, const struct wire_header *h,
@@ -1087,14 +1091,14 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		apply_flush(d);
 		return handover_final(d, p, r);
 	case WIRE_HANDOVER:
-		wire_get_handover(r, &result);
+		if (wire_get_handover(r, &result))
+			return false;
 		handover_answer(d, p, result, h->epoch);
 		return true;
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
 	case WIRE_ERROR:
-		take_error(p, r);
-		return true;
+		return take_error(p, r);
 	default:
 		/* Of a later minor revision: not for us. */
 		return true;
