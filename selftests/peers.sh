@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 75
+plan 77
 
 here=$(dirname "$0")
 
@@ -118,6 +118,9 @@ check "an active of an older epoch: is heard" stranger d older-epoch
 check "an active of an older epoch: up to its last word" busywait 10000 logged b "peer d: link lost"
 check_equal "an active of an older epoch: without any effect" "$have" "$(in_kernel)"
 check "an active of an older epoch: it is counted" status b "s['losses']['stale_frames'] == 2"
+check "a peer whose HANDOVER is cut: the connection ends" stranger d cut-handover
+check "a peer whose HANDOVER is cut: that is why" busywait 10000 \
+	logged b "peer d: link lost: it sent a malformed frame"
 
 # --- whoever has a good certificate, and no good words --------------------------------
 

@@ -15,7 +15,7 @@ import sys
 from nl import SLOW, netns
 
 PORT, MAGIC, VERSION = 4797, 0x5853, 1
-HELLO, PING, SNAPSHOT_BEGIN, SNAPSHOT_END, RECORDS = 1, 3, 16, 17, 20
+HELLO, PING, SNAPSHOT_BEGIN, SNAPSHOT_END, RECORDS, HANDOVER = 1, 3, 16, 17, 20, 33
 ACTIVE, STANDBY = 1, 2
 NEVER = bytes(9)        # active, and nothing is accounted for
 
@@ -44,6 +44,7 @@ WORDS = {
     "silent": b"",
     "older-epoch": frame(HELLO, hello("d", role=ACTIVE), epoch=0) +
                    frame(SNAPSHOT_BEGIN, bytes(8), epoch=0) + frame(SNAPSHOT_END, b"", epoch=0),
+    "cut-handover": frame(HELLO, hello("d"), epoch=0) + frame(HANDOVER, b"", epoch=0),
 }
 # Refused within the handshake; TLS 1.3 tells a client only when it reads.
 HANDSHAKES = ("tls12", "anonymous", "stranger")
