@@ -199,9 +199,11 @@ int wire_get_refused(struct rd *r, struct wire_refused *f)
 	if (r->bad || !f->handle || !f->tag || len > WIRE_REFUSED_TEXT)
 		return -EBADMSG;
 	rd_copy(r, f->text, len);
-	/* It goes into a log, and to a terminal. */
+	/* It goes into a log, to a terminal, and into JSON, which has no room for what
+	 * is no UTF-8, or is cut within a character.
+	 */
 	for (i = 0; i < len; i++) {
-		if ((unsigned char)f->text[i] < ' ' || f->text[i] == 0x7f)
+		if (f->text[i] < ' ' || f->text[i] > '~')
 			f->text[i] = '?';
 	}
 	return 0;

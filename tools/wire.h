@@ -148,7 +148,7 @@ struct wire_refused {
 
 /* What is longer is cut. */
 void wire_put_refused(struct buf *b, const struct wire_refused *f);
-/* 0 or -EBADMSG. What no terminal should get is replaced. */
+/* 0 or -EBADMSG. What is not printable ASCII is replaced. */
 int wire_get_refused(struct rd *r, struct wire_refused *f);
 
 /* The window of a node's own time: of rec, seq and the bitmap. */

@@ -106,8 +106,9 @@ static bool take_refused(struct rd *r)
 		return false;
 	wire_put_refused(&again, &refused);
 	for (i = 13; i < all.left; i++)
-		assert((uint8_t)refused.text[i - 13] >= ' ');
-	/* What no terminal should get is another byte. */
+		assert(refused.text[i - 13] >= ' ' &&
+		       refused.text[i - 13] <= '~');
+	/* What is not printable is another byte. */
 	assert(again.len == all.left && !memcmp(again.data, all.p, 13));
 	buf_free(&again);
 	return true;

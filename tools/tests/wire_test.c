@@ -227,6 +227,13 @@ static void test_refused(void **state)
 	r = (struct rd){ .p = b.data, .left = b.len };
 	assert_int_equal(wire_get_refused(&r, &got), 0);
 	assert_string_equal(got.text, "??y");
+	/* No UTF-8: it would not go into JSON. */
+	b.data[b.len - 3] = 0xff;
+	b.data[b.len - 2] = 0x7f;
+	b.data[b.len - 1] = 0xc3;
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_refused(&r, &got), 0);
+	assert_string_equal(got.text, "???");
 	/* As long as it may be, and longer. */
 	buf_clear(&b);
 	memset(f.text, 'x', WIRE_REFUSED_TEXT);
