@@ -86,8 +86,11 @@ static void say(struct client *c, json_t *obj)
 	const char *line = json_memory_lost() || !text ? none : text;
 
 	json_decref(obj);
-	buf_put(&c->out, line, strlen(line));
-	buf_put(&c->out, "\n", 1);
+	/* It may have gone while it was told of its takeover. */
+	if (c->used) {
+		buf_put(&c->out, line, strlen(line));
+		buf_put(&c->out, "\n", 1);
+	}
 	free(text);
 }
 
