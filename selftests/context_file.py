@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Changes a file of contexts, for tests: usage FILE flip | "unknown-field SPI".
+"""Changes a file of contexts, for tests: usage FILE flip | "unknown-field SPI" | "policy-field DIR" |
+"policy-cut DIR" | "record SPI".
 
 flip             one bit in the middle
 unknown-field    of a plain file: the SA's context gets a mandatory field that nobody knows
+policy-field     the same for the policy of direction in, out or fwd
+policy-cut       its context loses its end
+record           the SA's record is malformed
 """
 
 import hashlib
@@ -26,26 +30,61 @@ def entries(raw):
         at += 8 + length
 
 
-def unknown_field(raw, spi):
+def is_sa(kind, value, spi):
+    # SA_ID, the first field: family, protocol, mode, SPI.
+    start = value.find(struct.pack(">HcBI", 1, b"M", 0, 44)) + 12
+    return kind == 1 and struct.pack(">I", int(spi, 0)) == value[start:start + 4]
+
+
+def is_policy(kind, value, direction):
+    # POLICY: priority, direction.
+    start = value.find(struct.pack(">HcBI", 0x40, b"M", 0, 12)) + 12
+    return kind == 2 and value[start] == ("in", "out", "fwd").index(direction)
+
+
+def change(raw, which, name, how):
     for at, length in entries(raw):
         value = raw[at + 8:at + 8 + length]
-        # SA_ID, the first field: family, protocol, mode, SPI.
-        start = value.find(struct.pack(">HcBI", 1, b"M", 0, 44)) + 12
-        if raw[at] == 1 and struct.pack(">I", spi) == value[start:start + 4]:
-            value += struct.pack(">HcBIH", 0x100, b"M", 0, 2, 7)
+        if which(raw[at], value, name):
+            value = how(value)
             raw[at + 4:at + 8 + length] = struct.pack(">I", len(value)) + value
             break
     else:
-        sys.exit("there is no such SA")
+        sys.exit("there is no such SA or policy")
     raw[-SUM:] = hashlib.blake2b(raw[:-SUM], digest_size=SUM).digest()
     return raw
+
+
+def unknown_field(value):
+    return value + struct.pack(">HcBIH", 0x100, b"M", 0, 2, 7)
+
+
+def cut(value):
+    return value[:-3]
+
+
+def other_handle(value):
+    # In a file there is none.
+    return struct.pack(">I", 9) + value[4:]
+
+
+CHANGES = {
+    "unknown-field": (is_sa, unknown_field),
+    "policy-field": (is_policy, unknown_field),
+    "policy-cut": (is_policy, cut),
+    "record": (is_sa, other_handle),
+}
 
 
 def main():
     path, what = sys.argv[1], sys.argv[2].split()
     with open(path, "rb") as file:
         raw = bytearray(file.read())
-    raw = flip(raw) if what[0] == "flip" else unknown_field(raw, int(what[1], 0))
+    if what[0] == "flip":
+        raw = flip(raw)
+    else:
+        which, how = CHANGES[what[0]]
+        raw = change(raw, which, what[1], how)
     with open(path, "wb") as file:
         file.write(raw)
 

@@ -2,7 +2,7 @@
 """One end of the link, where the other one is a daemon: what a standby refuses, and what an active hears
 of it; what a standby takes for the wish that it be active once more, and what it asks for itself.
 
-usage: refusal.py NETNS ADDRESS CA CERT KEY active CASE...     sends the SAs of the cases
+usage: refusal.py NETNS ADDRESS CA CERT KEY active CASE...     sends the SAs and policies of the cases
        refusal.py NETNS ADDRESS CA CERT KEY standby SPI        refuses the SA of that SPI
        refusal.py NETNS ADDRESS CA CERT KEY wishes             asks a standby that was active last
        refusal.py NETNS ADDRESS CA CERT KEY successor          was active since, and is not any more
@@ -21,7 +21,7 @@ from nl import SLOW, netns
 
 PORT, MAGIC, VERSION = 4797, 0x5853, 1
 HELLO, PING, PONG = 1, 3, 4
-SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, ACK, RESYNC, FILL, REFUSED = 16, 17, 18, 23, 24, 29, 30
+SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, POLICY, ACK, RESYNC, FILL, REFUSED = 16, 17, 18, 21, 23, 24, 29, 30
 ACTIVE, STANDBY = 1, 2
 EPOCH, NODE = 7, 1
 ESP, TUNNEL = 50, 1
@@ -34,7 +34,16 @@ CASES = {
     "again": (0x5002, IN, b"rfc4106(gcm(none))", 160, b""),
     "key": (0x5003, IN, b"rfc4106(gcm(aes))", 168, b""),
     "field": (0x5004, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
+    "apart": (0x5006, ("192.0.3.1", "192.0.3.8"), b"rfc4106(gcm(aes))", 160, b""),
     "taken": (0x5005, IN, b"rfc4106(gcm(aes))", 160, b""),
+}
+
+
+# The ends that they ask for, and what stands behind their fields.
+POLICIES = {
+    "policy": (OUT, b""),
+    "policy-field": (OUT, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
+    "policy-cut": (OUT, b"\1"),
 }
 
 
@@ -55,12 +64,25 @@ def address(text):
     return socket.inet_aton(text) + bytes(12)
 
 
+def limits():
+    inf = 2**64 - 1
+    return field(4, struct.pack("!8Q", inf, inf, inf, inf, 0, 0, 0, 0))
+
+
+def policy(ends, more):
+    src, dst = (address(end) for end in ends)
+    sel = struct.pack("!HBBBBH", socket.AF_INET, 0, 32, 32, 0, 0) + address("10.2.0.1") + address("10.1.0.1")
+    out = field(2, sel + bytes(12)) + limits() + field(0x40, struct.pack("!I4BI", 9, 1, 0, 0, 0, 0))
+    every = 2**32 - 1
+    out += field(0x41, struct.pack("!HBBBBHII", socket.AF_INET, ESP, TUNNEL, 0, 0, 0, 0, 1) + dst + src
+                 + struct.pack("!3I", every, every, every))
+    return out + more
+
+
 def context(spi, ends, name, bits, more):
     src, dst = (address(end) for end in ends)
-    inf = 2**64 - 1
     out = field(1, struct.pack("!HBBII", socket.AF_INET, ESP, TUNNEL, spi, 1) + dst + src)
-    out += field(2, struct.pack("!HBBBBH", socket.AF_INET, 0, 0, 0, 0, 0) + bytes(44))
-    out += field(4, struct.pack("!8Q", inf, inf, inf, inf, 0, 0, 0, 0))
+    out += field(2, struct.pack("!HBBBBH", socket.AF_INET, 0, 0, 0, 0, 0) + bytes(44)) + limits()
     out += field(5, struct.pack("!II", 128, 0))
     out += field(6, struct.pack("!III", 1, 64, 2))
     key = bytes((spi + i) & 255 for i in range(bits // 8))
@@ -131,11 +153,15 @@ def show(kind, payload, spis=()):
 
 def active(link, *cases):
     link.send(HELLO, hello(b"a", NODE, ACTIVE))
-    link.send(SNAPSHOT_BEGIN, struct.pack("!II", len(cases), 0))
-    for handle, case in enumerate(cases, 1):
+    sas = [case for case in cases if case in CASES]
+    link.send(SNAPSHOT_BEGIN, struct.pack("!II", len(sas), len(cases) - len(sas)))
+    for handle, case in enumerate(sas, 1):
         link.send(CONTEXT, sa(handle, case))
+    for case in cases:
+        if case in POLICIES:
+            link.send(POLICY, policy(*POLICIES[case]))
     link.send(SNAPSHOT_END)
-    spis = [CASES[case][0] for case in cases]
+    spis = [CASES[case][0] for case in sas]
     taken = 0
     while taken < len(cases):
         kind, payload = link.receive()[:2]

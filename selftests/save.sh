@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 72
+plan 91
 
 here=$(dirname "$0")
 need_daemon
@@ -125,6 +125,9 @@ check_fails "in clear, keys are refused" tool "$B" save --stop --plain "$TMP/pla
 check "by name, and what to do" says "esp 192.0.3.2 spi $A_SPI: not saved: it has keys"
 check "B goes on" not_fenced "$B" "${out[@]}"
 check "unless that is forced" tool "$B" save --stop --plain --force "$TMP/plain"
+cp "$TMP/plain" "$TMP/policy"
+cp "$TMP/plain" "$TMP/policy-cut"
+cp "$TMP/plain" "$TMP/record"
 check "one context is bad" edit "$TMP/plain" "unknown-field $A_SPI"
 check_fails "one that is not sealed is refused" tool "$A" load "${K[@]}" "$TMP/plain"
 check "which is said" says "it is not sealed: --plain"
@@ -133,6 +136,34 @@ check "the bad one and its field are named" \
 	says "esp 192.0.3.2 spi $A_SPI: not loaded: field 0x0100 is mandatory, and this version does not know it"
 check "the other one is there" number "$A" "${in[@]}" seq 55
 check "with the policies that use it" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+# An SA is not used without its policy: what it is for would leave in clear.
+check "one policy is bad" edit "$TMP/policy" "policy-field out"
+check_fails "the file is not loaded whole" tool "$A" load --plain "$TMP/policy"
+check "the policy and its field are named" \
+	says "policy out 10.1.0.1/32 -> 10.2.0.1/32: not loaded: field 0x0100 is mandatory, and this version does not know it"
+check "and the SA that uses it" says "esp 192.0.3.2 spi $A_SPI: not loaded: policy out 10.1.0.1/32 -> 10.2.0.1/32: field 0x0100"
+check "the SA in is there" number "$A" "${in[@]}" seq 55
+check "the SA out is not" sas_are "$A" 1
+check "nor is the bad policy" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+check "nobody can read for whom one policy is" edit "$TMP/policy-cut" "policy-cut out"
+check_fails "that is not loaded whole either" tool "$A" load --plain "$TMP/policy-cut"
+check "it is said that it is a policy" says "a policy: not loaded: field 0x0041 (TEMPLATES) is longer than the context"
+check "it may be of any SA, which is said of each" says "esp 192.0.3.1 spi $B_SPI: not loaded: a policy of the file cannot be read"
+check "none is loaded" no_sas "$A"
+check_fails "unless it is forced" tool "$A" load --plain --force-unsafe "$TMP/policy-cut"
+check "both SAs" sas_are "$A" 2
+check "with what can be read" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+check "one record is bad" edit "$TMP/record" "record $A_SPI"
+check_fails "its SA is not loaded" tool "$A" load --plain "$TMP/record"
+check "by name" says "esp 192.0.3.2 spi $A_SPI: not loaded: its record is malformed"
+check "the other one is" sas_are "$A" 1
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 

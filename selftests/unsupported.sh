@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 35
+plan 51
 
 here=$(dirname "$0")
 need_daemon
@@ -93,6 +93,41 @@ check "it takes what comes" busywait 20000 said "^sent"
 check "and finds what is not supported" said "^0x5003 1 .*with 168 bits"
 check "by asking for the kind" busywait 20000 logged b "does not support a kind of SA: "
 check "the active is gone" other_ends
+stop b
+
+# --- a policy that is not understood: no SA is used without it ------------------------------------
+
+fresh() { # a standby that knows nothing
+	ip -n "$B" xfrm state flush
+	ip -n "$B" xfrm policy flush
+	nl "$B" role-set none >/dev/null
+	rm -rf "$TMP/b.state"
+	: >"$TMP/b.log"
+	start b
+}
+fresh
+check "a standby" busywait 20000 role_is b standby
+other a "$A" 192.0.2.2 active good apart policy
+check "it takes what comes" busywait 20000 said "^sent"
+check "and is ready" busywait 10000 status b "s['ready'] and s['policies'] == 1"
+check "the active is gone" other_ends
+other a "$A" 192.0.2.2 active good apart policy-field
+check "another one has more to say of the policy" busywait 20000 said "^sent"
+check "the SA that it uses is not safe" busywait 10000 unsafe b 0x00005000 "is not understood here"
+check "the other one is" status b "s['unsafe_total'] == 1"
+check "and that is why it is not ready" status b "not s['ready'] and '1 policies have contexts that this version does not understand' in s['reasons']"
+check "the log names the policy and the field" logged b "policy out 10.1.0.1/32 -> 10.2.0.1/32: its context is refused: field 0x0100 is mandatory"
+check "what stands here of before stays" policies_are "$B" 1
+check "the active is gone" other_ends
+check "it takes over" ask b takeover
+check "that SA is fenced" is_fenced "$B" 192.0.3.2 0x5000
+check "the other one is used" not_fenced "$B" 192.0.3.8 0x5006
+stop b
+fresh
+other a "$A" 192.0.2.2 active good apart policy-cut
+check "for whom a policy is cannot be read" busywait 20000 said "^sent"
+check "then none is safe" busywait 10000 status b "s['unsafe_total'] == 2"
+other_ends
 stop b
 
 # --- an active, of a standby that can less -----------------------------------------------------

@@ -428,7 +428,8 @@ static void policies_follow(struct daemon *d, const struct context_sa *from,
 	struct context_policy info;
 
 	cache_for_each_policy_safe(&d->cache, p, n) {
-		if (!context_policy_set_spi(p->context, p->context_len, from, spi))
+		if (p->refused ||
+		    !context_policy_set_spi(p->context, p->context_len, from, spi))
 			continue;
 		context_policy_info(p->context, p->context_len, &info, NULL);
 		cache_policy_set_info(&d->cache, p, &info);
@@ -916,7 +917,7 @@ void apply_exempt_later(struct daemon *d)
 
 size_t apply_policies_unready(struct daemon *d)
 {
-	return d->cache.n_unready;
+	return d->cache.n_unready - d->cache.n_refused_policies;
 }
 
 /* Whether it is inbound is known by its policies, which come later. */
@@ -934,17 +935,46 @@ static void look_at_conflicts(struct daemon *d, const struct context_policy *pol
 	}
 }
 
+/*
+ * The active has it, so what stands here is not removed, and nothing made of it; but
+ * an SA that it uses, or may use, is not used without: that would leave in clear.
+ */
+static void refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
+			  const struct context_policy *info,
+			  const struct field_error *why)
+{
+	struct cache_policy *p;
+	char text[160];
+
+	d->context_refused++;
+	if (!info->unreadable && !source_manages_policy(d, info))
+		return;		/* the filters of the nodes differ */
+	log_warn("%s: its context is refused: %s: %s not protected on this node",
+		 info->name, context_error_str(why, text, sizeof(text)),
+		 info->unreadable ? "for whatever SA it is, all are" :
+				    "SAs that it uses are");
+	p = cache_policy_find(&d->cache, info);
+	if (!p)
+		p = cache_policy_add(&d->cache, info, ctx, len);
+	if (!p) {
+		no_memory(d);
+		return;
+	}
+	/* Its context stays as it was: what stands here is of that. */
+	cache_policy_set_info(&d->cache, p, info);
+	cache_policy_set_unready(&d->cache, p, false, false);
+	cache_policy_set_refused(&d->cache, p, true);
+	p->seen = true;
+}
+
 static void take_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 {
 	struct context_policy info;
 	struct field_error why;
 	struct cache_policy *p;
-	char text[160];
 
 	if (context_policy_info(ctx, len, &info, &why)) {
-		d->context_refused++;
-		log_warn("a policy's context is refused: %s",
-			 context_error_str(&why, text, sizeof(text)));
+		refuse_policy(d, ctx, len, &info, &why);
 		return;
 	}
 	if (!source_manages_policy(d, &info))
@@ -959,6 +989,7 @@ static void take_policy(struct daemon *d, const uint8_t *ctx, size_t len)
 		return;
 	}
 	cache_policy_set_info(&d->cache, p, &info);
+	cache_policy_set_refused(&d->cache, p, false);
 	p->seen = true;
 	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
 	look_at_conflicts(d, &info);
@@ -994,12 +1025,13 @@ void apply_policy_delete(struct daemon *d, const uint8_t *ctx, size_t len)
 	struct context_policy info;
 	struct cache_policy *p;
 
-	if (context_policy_info(ctx, len, &info, NULL))
-		return;
+	/* Of one that is refused, too: it has the name that it came by. */
+	context_policy_info(ctx, len, &info, NULL);
 	p = cache_policy_find(&d->cache, &info);
+	/* By the context that it was made of, where there is one. */
+	delete_policy(d, &info, p ? p->context : ctx, p ? p->context_len : len);
 	if (p)
 		cache_policy_remove(&d->cache, p);
-	delete_policy(d, &info, ctx, len);
 }
 
 /* ---- snapshots ---- */
@@ -1182,8 +1214,10 @@ static bool repair(struct daemon *d)
 	if (d->repair_policies) {
 		d->repair_policies = false;
 		/* Those that are still there say so. */
-		cache_for_each_policy_safe(&d->cache, p, np)
-			install_policy(d, p, false);
+		cache_for_each_policy_safe(&d->cache, p, np) {
+			if (!p->refused)
+				install_policy(d, p, false);
+		}
 		ok = !d->repair_policies;
 	}
 	apply_flush(d);

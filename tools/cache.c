@@ -362,13 +362,11 @@ int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len)
 	return set_bytes(&p->context, &p->context_len, context, len);
 }
 
-void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
-			      bool failed, bool conflict)
+static void list_unready(struct cache *c, struct cache_policy *p)
 {
-	bool before = p->failed || p->conflict, now = failed || conflict;
+	bool before = !list_empty(&p->unready);
+	bool now = p->failed || p->conflict || p->refused;
 
-	p->failed = failed;
-	p->conflict = conflict;
 	if (now && !before)
 		list_add_tail(&p->unready, &c->unready);
 	else if (before && !now)
@@ -376,17 +374,34 @@ void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
 	c->n_unready += now - before;
 }
 
-bool cache_lacks_policy(const struct cache *c, const struct context_sa *info)
+void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
+			      bool failed, bool conflict)
+{
+	p->failed = failed;
+	p->conflict = conflict;
+	list_unready(c, p);
+}
+
+void cache_policy_set_refused(struct cache *c, struct cache_policy *p,
+			      bool refused)
+{
+	c->n_refused_policies += refused - p->refused;
+	p->refused = refused;
+	list_unready(c, p);
+}
+
+const struct cache_policy *cache_lacks_policy(const struct cache *c,
+					      const struct context_sa *info)
 {
 	const struct cache_policy *p;
 	const struct list *l;
 
 	for (l = c->unready.next; c->n_unready && l != &c->unready; l = l->next) {
 		p = container(l, struct cache_policy, unready);
-		if (context_policy_uses(&p->info, info))
-			return true;
+		if (p->info.unreadable || context_policy_uses(&p->info, info))
+			return p;
 	}
-	return false;
+	return NULL;
 }
 
 void cache_policy_remove(struct cache *c, struct cache_policy *p)
@@ -394,6 +409,7 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p)
 	struct cache_policy **at = key_slot(c, &p->info);
 
 	cache_policy_set_unready(c, p, false, false);
+	cache_policy_set_refused(c, p, false);
 	while (*at != p)
 		at = &(*at)->next_key;
 	*at = p->next_key;

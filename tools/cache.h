@@ -158,6 +158,7 @@ struct cache_policy {
 	bool seen;
 	bool failed;			/* standby: the kernel refuses it */
 	bool conflict;			/* standby: this node has another */
+	bool refused;			/* standby: its context is not understood */
 	struct mark mark[CONF_MAX_PEERS];
 };
 
@@ -171,8 +172,9 @@ struct cache {
 	struct list policies;
 	struct cache_policy **by_key;
 	size_t n_policies;
-	struct list unready;		/* policies: failed, or in conflict */
+	struct list unready;		/* policies: failed, in conflict, or refused */
 	size_t n_unready;
+	size_t n_refused_policies;
 	size_t n_optional;		/* with an optional template */
 	uint32_t next_handle;
 };
@@ -217,8 +219,12 @@ void cache_policy_set_info(struct cache *c, struct cache_policy *p,
 /* In this kernel it is not what it should be; false, false: it is. */
 void cache_policy_set_unready(struct cache *c, struct cache_policy *p,
 			      bool failed, bool conflict);
-/* Of those, one that uses the SA: it is not used without. */
-bool cache_lacks_policy(const struct cache *c, const struct context_sa *info);
+/* Nor is it what its context says, as nobody here knows what that is. */
+void cache_policy_set_refused(struct cache *c, struct cache_policy *p,
+			      bool refused);
+/* Of those, one that uses the SA, or may: it is not used without. NULL: none. */
+const struct cache_policy *cache_lacks_policy(const struct cache *c,
+					      const struct context_sa *info);
 int cache_policy_set(struct cache_policy *p, const uint8_t *context, size_t len);
 void cache_policy_remove(struct cache *c, struct cache_policy *p);
 

@@ -59,6 +59,7 @@ struct policy {
 	const uint8_t *context;	/* in the file's body */
 	size_t len;
 	struct context_policy info;
+	char *refused;		/* why its context is; NULL: it is not */
 	bool here;		/* in the kernel, as the file has it */
 	bool added;		/* for the SA that is loaded just now */
 };
@@ -91,6 +92,7 @@ struct load {
 	struct policy *policy;
 	struct by_reqid *index;
 	size_t n_policies, n_index, loaded, present, policies_loaded, failed;
+	size_t unreadable;		/* policies that any SA may need */
 	struct context_sa *in;		/* of the file, in the kernel now */
 	struct clash *clash;		/* to be renegotiated */
 	size_t n_in, n_clashes;
@@ -139,6 +141,10 @@ static int put_policy(struct load *l, struct policy *pol)
 
 	if (pol->here)
 		return 0;
+	if (pol->refused) {
+		snprintf(l->x.error, sizeof(l->x.error), "%s", pol->refused);
+		return -EBADMSG;
+	}
 	ret = xfrm_add_policy(&l->x, pol->context, pol->len, false);
 	if (!ret) {
 		pol->here = true;
@@ -702,6 +708,9 @@ static int load_sa(struct load *l, struct context_entry *e)
 	memcpy(e->rec.src, info.src, 16);
 	if (!(e->flags & CONTEXT_ENTRY_STOPPED) && !l->force)
 		return failed(l, name, "it went on when it was saved, so numbers could be sent, or accepted, twice: save --stop, or --force-unsafe");
+	/* It may be this SA's, and what it is for would leave in clear. */
+	if (l->unreadable && !l->force)
+		return failed(l, name, "a policy of the file cannot be read, and may be the one that it needs: --force-unsafe");
 	if (is_impossible(&info, &e->rec))
 		return failed(l, name, "its record is not of such an SA");
 	/* A policy without its SA lets nothing out; the SA is used at once. */
@@ -734,14 +743,34 @@ static void index_policy(struct load *l, struct policy *pol)
 	}
 }
 
+/* One that is refused is listed as well: the SAs that it uses are not loaded without. */
+static int list_policy(struct load *l, const struct context_entry *e)
+{
+	struct policy *pol = &l->policy[l->n_policies];
+	struct field_error why;
+	char text[160];
+
+	map_entry(l, e);
+	pol->context = e->context;
+	pol->len = e->context_len;
+	if (context_policy_info(e->context, e->context_len, &pol->info, &why)) {
+		context_error_str(&why, text, sizeof(text));
+		failed(l, pol->info.name, text);
+		l->unreadable += pol->info.unreadable;
+		pol->refused = strdup(text);
+		if (!pol->refused)
+			return -1;
+	}
+	l->n_policies++;
+	index_policy(l, pol);
+	return 0;
+}
+
 static int list_policies(struct load *l)
 {
 	size_t room = (size_t)l->file.policies + 1;
 	struct context_entry e;
-	struct field_error why;
-	struct policy *pol;
 	struct rd r = {};
-	char text[160];
 	int ret;
 
 	l->policy = calloc(room, sizeof(*l->policy));
@@ -749,23 +778,40 @@ static int list_policies(struct load *l)
 	if (!l->policy || !l->index)
 		return -1;
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
-		if (ret < 0 || e.kind != CONTEXT_ENTRY_POLICY)
+		if (e.kind != CONTEXT_ENTRY_POLICY)
 			continue;
-		map_entry(l, &e);
-		pol = &l->policy[l->n_policies];
-		pol->context = e.context;
-		pol->len = e.context_len;
-		if (context_policy_info(e.context, e.context_len, &pol->info, &why)) {
-			failed(l, "a policy",
-			       context_error_str(&why, text, sizeof(text)));
-			continue;
-		}
-		l->n_policies++;
-		index_policy(l, pol);
+		if (ret < 0)
+			l->unreadable++;
+		else if (list_policy(l, &e))
+			return -1;
 	}
 	if (l->n_index)
 		qsort(l->index, l->n_index, sizeof(*l->index), order);
 	return 0;
+}
+
+/* Named by its context, where that can be read behind a record that is not. */
+static void malformed(struct load *l, const struct context_entry *e)
+{
+	struct context_sa info;
+	char name[160];
+
+	if (e->kind == CONTEXT_ENTRY_POLICY)
+		failed(l, "a policy", "its entry of the file is malformed");
+	else if (e->context && !context_sa_info(e->context, e->context_len, &info, NULL))
+		failed(l, sa_id_str(&info.id, name, sizeof(name)),
+		       "its record is malformed");
+	else
+		failed(l, "an SA without a name", "its entry of the file is malformed");
+}
+
+static void free_policies(struct load *l)
+{
+	size_t i;
+
+	for (i = 0; l->policy && i < l->n_policies; i++)
+		free(l->policy[i].refused);
+	free(l->policy);
 }
 
 static int load_all(struct load *l)
@@ -781,7 +827,7 @@ static int load_all(struct load *l)
 		return cmd_fail(&l->common, "out of memory");
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
 		if (ret < 0)
-			failed(l, "an entry of the file", "it is malformed");
+			malformed(l, &e);
 		else if (e.kind == CONTEXT_ENTRY_SA)
 			load_sa(l, &e);
 	}
@@ -874,7 +920,7 @@ static int load(struct load *l, const struct secret *key)
 		json_decref(l->new_spi);
 		free(l->in);
 		free(l->clash);
-		free(l->policy);
+		free_policies(l);
 		free(l->index);
 		free(l->name);
 		xfrm_close(&l->x);

@@ -95,6 +95,7 @@ struct context_policy {
 	uint16_t sel_family;
 	uint8_t sel_src[16], sel_dst[16];
 	uint8_t sel_src_len, sel_dst_len;	/* bits */
+	bool unreadable;	/* refused, and any SA may be what it is for */
 	char name[160];		/* for people */
 };
 
@@ -162,6 +163,11 @@ bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
 
 /* The same for policies: XFRM_MSG_NEWPOLICY or _UPDPOLICY. */
 int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
+/*
+ * On failure, too, info has the policy's name and templates, as far as they can be
+ * told, so that nobody uses an SA that has to have it; else it is unreadable. Its
+ * key is then of these bytes.
+ */
 int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,

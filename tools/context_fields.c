@@ -140,6 +140,16 @@ static int fields_missing(const struct fields *fs, enum context_kind kind)
 	return 0;
 }
 
+static void begin(const uint8_t *p, size_t len, struct fields *fs,
+		  struct field_error *why)
+{
+	memset(fs, 0, sizeof(*fs));
+	memset(why, 0, sizeof(*why));
+	fs->start = p;
+	fs->len = len;
+	fs->why = why;
+}
+
 int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 		struct fields *fs, struct field_error *why)
 {
@@ -148,11 +158,7 @@ int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 	struct field f;
 	int ret;
 
-	memset(fs, 0, sizeof(*fs));
-	memset(why, 0, sizeof(*why));
-	fs->start = p;
-	fs->len = len;
-	fs->why = why;
+	begin(p, len, fs, why);
 	if (len > CONTEXT_MAX)
 		return fields_bad(fs, 0, "is too long");
 	while ((ret = field_next(&r, &last, &f, why)) > 0) {
@@ -168,6 +174,26 @@ int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 		return ret;
 	fs->whole = true;
 	return fields_missing(fs, kind);
+}
+
+bool fields_salvage(const uint8_t *p, size_t len, enum context_kind kind,
+		    struct fields *fs, struct field_error *why)
+{
+	struct rd r = { .p = p, .left = len };
+	uint16_t last = 0;
+	struct field f;
+	int ret;
+
+	begin(p, len, fs, why);
+	while ((ret = field_next(&r, &last, &f, why)) > 0) {
+		if (!rule_of(f.type))
+			continue;
+		fs->known[f.type] = f;
+		fs->bad[f.type] = field_check(&f, kind, why);
+		fs->has[f.type] = !fs->bad[f.type];
+	}
+	fs->whole = !ret;
+	return fs->whole;
 }
 
 /* ---- values ---- */

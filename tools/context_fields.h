@@ -27,6 +27,7 @@ enum context_kind { CONTEXT_IS_SA, CONTEXT_IS_POLICY };
 struct fields {
 	struct field known[CONTEXT_TEMPLATES + 1];
 	bool has[CONTEXT_TEMPLATES + 1];
+	bool bad[CONTEXT_TEMPLATES + 1];	/* fields_salvage: there, but wrong */
 	const uint8_t *start;
 	size_t len;
 	bool whole;		/* all of the list was read */
@@ -41,6 +42,13 @@ struct fields {
  */
 int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 		struct fields *fs, struct field_error *why);
+/*
+ * fields_salvage - what can be read of a list that is refused
+ * Known fields that are as they should be are there then; those that are not are
+ * bad, and unknown ones left out. False: the list itself is broken.
+ */
+bool fields_salvage(const uint8_t *p, size_t len, enum context_kind kind,
+		    struct fields *fs, struct field_error *why);
 /* A value that is not what it should be: says so, and returns -EBADMSG. */
 int fields_bad(const struct fields *fs, uint16_t type, const char *what);
 

@@ -238,6 +238,7 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 	uint32_t handle, len;
 	uint64_t sent;
 	struct rd v;
+	bool bad;
 
 	if (!r->p) {
 		r->p = f->body.data + f->first;
@@ -248,8 +249,7 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 		return 0;
 	e->kind = rd_u8(r);
 	e->flags = rd_u8(r);
-	if (rd_u16(r))
-		e->kind = 0;
+	bad = rd_u16(r);
 	len = rd_u32(r);
 	v = (struct rd){ .p = rd_bytes(r, len), .left = len };
 	/* Its age grew meanwhile; a clock that went back does not make it younger. */
@@ -257,11 +257,13 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 		now = f->saved_at;
 	if (e->kind == CONTEXT_ENTRY_SA &&
 	    (wire_get_record(&v, &handle, &e->rec, &sent, now) || handle))
+		bad = true;
+	if (v.bad)
 		return -EBADMSG;
 	e->context = v.p;
 	e->context_len = v.left;
-	return e->kind == CONTEXT_ENTRY_SA || e->kind == CONTEXT_ENTRY_POLICY ?
-	       1 : -EBADMSG;
+	return !bad && (e->kind == CONTEXT_ENTRY_SA ||
+			e->kind == CONTEXT_ENTRY_POLICY) ? 1 : -EBADMSG;
 }
 
 void context_file_free(struct context_file *f)

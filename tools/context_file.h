@@ -66,7 +66,8 @@ int context_file_read(struct context_file *f, const char *path,
  * context_file_next - the next entry
  * @r: zeroed before the first
  * @now: wall clock of this node, seconds
- * Return: 1; 0 at the end; -EBADMSG: this one is malformed, the next is behind.
+ * Return: 1; 0 at the end; -EBADMSG: this one is malformed, the next is behind. Its
+ * kind is there then, and its context, or NULL where that cannot be told from the rest.
  */
 int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 		      struct context_entry *e);

@@ -210,8 +210,8 @@ static void policy_key(const struct fields *fs, uint32_t type,
 	buf_free(&b);
 }
 
-static int outline(const uint8_t *p, size_t len, struct fields *fs,
-		   struct context_policy *info, struct field_error *why)
+/* The fields are there, and each is as long as it should be. */
+static int take_fields(struct fields *fs, struct context_policy *info)
 {
 	struct xfrm_userpolicy_info pol;
 	uint32_t type = 0;
@@ -219,9 +219,7 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 	int ret;
 
 	memset(info, 0, sizeof(*info));
-	ret = fields_read(p, len, CONTEXT_IS_POLICY, fs, why);
-	if (!ret)
-		ret = fields_get_selector(fs, &pol.sel);
+	ret = fields_get_selector(fs, &pol.sel);
 	if (!ret)
 		ret = get_policy(fs, &pol, &type);
 	if (ret)
@@ -234,12 +232,47 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
 	info->templates = templates / TEMPLATE_LEN;
 	info->dir = pol.dir;
+	policy_name(&pol.sel, info);
 	ret = policy_end_points(fs, &pol.sel, info);
 	if (ret)
 		return ret;
 	policy_key(fs, type, info);
-	policy_name(&pol.sel, info);
 	return 0;
+}
+
+static int outline(const uint8_t *p, size_t len, struct fields *fs,
+		   struct context_policy *info, struct field_error *why)
+{
+	int ret;
+
+	memset(info, 0, sizeof(*info));
+	ret = fields_read(p, len, CONTEXT_IS_POLICY, fs, why);
+	return ret ? ret : take_fields(fs, info);
+}
+
+/* Of a policy that is refused, what says for which SAs it is. */
+static bool salvage(const uint8_t *p, size_t len, struct fields *fs,
+		    struct context_policy *info)
+{
+	struct field_error unheard;
+
+	memset(info, 0, sizeof(*info));
+	if (!fields_salvage(p, len, CONTEXT_IS_POLICY, fs, &unheard) ||
+	    !fs->has[CONTEXT_SELECTOR] || !fs->has[CONTEXT_POLICY] ||
+	    take_fields(fs, info))
+		return false;
+	/* None is sent without templates: they may stand elsewhere. */
+	return info->templates && !fs->bad[CONTEXT_MARK] &&
+	       !fs->bad[CONTEXT_IF_ID];
+}
+
+/* No other policy has it, so that none is taken for this one. */
+static void key_of_bytes(const uint8_t *p, size_t len,
+			 struct context_policy *info)
+{
+	info->key[0] = 0xff;	/* no direction */
+	crypto_generichash(info->key + 1, 32, p, len, NULL, 0);
+	info->key_len = 33;
 }
 
 int context_policy_info(const uint8_t *p, size_t len,
@@ -247,8 +280,21 @@ int context_policy_info(const uint8_t *p, size_t len,
 {
 	struct field_error unheard;
 	struct fields fs;
+	int ret;
 
-	return outline(p, len, &fs, info, why ? why : &unheard);
+	ret = outline(p, len, &fs, info, why ? why : &unheard);
+	if (!ret)
+		return 0;
+	info->unreadable = !salvage(p, len, &fs, info);
+	if (info->unreadable) {
+		info->templates = 0;
+		info->optional = false;
+	}
+	if (info->unreadable || fs.bad[CONTEXT_SEL_DEVICE])
+		key_of_bytes(p, len, info);
+	if (!info->name[0])
+		snprintf(info->name, sizeof(info->name), "a policy");
+	return ret;
 }
 
 static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, uint8_t bits)

@@ -302,6 +302,9 @@ static json_t *reasons(struct daemon *d, const struct unsafe *u)
 	if (!role_is_active(d) && apply_policies_unready(d))
 		reason(list, apply_policies_unready(d),
 		       "policies could not be created, or differ from this node's own");
+	if (!role_is_active(d) && d->cache.n_refused_policies)
+		reason(list, d->cache.n_refused_policies,
+		       "policies have contexts that this version does not understand");
 	if (role_is_active(d) && !d->reading)
 		reason(list, 0, "the SAs cannot be followed: the peers get nothing");
 	if (u->n)

@@ -53,14 +53,28 @@ static const char *why_alone(const struct daemon *d, const struct record *k)
 	return why;
 }
 
+static const char *why_policy(const struct daemon *d,
+			      const struct cache_entry *e)
+{
+	const struct cache_policy *p = cache_lacks_policy(&d->cache, &e->info);
+
+	if (!p)
+		return NULL;
+	return p->refused ? "the context of a policy that uses it, or may use it, is not understood here: see the log" :
+	       "a policy that uses it could not be created here, or differs from this node's own";
+}
+
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 {
+	const char *why;
+
 	if (e->unsafe)
 		return e->unsafe;
 	if (cache_lets_plaintext(&d->cache, &e->info))
 		return "its policy's template is optional (level use): while it is stopped, its traffic leaves in clear";
-	if (!role_is_active(d) && cache_lacks_policy(&d->cache, &e->info))
-		return "a policy that uses it could not be created here, or differs from this node's own";
+	why = role_is_active(d) ? NULL : why_policy(d, e);
+	if (why)
+		return why;
 	if (e->applied == CACHE_FAILED && !role_is_active(d))
 		return "it could not be created or restored here";
 	if (e->applied == CACHE_UNSUPPORTED && !role_is_active(d))

@@ -149,8 +149,13 @@ static void check_policy(const uint8_t *p, size_t len)
 
 	if (context_policy_info(p, len, &info, &why)) {
 		check_refusal(&why);
+		/* Named all the same; and for some SAs, or for any. */
+		assert(info.key_len && info.key_len <= CONTEXT_KEY_MAX);
+		assert(info.name[0] && info.unreadable == !info.templates);
+		assert(info.templates <= CONTEXT_TEMPLATES_MAX);
 		return;
 	}
+	assert(!info.unreadable);
 	memset(&sa, 0, sizeof(sa));
 	sa.id.family = info.family;
 	sa.reqid = info.reqid;

@@ -111,6 +111,57 @@ int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 	return -EEXIST;
 }
 
+static int policies_made, policies_deleted;
+
+int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
+			   bool replace);
+int __wrap_xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);
+
+/* One that is refused never comes this far. */
+static void check_policy(const uint8_t *p, size_t len)
+{
+	assert_int_equal(context_policy_info(p, len, &(struct context_policy){},
+					     NULL), 0);
+}
+
+int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
+			   bool replace)
+{
+	(void)x;
+	(void)replace;
+	check_policy(p, len);
+	policies_made++;
+	return 0;
+}
+
+int __wrap_xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len)
+{
+	(void)x;
+	check_policy(p, len);
+	policies_deleted++;
+	return 0;
+}
+
+int __wrap_genl_dump(struct genl *g, genl_record_cb cb, void *data);
+int __wrap_xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data);
+
+/* Nothing in the kernel that the active does not have. */
+int __wrap_genl_dump(struct genl *g, genl_record_cb cb, void *data)
+{
+	(void)g;
+	(void)cb;
+	(void)data;
+	return 0;
+}
+
+int __wrap_xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data)
+{
+	(void)x;
+	(void)cb;
+	(void)data;
+	return 0;
+}
+
 /* ---- a standby, and what waits to be told ---- */
 
 static int setup(void **state)
@@ -120,6 +171,8 @@ static int setup(void **state)
 	memset(&kernel, 0, sizeof(kernel));
 	get_fails = 0;
 	read_fails = 0;
+	policies_made = 0;
+	policies_deleted = 0;
 	followed = true;
 	if (loop_init(&d.loop) || cache_init(&d.cache))
 		return -1;
@@ -332,6 +385,85 @@ static void test_frame(void **state)
 	assert_false(apply_is_untold(&d, &p));
 }
 
+/* ---- policies ---- */
+
+/* One that a newer version's active has more to say of. */
+static struct buf policy(bool refused)
+{
+	struct buf b = vector_read("policy-out");
+
+	if (refused)
+		field_put_u32(&b, 0x0100, FIELD_MANDATORY, 7);
+	return b;
+}
+
+static const char *why(void)
+{
+	struct cache_entry *e = cache_find_handle(&d.cache, HANDLE);
+
+	assert_non_null(e);
+	return ready_why_entry(&d, e);
+}
+
+/* An SA is not used without its policy, which would be in clear. */
+static void test_policy_refused(void **state)
+{
+	struct buf good = policy(false), bad = policy(true);
+
+	(void)state;
+	comes();
+	apply_policy(&d, good.data, good.len);
+	assert_null(why());
+	assert_int_equal(policies_made, 1);
+	apply_policy(&d, bad.data, bad.len);
+	assert_int_equal(policies_made, 1);
+	assert_int_equal(d.context_refused, 1);
+	assert_int_equal(d.cache.n_policies, 1);
+	assert_non_null(strstr(why(), "is not understood here"));
+	/* Nor is it looked after as one of those that are. */
+	apply_policies_gone(&d);
+	repairs();
+	assert_int_equal(policies_made, 1);
+	/* What stands here goes with it, by its own context. */
+	apply_policy_delete(&d, bad.data, bad.len);
+	assert_int_equal(policies_deleted, 1);
+	assert_null(why());
+	/* The first that comes may be the one. */
+	apply_policy(&d, bad.data, bad.len);
+	assert_non_null(why());
+	apply_policy(&d, good.data, good.len);
+	assert_null(why());
+	assert_int_equal(policies_made, 2);
+	assert_int_equal(d.cache.n_unready, 0);
+	buf_free(&good);
+	buf_free(&bad);
+}
+
+/* For any SA, where it cannot be told for which it is. */
+static void test_policy_unreadable(void **state)
+{
+	struct buf b = policy(false);
+	struct peer p = {};
+
+	(void)state;
+	comes();
+	b.len -= 3;
+	apply_policy(&d, b.data, b.len);
+	assert_non_null(strstr(why(), "may use it"));
+	apply_policy(&d, b.data, b.len);
+	assert_int_equal(d.cache.n_policies, 1);
+	apply_policy_delete(&d, b.data, b.len);
+	assert_null(why());
+	/* One that the next snapshot does not have is gone. */
+	apply_policy(&d, b.data, b.len);
+	assert_non_null(why());
+	apply_snapshot_begin(&d, &p);
+	comes();
+	apply_snapshot_end(&d, &p);
+	assert_null(why());
+	buf_free(&b);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -345,6 +477,8 @@ int main(void)
 		TEST(test_straggler),
 		TEST(test_again),
 		TEST(test_frame),
+		TEST(test_policy_refused),
+		TEST(test_policy_unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,8 +179,19 @@ static void test_unready(void **state)
 	assert_int_equal(c.n_unready, 1);
 	cache_policy_set_unready(&c, p, false, false);
 	assert_false(cache_lacks_policy(&c, &sa));
+	cache_policy_set_refused(&c, p, true);
+	assert_true(cache_lacks_policy(&c, &sa));
+	assert_false(cache_lacks_policy(&c, &other));
+	assert_int_equal(c.n_unready, 1);
+	assert_int_equal(c.n_refused_policies, 1);
+	/* Of which nobody knows for whom it is: for any. */
+	uses.unreadable = true;
+	cache_policy_set_info(&c, p, &uses);
+	assert_true(cache_lacks_policy(&c, &other));
 	cache_policy_set_unready(&c, p, true, true);
+	assert_int_equal(c.n_unready, 1);
 	cache_policy_remove(&c, p);
+	assert_int_equal(c.n_refused_policies, 0);
 	assert_false(cache_lacks_policy(&c, &sa));
 	assert_int_equal(c.n_unready, 0);
 	cache_exit(&c);

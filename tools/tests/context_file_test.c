@@ -250,6 +250,7 @@ static void test_bad_entry(void **state)
 	struct record rec = { .oseq = 5 };
 	struct context_entry e;
 	struct rd r = {};
+	size_t at;
 
 	(void)state;
 	context_file_begin(&f);
@@ -257,9 +258,18 @@ static void test_bad_entry(void **state)
 	/* A value that stands there though it is zero. */
 	f.body.data[f.first + 8 + 13] = 0;
 	context_file_put_sa(&f, &rec, 5, 0, (const uint8_t *)"two", 3);
+	at = f.body.len;
+	context_file_put_policy(&f, (const uint8_t *)"pol", 3);
+	f.body.data[at + 3] = 1;
 	assert_int_equal(context_file_next(&f, &r, NOW, &e), -EBADMSG);
+	/* What it is of can be told all the same. */
+	assert_int_equal(e.kind, CONTEXT_ENTRY_SA);
+	assert_int_equal(e.context_len, 3);
+	assert_memory_equal(e.context, "one", 3);
 	assert_int_equal(context_file_next(&f, &r, NOW, &e), 1);
 	assert_memory_equal(e.context, "two", 3);
+	assert_int_equal(context_file_next(&f, &r, NOW, &e), -EBADMSG);
+	assert_int_equal(e.kind, CONTEXT_ENTRY_POLICY);
 	assert_int_equal(context_file_next(&f, &r, NOW, &e), 0);
 	context_file_free(&f);
 }

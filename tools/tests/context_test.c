@@ -711,6 +711,110 @@ static void test_policy(void **state)
 	buf_free(&two);
 }
 
+/* As far as it can be told, it is said for which SAs a refused policy is. */
+static void expect_refused(struct buf *b, int ret, bool unreadable)
+{
+	struct context_policy good, info;
+	struct buf whole = {};
+	struct msg m;
+
+	make_policy(&m);
+	assert_int_equal(context_from_policy(&m.nlh, &whole), 0);
+	assert_int_equal(context_policy_info(whole.data, whole.len, &good, NULL), 0);
+	assert_int_equal(context_policy_info(b->data, b->len, &info, NULL), ret);
+	assert_int_equal(info.unreadable, unreadable);
+	assert_int_equal(info.templates, !unreadable);
+	assert_true(info.key_len && info.key_len <= CONTEXT_KEY_MAX);
+	assert_true(strlen(info.name));
+	if (unreadable) {
+		/* Of no other policy. */
+		assert_int_not_equal(info.key[0], good.key[0]);
+	} else {
+		assert_memory_equal(&info.template[0], &good.template[0],
+				    sizeof(good.template[0]));
+		assert_int_equal(info.key_len, good.key_len);
+		assert_memory_equal(info.key, good.key, good.key_len);
+		assert_string_equal(info.name, good.name);
+		assert_int_equal(info.if_id, good.if_id);
+	}
+	buf_free(&whole);
+}
+
+static void again(struct buf *b)
+{
+	struct msg m;
+
+	make_policy(&m);
+	buf_clear(b);
+	assert_int_equal(context_from_policy(&m.nlh, b), 0);
+}
+
+static void test_refused_policy(void **state)
+{
+	struct context_policy one, two;
+	struct buf b = {};
+
+	(void)state;
+	again(&b);
+	append_field(&b, 0x0100, FIELD_MANDATORY);
+	expect_refused(&b, -EOPNOTSUPP, false);
+	/* Before what is read, too. */
+	again(&b);
+	cut_out(&b, CONTEXT_LIFETIME);
+	expect_refused(&b, -EBADMSG, false);
+	again(&b);
+	find_field(&b, CONTEXT_LIFETIME)[2] = FIELD_OPTIONAL;
+	expect_refused(&b, -EBADMSG, false);
+	/* Each of these says for which SAs it is. */
+	again(&b);
+	cut_out(&b, CONTEXT_SELECTOR);
+	expect_refused(&b, -EBADMSG, true);
+	again(&b);
+	cut_out(&b, CONTEXT_POLICY);
+	expect_refused(&b, -EBADMSG, true);
+	again(&b);
+	find_field(&b, CONTEXT_IF_ID)[2] = FIELD_OPTIONAL;
+	expect_refused(&b, -EBADMSG, true);
+	again(&b);
+	find_field(&b, CONTEXT_TEMPLATES)[2] = FIELD_OPTIONAL;
+	expect_refused(&b, -EBADMSG, true);
+	again(&b);
+	find_field(&b, CONTEXT_TEMPLATES)[FIELD_HEADER + 16 + 4] = 1;
+	expect_refused(&b, -EBADMSG, true);
+	/* None is sent without templates: a newer version's are elsewhere. */
+	again(&b);
+	cut_out(&b, CONTEXT_TEMPLATES);
+	append_field(&b, 0x0100, FIELD_MANDATORY);
+	expect_refused(&b, -EOPNOTSUPP, true);
+	assert_int_equal(context_policy_info(b.data, b.len, &one, NULL), -EOPNOTSUPP);
+	b.data[b.len - 1] ^= 1;
+	assert_int_equal(context_policy_info(b.data, b.len, &two, NULL), -EOPNOTSUPP);
+	assert_true(one.key_len == two.key_len &&
+		    memcmp(one.key, two.key, one.key_len));
+	/* No list at all. */
+	again(&b);
+	b.len -= 3;
+	expect_refused(&b, -EBADMSG, true);
+	/* A device of a form of its own: not the policy without one. */
+	again(&b);
+	assert_int_equal(context_policy_info(b.data, b.len, &one, NULL), 0);
+	{
+		uint8_t *at = find_field(&b, CONTEXT_LIFETIME);
+		size_t before = at - b.data;
+		struct buf with = {};
+
+		buf_put(&with, b.data, before);
+		append_field(&with, CONTEXT_SEL_DEVICE, FIELD_OPTIONAL);
+		buf_put(&with, b.data + before, b.len - before);
+		assert_int_equal(context_policy_info(with.data, with.len, &two, NULL),
+				 -EBADMSG);
+		buf_free(&with);
+	}
+	assert_false(two.unreadable);
+	assert_int_not_equal(two.key[0], one.key[0]);
+	buf_free(&b);
+}
+
 /* Another SPI: in the SA, and in the policies that name it, not in others. */
 static void test_set_spi(void **state)
 {
@@ -935,6 +1039,7 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_refused_policy),
 		cmocka_unit_test(test_set_spi),
 		cmocka_unit_test(test_used_by_any),
 		cmocka_unit_test(test_map_sa),
