@@ -47,7 +47,9 @@ class Sa:
         self.proto = case.chain[step]
         # A lane beside the first one has its SPIs, too: its mark tells them apart.
         self.spi = 0x1000 + 16 * case.lanes[0] + 2 * step + way
-        self.src, self.dst = case.ends(lane, way)
+        # What another policy has no tunnel for is between the packet's own addresses.
+        inside = case.sub and step and case.mode == "tunnel"
+        self.src, self.dst = case.inside(lane, way) if inside else case.ends(lane, way)
 
     def label(self):
         return f"{self.spi:x}/{self.lane}"
@@ -319,6 +321,8 @@ def table():
     yield Case("three templates, IPComp in ESP in AH", (COMP, ESP, AH))
     yield Case("sub policies", (ESP, AH), mode="transport", sub=True)
     yield Case("sub policies, IPv6", (ESP, AH), mode="transport", outer=6, sub=True)
+    # XFRM sorts transport before tunnel for IPv6 alone.
+    yield Case("sub policies, tunnel, AH between the hosts", (ESP, AH), outer=6, sub=True)
     yield Case("a policy with priority, ports and flags", narrow={None: "proto udp dport 9"},
                policy={None: "priority 7 flag localok icmp"})
     yield Case("a policy of prefixes", prefix="/24", policy={None: "priority 99"})

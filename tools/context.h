@@ -76,6 +76,7 @@ struct context_template {
 	uint8_t proto, mode;
 	uint32_t spi;		/* network order; 0: any */
 	uint32_t reqid;		/* 0: any */
+	bool optional;		/* level use */
 	bool has_dst, has_src;	/* else the packet's own, or any */
 	uint8_t dst[16], src[16];
 };

@@ -133,7 +133,7 @@ static void take_template(struct context_policy *info, unsigned int i,
 {
 	info->template[i] = (struct context_template){
 		.family = t->family, .proto = t->id.proto, .mode = t->mode,
-		.spi = t->id.spi, .reqid = t->reqid,
+		.spi = t->id.spi, .reqid = t->reqid, .optional = t->optional,
 		.has_dst = !addr_is_zero(&t->id.daddr),
 		.has_src = !addr_is_zero(&t->saddr),
 	};
@@ -306,28 +306,60 @@ static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, uint8_t bits)
 	return !(bits % 8) || !((addr[bits / 8] ^ prefix[bits / 8]) & mask);
 }
 
-static bool is_between(const struct context_policy *pol,
-		       const struct context_template *t,
+static bool has_ends(const struct context_template *t)
+{
+	return t->has_dst || t->has_src;
+}
+
+static bool is_tunnel(const struct context_template *t)
+{
+	return t->mode == XFRM_MODE_TUNNEL || t->mode == XFRM_MODE_BEET;
+}
+
+/* An end that is not said is any, as a node's own often is. */
+static bool is_of_ends(const struct context_template *t,
 		       const struct context_sa *sa)
 {
-	/* The packet's own addresses. */
-	if (!t->has_dst && !t->has_src)
-		return pol->sel_family == sa->id.family &&
-		       has_prefix(sa->id.dst, pol->sel_dst, pol->sel_dst_len) &&
-		       has_prefix(sa->src, pol->sel_src, pol->sel_src_len);
-	/* One that is not said is any, as a node's own often is. */
 	return t->family == sa->id.family &&
 	       (!t->has_dst || !memcmp(t->dst, sa->id.dst, 16)) &&
 	       (!t->has_src || !memcmp(t->src, sa->src, 16));
 }
 
-static bool template_asks(const struct context_policy *pol,
-			  const struct context_template *t,
+/*
+ * As xfrm_tmpl_resolve_one: what is not a tunnel is looked for by the packet's own
+ * addresses, which are a tunnel's ends behind it. They begin anew with each policy,
+ * also where a sub policy has a tunnel and the main one has not.
+ */
+static bool is_between(const struct context_policy *pol, unsigned int i,
+		       const struct context_sa *sa)
+{
+	const struct context_template *t = &pol->template[i];
+
+	if (has_ends(t) && (is_tunnel(t) || is_of_ends(t, sa)))
+		return is_of_ends(t, sa);
+	while (i--) {
+		t = &pol->template[i];
+		if (!is_tunnel(t))
+			continue;
+		if (is_of_ends(t, sa))
+			return true;
+		/* One that is optional may not have been there. */
+		if (!t->optional)
+			return false;
+	}
+	return pol->sel_family == sa->id.family &&
+	       has_prefix(sa->id.dst, pol->sel_dst, pol->sel_dst_len) &&
+	       has_prefix(sa->src, pol->sel_src, pol->sel_src_len);
+}
+
+static bool template_asks(const struct context_policy *pol, unsigned int i,
 			  const struct context_sa *sa)
 {
+	const struct context_template *t = &pol->template[i];
+
 	return t->proto == sa->id.proto && t->mode == sa->mode &&
 	       (!t->reqid || t->reqid == sa->reqid) &&
-	       (!t->spi || t->spi == sa->id.spi) && is_between(pol, t, sa);
+	       (!t->spi || t->spi == sa->id.spi) && is_between(pol, i, sa);
 }
 
 bool context_policy_uses(const struct context_policy *pol,
@@ -339,7 +371,7 @@ bool context_policy_uses(const struct context_policy *pol,
 	    (pol->mark & pol->mark_mask & sa->id.mark_mask) != sa->id.mark)
 		return false;
 	for (i = 0; i < pol->templates; i++) {
-		if (template_asks(pol, &pol->template[i], sa))
+		if (template_asks(pol, i, sa))
 			return true;
 	}
 	return false;
@@ -360,7 +392,7 @@ bool context_policy_set_spi(uint8_t *p, size_t len, const struct context_sa *sa,
 	at = fs.known[CONTEXT_TEMPLATES].value.p - p;
 	for (i = 0; i < pol.templates; i++, at += TEMPLATE_LEN) {
 		if (!pol.template[i].spi || pol.if_id != sa->if_id ||
-		    !template_asks(&pol, &pol.template[i], sa))
+		    !template_asks(&pol, i, sa))
 			continue;
 		/* Behind family, protocol, mode, share, optional and a zero. */
 		memcpy(p + at + 8, &spi, sizeof(spi));
@@ -409,7 +441,7 @@ bool context_policy_uses_any(const struct context_policy *pol,
 
 	for (k = 0; k < pol->templates; k++) {
 		t = &pol->template[k];
-		dst = t->has_dst ? t->dst : NULL;
+		dst = t->has_dst && is_tunnel(t) ? t->dst : NULL;
 		for (i = t->reqid ? first_of(sa, n, t->reqid, dst) : 0;
 		     i < n && (!t->reqid || !order(t->reqid, dst, &sa[i])); i++) {
 			if (context_policy_uses(pol, &sa[i]))

@@ -851,11 +851,76 @@ static void test_set_spi(void **state)
 	buf_free(&any);
 }
 
+#define T(p, m, ...) \
+	{ .family = AF_INET, .proto = IPPROTO_##p, .mode = XFRM_MODE_##m, ##__VA_ARGS__ }
+
+#define ADDR(...) { __VA_ARGS__ }
+#define INNER ADDR(10, 0, 1, 1)
+#define INNER_SRC ADDR(10, 0, 2, 1)
+#define OUTER ADDR(192, 0, 2, 2)
+#define OUTER_SRC ADDR(192, 0, 2, 1)
+
+/* What is behind a tunnel has the tunnel's ends for addresses (xfrm_tmpl_resolve_one). */
+static void test_behind_tunnel(void **state)
+{
+	const struct context_template tunnel =
+		T(COMP, TUNNEL, .reqid = 7, .has_dst = true, .has_src = true,
+		  .dst = OUTER, .src = OUTER_SRC);
+	const struct context_template transport = T(ESP, TRANSPORT, .reqid = 7);
+	const struct context_sa inner = {
+		.id = { .family = AF_INET, .proto = IPPROTO_ESP, .dst = INNER },
+		.src = INNER_SRC, .mode = XFRM_MODE_TRANSPORT, .reqid = 7,
+	}, outer = {
+		.id = { .family = AF_INET, .proto = IPPROTO_ESP, .dst = OUTER },
+		.src = OUTER_SRC, .mode = XFRM_MODE_TRANSPORT, .reqid = 7,
+	};
+	struct context_policy pol = {
+		.dir = XFRM_POLICY_OUT, .templates = 1, .sel_family = AF_INET,
+		.sel_dst = { 10, 0, 1 }, .sel_src = { 10, 0, 2 },
+		.sel_dst_len = 24, .sel_src_len = 24,
+	};
+
+	(void)state;
+	/* Alone, it is for packets as they are: in a main policy beside a sub one, too. */
+	pol.template[0] = transport;
+	assert_true(context_policy_uses(&pol, &inner));
+	assert_false(context_policy_uses(&pol, &outer));
+	pol.template[0] = tunnel;
+	pol.template[1] = transport;
+	pol.templates = 2;
+	assert_false(context_policy_uses(&pol, &inner));
+	assert_true(context_policy_uses(&pol, &outer));
+	assert_true(context_policy_uses_any(&pol, &outer, 1));
+	/* IPComp that does not compress is left out. */
+	pol.template[0].optional = true;
+	assert_true(context_policy_uses(&pol, &inner));
+	assert_true(context_policy_uses(&pol, &outer));
+	/* Two behind one; another transport between them changes nothing. */
+	pol.template[0].optional = false;
+	pol.template[2] = transport;
+	pol.template[1].proto = IPPROTO_AH;
+	pol.templates = 3;
+	assert_true(context_policy_uses(&pol, &outer));
+	/* The nearest tunnel counts. */
+	pol.template[1] = tunnel;
+	pol.template[1].dst[3] = 99;
+	assert_false(context_policy_uses(&pol, &outer));
+	/* What it says itself of its ends XFRM does not look at. */
+	pol.template[1] = tunnel;
+	pol.template[2].has_dst = true;
+	assert_true(context_policy_uses(&pol, &outer));
+	assert_true(context_policy_uses_any(&pol, &outer, 1));
+	/* IPv6 is not IPv4. */
+	pol.template[0].family = AF_INET6;
+	pol.template[1].family = AF_INET6;
+	assert_false(context_policy_uses(&pol, &outer));
+}
+
 /* Searched in order, or one by one: the same. */
 static void test_used_by_any(void **state)
 {
-	struct context_policy pol = { .templates = 1 };
-	struct context_template *t = &pol.template[0];
+	struct context_policy pol = {};
+	struct context_template *t;
 	struct context_sa sa[40];
 	unsigned int n, i, used = 0;
 	bool any;
@@ -870,18 +935,24 @@ static void test_used_by_any(void **state)
 			sa[i].id.dst[3] = rand() % 40;
 			sa[i].src[3] = rand() % 2;
 			sa[i].reqid = rand() % 4;
-			sa[i].mode = XFRM_MODE_TUNNEL;
+			sa[i].mode = rand() % 2;
 		}
 		qsort(sa, 40, sizeof(sa[0]), context_sa_order);
-		memset(t, 0, sizeof(*t));
-		t->family = AF_INET;
-		t->proto = IPPROTO_ESP;
-		t->mode = XFRM_MODE_TUNNEL;
-		t->reqid = rand() % 6;
-		t->has_dst = rand() % 4;
-		t->dst[3] = rand() % 40;
-		t->has_src = !t->has_dst || rand() % 2;
-		t->src[3] = rand() % 2;
+		memset(&pol, 0, sizeof(pol));
+		pol.dir = rand() % 3;
+		pol.templates = 1 + rand() % 2;
+		for (i = 0; i < pol.templates; i++) {
+			t = &pol.template[i];
+			t->family = AF_INET;
+			t->proto = IPPROTO_ESP;
+			t->mode = rand() % 2;
+			t->optional = !(rand() % 4);
+			t->reqid = rand() % 6;
+			t->has_dst = rand() % 4;
+			t->dst[3] = rand() % 40;
+			t->has_src = !t->has_dst || rand() % 2;
+			t->src[3] = rand() % 2;
+		}
 		for (i = 0, any = false; i < 40; i++)
 			any |= context_policy_uses(&pol, &sa[i]);
 		assert_int_equal(context_policy_uses_any(&pol, sa, 40), any);
@@ -1041,6 +1112,7 @@ int main(void)
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_refused_policy),
 		cmocka_unit_test(test_set_spi),
+		cmocka_unit_test(test_behind_tunnel),
 		cmocka_unit_test(test_used_by_any),
 		cmocka_unit_test(test_map_sa),
 		cmocka_unit_test(test_map_others),
