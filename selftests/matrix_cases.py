@@ -112,6 +112,7 @@ class Case:
         self.narrow = more.pop("narrow", {})            # the same for the rest of a selector
         self.sel = more.pop("sel", False)
         self.marks = more.pop("marks", None)            # (value, mask) for each lane
+        self.open = more.pop("open", False)             # the gateway's policies in have no mark
         self.if_id = more.pop("if_id", False)
         self.device = more.pop("device", None)          # what packets go in through: xfrm, vti
         self.encap = more.pop("encap", None)            # ports here and there
@@ -189,6 +190,8 @@ class Case:
                 way = OUT if gateway == (direction == "out") else IN
                 words = f"xfrm policy add {self.selector(lane, way, direction, gateway)} dir {direction} "
                 more = self.mark_words(lane, gateway) + " "
+                if gateway and self.open and direction != "out":
+                    more = ""
                 if gateway:
                     more += f"if_id {lane:#x} " if self.if_id else ""
                     more += self.policy.get(direction, self.policy.get(None, ""))
@@ -290,6 +293,8 @@ def table():
 
     yield Case("a mark", marks=[(0x11, 0xffffffff)])
     yield Case("a mark and a mask", marks=[(0x20, 0xf0)])
+    yield Case("a mark and a mask, policies in without", marks=[(0x51, 0xff)], open=True)
+    yield Case("a mark and a mask, policies in without, IPv6", outer=6, marks=[(0x52, 0xff)], open=True)
     yield Case("set-mark", at_gateway="output-mark 0x77")
     yield Case("set-mark and its mask", at_gateway="output-mark 0x70 mask 0xf0")
     yield Case("two SAs of one SPI, with different marks", marks=[(0x31, 0xff), (0x32, 0xff)])

@@ -335,8 +335,10 @@ static bool is_between(const struct context_policy *pol, unsigned int i,
 {
 	const struct context_template *t = &pol->template[i];
 
-	if (has_ends(t) && (is_tunnel(t) || is_of_ends(t, sa)))
+	if (is_tunnel(t) && (has_ends(t) || pol->dir != XFRM_POLICY_OUT))
 		return is_of_ends(t, sa);
+	if (has_ends(t) && is_of_ends(t, sa))
+		return true;
 	while (i--) {
 		t = &pol->template[i];
 		if (!is_tunnel(t))
@@ -350,6 +352,20 @@ static bool is_between(const struct context_policy *pol, unsigned int i,
 	return pol->sel_family == sa->id.family &&
 	       has_prefix(sa->id.dst, pol->sel_dst, pol->sel_dst_len) &&
 	       has_prefix(sa->src, pol->sel_src, pol->sel_src_len);
+}
+
+/*
+ * Outbound, XFRM looks for an SA of the policy's mark and interface. Inbound, it has
+ * the SA, and looks for a policy by the packet, whose mark may be another one by then
+ * and which no xfrm interface may have taken (xfrm_state_ok).
+ */
+static bool is_open_to(const struct context_policy *pol,
+		       const struct context_sa *sa)
+{
+	if (pol->dir != XFRM_POLICY_OUT)
+		return !pol->if_id || pol->if_id == sa->if_id;
+	return pol->if_id == sa->if_id &&
+	       (pol->mark & pol->mark_mask & sa->id.mark_mask) == sa->id.mark;
 }
 
 static bool template_asks(const struct context_policy *pol, unsigned int i,
@@ -367,8 +383,7 @@ bool context_policy_uses(const struct context_policy *pol,
 {
 	unsigned int i;
 
-	if (pol->if_id != sa->if_id ||
-	    (pol->mark & pol->mark_mask & sa->id.mark_mask) != sa->id.mark)
+	if (!is_open_to(pol, sa))
 		return false;
 	for (i = 0; i < pol->templates; i++) {
 		if (template_asks(pol, i, sa))
@@ -387,11 +402,12 @@ bool context_policy_set_spi(uint8_t *p, size_t len, const struct context_sa *sa,
 	unsigned int i;
 	size_t at;
 
-	if (outline(p, len, &fs, &pol, &why) || !pol.templates)
+	if (outline(p, len, &fs, &pol, &why) || !pol.templates ||
+	    !is_open_to(&pol, sa))
 		return false;
 	at = fs.known[CONTEXT_TEMPLATES].value.p - p;
 	for (i = 0; i < pol.templates; i++, at += TEMPLATE_LEN) {
-		if (!pol.template[i].spi || pol.if_id != sa->if_id ||
+		if (!pol.template[i].spi ||
 		    !template_asks(&pol, i, sa))
 			continue;
 		/* Behind family, protocol, mode, share, optional and a zero. */

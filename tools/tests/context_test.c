@@ -916,6 +916,54 @@ static void test_behind_tunnel(void **state)
 	assert_false(context_policy_uses(&pol, &outer));
 }
 
+/* Outbound an SA is looked for, inbound a policy. */
+static void test_marks(void **state)
+{
+	static const uint8_t dirs[] = {
+		XFRM_POLICY_OUT, XFRM_POLICY_IN, XFRM_POLICY_FWD,
+	};
+	struct context_policy pol = {
+		.templates = 1, .sel_family = AF_INET, .sel_dst_len = 8,
+		.template = { T(ESP, TUNNEL, .has_dst = true, .dst = OUTER) },
+	};
+	struct context_sa sa = {
+		.id = { .family = AF_INET, .proto = IPPROTO_ESP, .dst = OUTER,
+			.mark = 5, .mark_mask = 0xff },
+		.mode = XFRM_MODE_TUNNEL,
+	};
+	size_t i;
+	bool in;
+
+	(void)state;
+	for (i = 0; i < sizeof(dirs); i++) {
+		pol.dir = dirs[i];
+		in = pol.dir != XFRM_POLICY_OUT;
+		pol.mark = 0;
+		pol.mark_mask = 0;
+		assert_int_equal(context_policy_uses(&pol, &sa), in);
+		pol.mark = 6;
+		pol.mark_mask = 0xff;
+		assert_int_equal(context_policy_uses(&pol, &sa), in);
+		pol.mark = 0x105;
+		pol.mark_mask = 0xfff;
+		assert_true(context_policy_uses(&pol, &sa));
+		sa.if_id = 7;
+		assert_int_equal(context_policy_uses(&pol, &sa), in);
+		assert_int_equal(context_policy_uses_any(&pol, &sa, 1), in);
+		pol.if_id = 7;
+		assert_true(context_policy_uses(&pol, &sa));
+		pol.if_id = 8;
+		assert_false(context_policy_uses(&pol, &sa));
+		sa.if_id = 0;
+		assert_false(context_policy_uses(&pol, &sa));
+		pol.if_id = 0;
+		/* From wherever it came. */
+		pol.template[0].has_dst = false;
+		assert_int_equal(context_policy_uses(&pol, &sa), in);
+		pol.template[0].has_dst = true;
+	}
+}
+
 /* Searched in order, or one by one: the same. */
 static void test_used_by_any(void **state)
 {
@@ -1113,6 +1161,7 @@ int main(void)
 		cmocka_unit_test(test_refused_policy),
 		cmocka_unit_test(test_set_spi),
 		cmocka_unit_test(test_behind_tunnel),
+		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_used_by_any),
 		cmocka_unit_test(test_map_sa),
 		cmocka_unit_test(test_map_others),
