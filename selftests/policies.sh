@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 21
+plan 27
 
 need_daemon
 setup_ns A B P
@@ -55,6 +55,22 @@ check "the policy of before stays: nothing leaves in clear" has "$B" 21
 policy "$A" delete 21
 gone() { ! has "$@"; }
 check "until it is deleted" busywait 10000 gone "$B" 21
+
+# --- a policy for an interface that goes -----------------------------------------------------
+
+for ns in "$A" "$B"; do ip -n "$ns" link add gone type dummy; done
+ip -n "$A" xfrm policy add src 10.1.0.0/16 dst 10.24.0.0/16 dev gone dir out \
+	tmpl src 192.0.3.1 dst 192.0.3.22 proto esp reqid 7 mode tunnel
+of_gone() { ip -n "$B" xfrm policy | grep -q "dst 10.24.0.0/16 dev gone"; }
+check "one for an interface" busywait 10000 of_gone
+ip -n "$A" link delete gone
+policy "$A" add 25 192.0.3.22
+check "the interface goes, and another policy comes" busywait 10000 has "$B" 25
+check "what was told stays as it was" of_gone
+check "which is said" logged a "policy out 10.1.0.0/16 -> 10.24.0.0/16 is for an interface that is gone"
+save_one() { in_ns "$A" "$XFRMSYNC" save --plain --force --dst 192.0.3.22 "$TMP/file" 2>"$TMP/err"; }
+check_fails "no SA is saved without it" save_one
+check "which is said, too" grep -q "spi 0x00002200: not saved: policy out 10.1.0.0/16 -> 10.24.0.0/16 is for an interface that is gone" "$TMP/err"
 
 # --- an SA whose policy is not in place ---------------------------------------------------
 

@@ -349,9 +349,12 @@ static bool is_taken(struct load *l, const struct context_sa *info,
 {
 	struct buf ctx = {};
 	bool taken = false;
+	int ret = xfrm_get_sa(&l->x, &info->id, &ctx);
 
-	if (!xfrm_get_sa(&l->x, &info->id, &ctx) &&
-	    !context_sa_info(ctx.data, ctx.len, way, NULL))
+	if (!ret)
+		ret = context_sa_info(ctx.data, ctx.len, way, NULL);
+	/* Or its interface is gone. */
+	if (!ret || ret == -ENODEV)
 		taken = !context_same_keys(ctx.data, ctx.len, e->context,
 					   e->context_len);
 	buf_free(&ctx);

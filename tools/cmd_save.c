@@ -60,7 +60,8 @@ struct save {
 	bool *saved;			/* beside held */
 	struct bindings list;		/* that are saved */
 	struct context_sa *info;	/* beside the list; by reqid */
-	size_t n_info, stopped, failed;
+	struct context_policy *gone;	/* whose interface is */
+	size_t n_info, n_gone, stopped, failed;
 	struct context_file file;
 	json_t *errors;
 };
@@ -158,6 +159,47 @@ static bool *held_by_us(const struct save *s, const struct record *r)
 	return found ? &s->saved[found - s->held.rec] : NULL;
 }
 
+/* ---- policies that cannot be saved ---- */
+
+static int keep_gone(const uint8_t *p, size_t len, void *data)
+{
+	struct context_policy pol, *more;
+	struct save *s = data;
+
+	if (context_policy_info(p, len, &pol, NULL) != -ENODEV)
+		return 0;
+	more = reallocarray(s->gone, s->n_gone + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	s->gone = more;
+	s->gone[s->n_gone++] = pol;
+	return 0;
+}
+
+static int list_gone(struct save *s)
+{
+	int ret;
+
+	do {
+		s->n_gone = 0;
+		ret = xfrm_dump_policies(&s->x, keep_gone, s);
+	} while (ret == -EINTR);
+	return ret;
+}
+
+/* An SA is not saved without its policies. */
+static const struct context_policy *lacks(const struct save *s,
+					  const struct context_sa *info)
+{
+	size_t i;
+
+	for (i = 0; i < s->n_gone; i++) {
+		if (context_policy_uses(&s->gone[i], info))
+			return &s->gone[i];
+	}
+	return NULL;
+}
+
 /* ---- into the file ---- */
 
 /* What stands in the way of saving it, or NULL. */
@@ -165,11 +207,18 @@ static const char *why_not(struct save *s, const struct record *r,
 			   const struct buf *ctx, struct context_sa *info,
 			   char *text, size_t size)
 {
+	const struct context_policy *pol;
 	struct field_error why;
 	struct record now;
 
 	if (context_sa_info(ctx->data, ctx->len, info, &why))
 		return context_error_str(&why, text, size);
+	pol = lacks(s, info);
+	if (pol) {
+		snprintf(text, size, "%s is for an interface that is gone: delete it",
+			 pol->name);
+		return text;
+	}
 	if (s->plain && !s->force && context_has_keys(ctx->data, ctx->len))
 		return "it has keys, and the file is not sealed: leave --plain out, or --force";
 	/* The record is of this life of the SA, and its keys are. */
@@ -183,7 +232,7 @@ static void save_sa(struct save *s, const struct record *r)
 	struct context_sa *info = &s->info[s->n_info];
 	bool *held = held_by_us(s, r);
 	struct buf ctx = {};
-	char name[160], text[160];
+	char name[160], text[240];
 	const char *why = NULL;
 	int ret;
 
@@ -250,6 +299,9 @@ static int save_all(struct save *s)
 		memcpy(s->file.node, cmd_conf(&s->common)->node_name,
 		       sizeof(s->file.node));
 	context_file_begin(&s->file);
+	if (list_gone(s))
+		return cmd_fail(&s->common, "the kernel's list of policies: %s",
+				s->x.error);
 	for (i = 0; i < s->list.n; i++)
 		save_sa(s, &s->list.rec[i]);
 	ret = save_policies(s);
@@ -339,6 +391,7 @@ static int save(struct save *s)
 	bindings_free(&s->list);
 	free(s->saved);
 	free(s->info);
+	free(s->gone);
 	pmtu_close(&s->pmtu);
 	xfrm_close(&s->x);
 	genl_close(&s->g);

@@ -120,7 +120,8 @@ int context_from_sa(const struct nlmsghdr *nlh, struct buf *out);
  * @info: its id is there on failure, too, if the field could be read
  * @why: NULL, or gets what is wrong with which field
  * Return: 0; -EBADMSG (malformed, not canonical, or fields missing);
- * -EOPNOTSUPP (an unknown mandatory field).
+ * -EOPNOTSUPP (an unknown mandatory field); -ENODEV (its selector is for an
+ * interface that is gone: nobody is told of it, but all of info is there).
  */
 int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info,
 		    struct field_error *why);
@@ -173,6 +174,12 @@ int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 		      size_t buflen, struct field_error *why);
+/*
+ * True when the first one, whose interface is gone (context_policy_info said -ENODEV),
+ * may be the other one: they are the same but for that.
+ */
+bool context_policy_was_for(const struct context_policy *gone,
+			    const struct context_policy *pol);
 /* True when one of its templates asks for an SA like that (xfrm_state_look_at). */
 bool context_policy_uses(const struct context_policy *pol,
 			 const struct context_sa *sa);

@@ -35,7 +35,7 @@ static const struct rule {
 } rules[] = {
 	[CONTEXT_SA_ID] = { "SA_ID", NEED_SA, 'M', 44, 44 },
 	[CONTEXT_SELECTOR] = { "SELECTOR", NEED_BOTH, 'M', 52, 52 },
-	[CONTEXT_SEL_DEVICE] = { "SEL_DEVICE", IN_BOTH, 'M', 1, IF_NAMESIZE - 1 },
+	[CONTEXT_SEL_DEVICE] = { "SEL_DEVICE", IN_BOTH, 'M', 0, IF_NAMESIZE - 1 },
 	[CONTEXT_LIFETIME] = { "LIFETIME", NEED_BOTH, 'M', 64, 64 },
 	[CONTEXT_SA_FLAGS] = { "SA_FLAGS", NEED_SA, 'M', 8, 8 },
 	[CONTEXT_REPLAY] = { "REPLAY", NEED_SA, 'M', 12, 12 },
@@ -224,6 +224,9 @@ static int get_ifname(const struct fields *fs, char name[IF_NAMESIZE])
 	struct rd r = fs->known[CONTEXT_SEL_DEVICE].value;
 
 	memset(name, 0, IF_NAMESIZE);
+	if (!r.left)
+		return say(fs->why, -ENODEV, CONTEXT_SEL_DEVICE,
+			   "names an interface that is gone");
 	if (memchr(r.p, 0, r.left))
 		return fields_bad(fs, CONTEXT_SEL_DEVICE, "is no name");
 	rd_copy(&r, name, r.left);
@@ -352,12 +355,17 @@ void fields_put_selector(struct buf *b, const struct xfrm_selector *sel)
 	buf_u32(b, sel->user);
 	field_end(b, at);
 
-	/* Interface numbers are each node's own, names are configured. */
-	if (sel->ifindex && if_indextoname(sel->ifindex, ifname)) {
-		at = field_begin(b, CONTEXT_SEL_DEVICE, FIELD_MANDATORY);
+	/*
+	 * Interface numbers are each node's own, names are configured. One that is
+	 * gone has none, and nobody takes the context: without the field it would be
+	 * for all interfaces.
+	 */
+	if (!sel->ifindex)
+		return;
+	at = field_begin(b, CONTEXT_SEL_DEVICE, FIELD_MANDATORY);
+	if (if_indextoname(sel->ifindex, ifname))
 		buf_put(b, ifname, strlen(ifname));
-		field_end(b, at);
-	}
+	field_end(b, at);
 }
 
 void fields_put_lifetime(struct buf *b, const struct xfrm_lifetime_cfg *lft)

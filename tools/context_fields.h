@@ -56,6 +56,7 @@ int fields_bad(const struct fields *fs, uint16_t type, const char *what);
 void fields_get_u32(const struct fields *fs, uint16_t type, uint32_t *v);
 bool fields_get_mark(const struct fields *fs, uint16_t type, uint32_t *v,
 		     uint32_t *m);
+/* 0; -EBADMSG; -ENODEV: whole, but the interface was gone where it was read. */
 int fields_get_selector(const struct fields *fs, struct xfrm_selector *sel);
 /* The same with the interface's number here; -ENODEV: it is not here. */
 int fields_selector_here(const struct fields *fs, struct xfrm_selector *sel);

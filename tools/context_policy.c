@@ -204,6 +204,9 @@ static void policy_key(const struct fields *fs, uint32_t type,
 	buf_put(&b, sel->p, sel->left);
 	if (fs->has[CONTEXT_SEL_DEVICE])
 		buf_put(&b, dev->p, dev->left);
+	/* Of one that is gone: no name, and not none. */
+	if (fs->has[CONTEXT_SEL_DEVICE] && !dev->left)
+		buf_u8(&b, 0);
 	info->key_len = b.len < CONTEXT_KEY_MAX ? b.len : CONTEXT_KEY_MAX;
 	if (b.data)
 		memcpy(info->key, b.data, info->key_len);
@@ -216,12 +219,13 @@ static int take_fields(struct fields *fs, struct context_policy *info)
 	struct xfrm_userpolicy_info pol;
 	uint32_t type = 0;
 	size_t templates;
-	int ret;
+	int ret, gone;
 
 	memset(info, 0, sizeof(*info));
-	ret = fields_get_selector(fs, &pol.sel);
-	if (!ret)
-		ret = get_policy(fs, &pol, &type);
+	gone = fields_get_selector(fs, &pol.sel);
+	if (gone && gone != -ENODEV)
+		return gone;
+	ret = get_policy(fs, &pol, &type);
 	if (ret)
 		return ret;
 	templates = fs->has[CONTEXT_TEMPLATES] ?
@@ -237,7 +241,7 @@ static int take_fields(struct fields *fs, struct context_policy *info)
 	if (ret)
 		return ret;
 	policy_key(fs, type, info);
-	return 0;
+	return gone;
 }
 
 static int outline(const uint8_t *p, size_t len, struct fields *fs,
@@ -259,7 +263,7 @@ static bool salvage(const uint8_t *p, size_t len, struct fields *fs,
 	memset(info, 0, sizeof(*info));
 	if (!fields_salvage(p, len, CONTEXT_IS_POLICY, fs, &unheard) ||
 	    !fs->has[CONTEXT_SELECTOR] || !fs->has[CONTEXT_POLICY] ||
-	    take_fields(fs, info))
+	    (take_fields(fs, info) && !info->key_len))
 		return false;
 	/* None is sent without templates: they may stand elsewhere. */
 	return info->templates && !fs->bad[CONTEXT_MARK] &&
@@ -283,8 +287,8 @@ int context_policy_info(const uint8_t *p, size_t len,
 	int ret;
 
 	ret = outline(p, len, &fs, info, why ? why : &unheard);
-	if (!ret)
-		return 0;
+	if (!ret || ret == -ENODEV)
+		return ret;
 	info->unreadable = !salvage(p, len, &fs, info);
 	if (info->unreadable) {
 		info->templates = 0;
@@ -477,6 +481,15 @@ static void put_common(struct xfrm_msg *m, const struct fields *fs,
 	if (type != XFRM_POLICY_TYPE_MAIN)
 		xfrm_msg_put(m, XFRMA_POLICY_TYPE, &t, sizeof(t));
 	fields_to_sec_ctx(m, fs);
+}
+
+bool context_policy_was_for(const struct context_policy *gone,
+			    const struct context_policy *pol)
+{
+	size_t same = gone->key_len - 1;
+
+	return gone->key_len && !gone->key[same] && pol->key_len > same &&
+	       pol->key[same] && !memcmp(gone->key, pol->key, same);
 }
 
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,

@@ -304,6 +304,7 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 	uint32_t flags = 0, extra;
 	struct xfrm_selector sel;
 	int ret, bad = 0;
+	bool gone;
 
 	memset(info, 0, sizeof(*info));
 	ret = fields_read(p, len, CONTEXT_IS_SA, fs, why);
@@ -317,6 +318,10 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 		ret = bad;
 	if (!ret)
 		ret = fields_get_selector(fs, &sel);
+	/* All of it can be told that is no selector. */
+	gone = ret == -ENODEV;
+	if (gone)
+		ret = 0;
 	if (!ret)
 		ret = get_flags(fs, &flags, &extra);
 	if (!ret)
@@ -332,8 +337,10 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 		return ret;
 	get_rest(fs, info);
 	info->esn = flags & XFRM_STATE_ESN;
-	return !info->esn || info->large ? 0 :
-	       fields_bad(fs, CONTEXT_REPLAY, "has no window for an SA with ESN");
+	if (info->esn && !info->large)
+		return fields_bad(fs, CONTEXT_REPLAY,
+				  "has no window for an SA with ESN");
+	return gone ? -ENODEV : 0;
 }
 
 int context_sa_info(const uint8_t *p, size_t len, struct context_sa *info,

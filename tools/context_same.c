@@ -5,6 +5,7 @@
  * Pure; keys are compared in constant time.
  */
 #include <endian.h>
+#include <errno.h>
 #include <string.h>
 #include <sodium.h>
 
@@ -21,7 +22,10 @@ static const uint16_t key_fields[] = {
 static bool read_sa(const uint8_t *p, size_t len, struct context_sa *info,
 		    struct fields *fs, struct field_error *why)
 {
-	return !context_sa_info(p, len, info, why) &&
+	int ret = context_sa_info(p, len, info, why);
+
+	/* Where its interface is gone, its keys are not. */
+	return (!ret || ret == -ENODEV) &&
 	       !fields_read(p, len, CONTEXT_IS_SA, fs, why);
 }
 

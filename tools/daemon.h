@@ -116,6 +116,7 @@ struct daemon {
 	struct genl events;		/* role changes */
 	bool reading;
 	bool policies_untied;		/* some use no SA that is told */
+	size_t policies_gone;		/* that are for an interface that is, said so */
 	bool bind_due;			/* an entry is not bound */
 	bool no_hook;			/* capture is a scan */
 	bool bind_failed;		/* peers were told so: tell them again */

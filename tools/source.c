@@ -391,7 +391,7 @@ static void reader_event(struct loop_fd *f, uint32_t events)
 struct look {
 	struct daemon *d;
 	struct context_sa *sa;		/* that are told, in order */
-	size_t n;
+	size_t n, gone;
 };
 
 static int look_begin(struct look *l, struct daemon *d)
@@ -408,15 +408,41 @@ static int look_begin(struct look *l, struct daemon *d)
 	return 0;
 }
 
+/* Its name is not known any more: what was told of it stays so. */
+static void keep_told(struct look *l, const struct context_policy *info)
+{
+	struct cache_policy *p, *n;
+	struct daemon *d = l->d;
+	bool told = false;
+
+	if (!source_manages_policy(d, info))
+		return;
+	cache_for_each_policy_safe(&d->cache, p, n) {
+		if (!context_policy_was_for(info, &p->info))
+			continue;
+		p->seen = true;
+		told = true;
+	}
+	if (!told && !context_policy_uses_any(info, l->sa, l->n))
+		return;
+	if (++l->gone > d->policies_gone)
+		log_warn("%s is for an interface that is gone: the peers are told no more of it",
+			 info->name);
+}
+
 static int take_policy(const uint8_t *ctx, size_t len, void *data)
 {
 	struct look *l = data;
 	struct daemon *d = l->d;
 	struct context_policy info;
 	struct cache_policy *p;
+	int ret;
 
 	watchdog_alive(d);
-	if (context_policy_info(ctx, len, &info, NULL) || !source_manages_policy(d, &info))
+	ret = context_policy_info(ctx, len, &info, NULL);
+	if (ret == -ENODEV)
+		keep_told(l, &info);
+	if (ret || !source_manages_policy(d, &info))
 		return 0;
 	p = cache_policy_find(&d->cache, &info);
 	if (p && p->context_len == len && !memcmp(p->context, ctx, len)) {
@@ -456,8 +482,10 @@ static void read_policies(struct daemon *d)
 	ret = look_begin(&l, d);
 	if (!ret) {
 		do {
+			l.gone = 0;
 			ret = xfrm_dump_policies(&d->xfrm, take_policy, &l);
 		} while (ret == -EINTR && --tries);
+		d->policies_gone = l.gone;
 	}
 	free(l.sa);
 	if (ret) {

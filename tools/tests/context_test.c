@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 #include <libmnl/libmnl.h>
+#include <net/if.h>
 #include <linux/xfrm.h>
 #include <linux/xfrmsync.h>
 #include <sodium.h>
@@ -24,6 +25,7 @@
 
 #define SIZE 16384
 #define UNKNOWN_ATTR 60
+#define GONE 2147480001		/* the number of an interface that is not here */
 
 struct msg {
 	union {
@@ -815,6 +817,74 @@ static void test_refused_policy(void **state)
 	buf_free(&b);
 }
 
+static void policy_of(struct buf *b, uint32_t ifindex)
+{
+	struct xfrm_userpolicy_info *pol;
+	struct msg m;
+
+	make_policy(&m);
+	pol = mnl_nlmsg_get_payload(&m.nlh);
+	pol->sel.ifindex = ifindex;
+	buf_clear(b);
+	assert_int_equal(context_from_policy(&m.nlh, b), 0);
+}
+
+/* An interface that is gone is not none. */
+static void test_gone_interface(void **state)
+{
+	struct context_policy gone, any, lo;
+	struct buf b = {}, other = {};
+	struct xfrm_usersa_info *sa;
+	struct field_error why;
+	struct context_sa info;
+	struct msg m, out = {};
+	char text[160];
+
+	(void)state;
+	policy_of(&b, 0);
+	assert_int_equal(context_policy_info(b.data, b.len, &any, NULL), 0);
+	policy_of(&b, if_nametoindex("lo"));
+	assert_int_equal(context_policy_info(b.data, b.len, &lo, NULL), 0);
+	policy_of(&b, GONE);
+	assert_int_equal(context_policy_info(b.data, b.len, &gone, &why), -ENODEV);
+	assert_string_equal(context_error_str(&why, text, sizeof(text)),
+			    "field 0x0003 (SEL_DEVICE) names an interface that is gone");
+	assert_false(gone.unreadable);
+	assert_int_equal(gone.templates, 1);
+	assert_string_equal(gone.name, any.name);
+	assert_true(context_policy_was_for(&gone, &lo));
+	assert_false(context_policy_was_for(&gone, &any));
+	assert_false(context_policy_was_for(&gone, &gone));
+	assert_false(context_policy_was_for(&lo, &lo));
+	assert_false(context_policy_was_for(&any, &lo));
+	mnl_nlmsg_put_header(out.bytes);
+	assert_int_equal(context_to_policy(b.data, b.len, &out.nlh, SIZE, NULL), -ENODEV);
+	/* Refused for more than that, it is still not the one without. */
+	append_field(&b, 0x0100, FIELD_MANDATORY);
+	assert_int_equal(context_policy_info(b.data, b.len, &gone, NULL), -EOPNOTSUPP);
+	assert_false(gone.unreadable);
+	assert_false(gone.key_len == any.key_len);
+
+	make_gcm(&m);
+	assert_int_equal(context_from_sa(&m.nlh, &other), 0);
+	sa = mnl_nlmsg_get_payload(&m.nlh);
+	sa->sel.ifindex = GONE;
+	buf_clear(&b);
+	assert_int_equal(context_from_sa(&m.nlh, &b), 0);
+	assert_int_equal(context_sa_info(b.data, b.len, &info, &why), -ENODEV);
+	assert_string_equal(context_error_str(&why, text, sizeof(text)),
+			    "field 0x0003 (SEL_DEVICE) names an interface that is gone");
+	assert_int_equal(info.window, 128);
+	assert_true(info.esn);
+	/* It is that SA all the same, with another selector. */
+	assert_true(context_same_keys(b.data, b.len, other.data, other.len));
+	assert_false(context_same_parameters(b.data, b.len, other.data, other.len));
+	mnl_nlmsg_put_header(out.bytes);
+	assert_int_equal(context_to_sa(b.data, b.len, NULL, &out.nlh, SIZE, NULL), -ENODEV);
+	buf_free(&b);
+	buf_free(&other);
+}
+
 /* Another SPI: in the SA, and in the policies that name it, not in others. */
 static void test_set_spi(void **state)
 {
@@ -1159,6 +1229,7 @@ int main(void)
 		cmocka_unit_test(test_tag),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_refused_policy),
+		cmocka_unit_test(test_gone_interface),
 		cmocka_unit_test(test_set_spi),
 		cmocka_unit_test(test_behind_tunnel),
 		cmocka_unit_test(test_marks),
