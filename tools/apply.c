@@ -863,8 +863,9 @@ static int same_policy(const uint8_t *ctx, size_t len, void *data)
 {
 	const struct cache_policy *p = data;
 
-	return p->context_len == len && !memcmp(p->context, ctx, len) ? 0 :
-									-EEXIST;
+	/* As load has it: what is not mandatory does not make it another one. */
+	return context_same_parameters(p->context, p->context_len, ctx, len) ?
+	       0 : -EEXIST;
 }
 
 /* This node has a policy of that name: the same one, or what is meant otherwise? */

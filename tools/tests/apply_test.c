@@ -112,6 +112,7 @@ int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 }
 
 static int policies_made, policies_deleted;
+static struct buf own;		/* the policy of that name that is here; empty: none */
 
 int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
 			   bool replace);
@@ -130,8 +131,20 @@ int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
 	(void)x;
 	(void)replace;
 	check_policy(p, len);
+	if (own.len)
+		return -EEXIST;
 	policies_made++;
 	return 0;
+}
+
+int __wrap_xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
+			   xfrm_context_cb cb, void *data);
+int __wrap_xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,
+			   xfrm_context_cb cb, void *data)
+{
+	(void)x;
+	check_policy(p, len);
+	return own.len ? cb(own.data, own.len, data) : -ENOENT;
 }
 
 int __wrap_xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len)
@@ -439,6 +452,33 @@ static void test_policy_refused(void **state)
 	buf_free(&bad);
 }
 
+/* This node has it already: the same one, though not byte by byte. */
+static void test_policy_here(void **state)
+{
+	struct buf b = policy(false);
+	uint8_t *priority;
+
+	(void)state;
+	comes();
+	buf_put(&own, b.data, b.len);
+	/* A field that a newer kernel's tool adds, or that is told and not applied. */
+	field_put_u32(&own, 0x0100, FIELD_OPTIONAL, 7);
+	apply_policy(&d, b.data, b.len);
+	assert_null(why());
+	field_put_u32(&b, 0x0101, FIELD_OPTIONAL, 9);
+	apply_policy(&d, b.data, b.len);
+	assert_null(why());
+	/* What it does is another matter. */
+	priority = memmem(own.data, own.len, "\0\x40M\0\0\0\0\x0c", 8);
+	assert_non_null(priority);
+	priority[8 + 3] ^= 1;
+	apply_policy(&d, b.data, b.len);
+	assert_non_null(strstr(why(), "differs from this node's own"));
+	assert_int_equal(policies_made, 0);
+	buf_free(&own);
+	buf_free(&b);
+}
+
 /* For any SA, where it cannot be told for which it is. */
 static void test_policy_unreadable(void **state)
 {
@@ -478,6 +518,7 @@ int main(void)
 		TEST(test_again),
 		TEST(test_frame),
 		TEST(test_policy_refused),
+		TEST(test_policy_here),
 		TEST(test_policy_unreadable),
 	};
 
