@@ -245,8 +245,7 @@ bool cache_lets_plaintext(const struct cache *c, const struct context_sa *info)
 		return false;
 	for (l = c->policies.next; l != &c->policies; l = l->next) {
 		p = container(l, struct cache_policy, all);
-		if (p->info.optional && p->info.reqid == info->reqid &&
-		    p->info.if_id == info->if_id)
+		if (context_policy_spares(&p->info, info))
 			return true;
 	}
 	return false;

@@ -183,6 +183,9 @@ bool context_policy_was_for(const struct context_policy *gone,
 /* True when one of its templates asks for an SA like that (xfrm_state_look_at). */
 bool context_policy_uses(const struct context_policy *pol,
 			 const struct context_sa *sa);
+/* True when one of those is optional: without the SA, its traffic passes in clear. */
+bool context_policy_spares(const struct context_policy *pol,
+			   const struct context_sa *sa);
 /* Which of two SAs (struct context_sa) is first, by reqid and destination; for qsort. */
 int context_sa_order(const void *a, const void *b);
 /* One of n SAs, which are in that order, is used by it. */

@@ -128,6 +128,12 @@ static bool addr_is_zero(const void *addr)
 	return sodium_is_zero(addr, 16);
 }
 
+/* IPComp that does not compress is left out: no harm. */
+static bool is_spared(uint8_t proto, bool optional)
+{
+	return optional && proto != IPPROTO_COMP;
+}
+
 static void take_template(struct context_policy *info, unsigned int i,
 			  const struct xfrm_user_tmpl *t)
 {
@@ -139,8 +145,7 @@ static void take_template(struct context_policy *info, unsigned int i,
 	};
 	memcpy(info->template[i].dst, &t->id.daddr, 16);
 	memcpy(info->template[i].src, &t->saddr, 16);
-	/* IPComp that does not compress is left out: no harm. */
-	info->optional |= t->optional && t->id.proto != IPPROTO_COMP;
+	info->optional |= is_spared(t->id.proto, t->optional);
 }
 
 static int policy_end_points(const struct fields *fs,
@@ -391,6 +396,24 @@ bool context_policy_uses(const struct context_policy *pol,
 		return false;
 	for (i = 0; i < pol->templates; i++) {
 		if (template_asks(pol, i, sa))
+			return true;
+	}
+	return false;
+}
+
+bool context_policy_spares(const struct context_policy *pol,
+			   const struct context_sa *sa)
+{
+	const struct context_template *t;
+	unsigned int i;
+
+	if (!pol->optional || !is_open_to(pol, sa))
+		return false;
+	for (i = 0; i < pol->templates; i++) {
+		t = &pol->template[i];
+		/* Outbound a template without a reqid has no SA with one. */
+		if (is_spared(t->proto, t->optional) && template_asks(pol, i, sa) &&
+		    (pol->dir != XFRM_POLICY_OUT || t->reqid == sa->reqid))
 			return true;
 	}
 	return false;

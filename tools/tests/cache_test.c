@@ -197,6 +197,54 @@ static void test_unready(void **state)
 	cache_exit(&c);
 }
 
+/* Where it is stopped, what of an SA passes in clear: by a policy of its own. */
+static void test_plaintext(void **state)
+{
+	struct context_policy pol = {
+		.key = "abc", .key_len = 3, .templates = 1, .optional = true,
+		.template = { { .family = AF_INET, .proto = 50, .has_dst = true,
+				.optional = true } },
+	};
+	struct context_sa sa = info_of(1);
+	struct cache_policy *p;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	p = cache_policy_add(&c, &pol, (void *)"x", 1);
+	assert_true(cache_lets_plaintext(&c, &sa));
+	/* One of any reqid takes in what comes by it; out, there is none such. */
+	sa.reqid = 7;
+	assert_true(cache_lets_plaintext(&c, &sa));
+	pol.dir = 1;
+	cache_policy_set_info(&c, p, &pol);
+	assert_false(cache_lets_plaintext(&c, &sa));
+	pol.template[0].reqid = 7;
+	cache_policy_set_info(&c, p, &pol);
+	assert_true(cache_lets_plaintext(&c, &sa));
+	/* Another tunnel's, though the reqid is the same. */
+	sa.id.dst[0] = 9;
+	assert_false(cache_lets_plaintext(&c, &sa));
+	sa.id.dst[0] = 0;
+	/* Behind the first template, too; and what is required drops. */
+	pol.reqid = 8;
+	pol.template[1] = pol.template[0];
+	pol.template[0].reqid = 8;
+	pol.template[0].optional = false;
+	pol.templates = 2;
+	cache_policy_set_info(&c, p, &pol);
+	assert_true(cache_lets_plaintext(&c, &sa));
+	sa.reqid = 8;
+	assert_false(cache_lets_plaintext(&c, &sa));
+	/* IPComp that does not compress is left out. */
+	sa.reqid = 7;
+	sa.id.proto = 108;
+	pol.template[1].proto = 108;
+	cache_policy_set_info(&c, p, &pol);
+	assert_false(cache_lets_plaintext(&c, &sa));
+	cache_exit(&c);
+}
+
 /* Marks leave their lists with the entry. */
 static void test_marks(void **state)
 {
@@ -225,6 +273,7 @@ int main(void)
 		cmocka_unit_test(test_sent),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_unready),
+		cmocka_unit_test(test_plaintext),
 		cmocka_unit_test(test_marks),
 	};
 
