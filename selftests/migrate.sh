@@ -4,13 +4,13 @@
 # tells a standby; each goes on at its number, and no number is sent twice.
 #
 #   P 192.0.3.2 --- 192.0.3.1, .11 A 192.0.2.1 --- TLS --- 192.0.2.2 B
-# timeout: 300
+# timeout: 360
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 53
+plan 62
 
 need_daemon
 setup_ns A B P
@@ -116,6 +116,28 @@ tunnel "$A" "$P" family=6 mode=transport link=1 spi=0x3000 window=128
 ip -n "$A" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi 0x5000 reqid 5 mode transport \
 	flag esn replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 sel)" 128 sel src "$A_OUT" dst "$B_OUT"
 check "transport" send_and_count "$P" "$A_IN" 20 "$TMP/a"
+taken() { says "policy $1/128 -> $2/128: another policy has the name that it would get"; } # DIR SRC DST
+ip -n "$A" xfrm policy add src 2001:db8:1::11 dst "$B_OUT" dir out action block
+check_fails "a policy has the name that one would get" tool "$A" migrate "$A_OUT=2001:db8:1::11"
+check "which is said" taken "out $A_OUT" "$B_OUT"
+check "and that nothing was moved" says "nothing was moved"
+ip -n "$A" xfrm policy delete src 2001:db8:1::11 dst "$B_OUT" dir out
+for i in 1 2; do
+	sel=(src "$A_OUT" dst "$A_OUT")
+	sel[2*i-1]=2001:db8:1::11
+	ip -n "$A" xfrm policy add "${sel[@]}" dir in tmpl src "$B_OUT" dst "$A_OUT" proto esp reqid 5 mode transport
+done
+check_fails "two would get one name" tool "$A" migrate "$A_OUT=2001:db8:1::11"
+check "the one is said" taken "in 2001:db8:1::11" "$A_OUT"
+check "and the other" taken "in $A_OUT" 2001:db8:1::11
+for i in 1 2; do
+	sel=(src "$A_OUT" dst "$A_OUT")
+	sel[2*i-1]=2001:db8:1::11
+	ip -n "$A" xfrm policy delete "${sel[@]}" dir in
+done
+check "no SA has moved" sa_oseq "$A" "$B_OUT" "$A_SPI"
+check "and none is stopped" test -z "$(nl "$A" dump | grep fenced)"
+check "it goes on" send_and_count "$P" "$A_IN" 5 "$TMP/a"
 check "A moves" tool "$A" migrate "$A_OUT=2001:db8:1::11"
 check "nothing has the old name" no_trace "$A" "$A_OUT"
 check "a selector of the SA neither" no_trace "$A" "$A_OUT/128"

@@ -135,6 +135,133 @@ static int look_at(struct migrate *m, struct move *one)
 	return 0;
 }
 
+/* ---- which policies ---- */
+
+/* A policy of the kernel, and the name that it has behind the map. */
+struct policy_name {
+	uint8_t key[CONTEXT_KEY_MAX];
+	size_t len;
+	size_t at;		/* its context in the list; or */
+#define STAYS SIZE_MAX
+};
+
+struct policies {
+	struct migrate *m;
+	struct buf list;	/* u32 length, context, ...: those that move */
+	struct policy_name *name;	/* of all */
+	size_t n, room;
+};
+
+static int keep_name(struct policies *l, const uint8_t *p, size_t len, size_t at)
+{
+	size_t room = l->room ? 2 * l->room : 64;
+	struct context_policy info;
+	struct policy_name *more;
+
+	/* What this cannot read, it does not move either. */
+	if (context_policy_info(p, len, &info, NULL))
+		return 0;
+	if (l->n == l->room) {
+		more = reallocarray(l->name, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		l->name = more;
+		l->room = room;
+	}
+	l->name[l->n].len = info.key_len;
+	memcpy(l->name[l->n].key, info.key, sizeof(info.key));
+	l->name[l->n++].at = at;
+	return 0;
+}
+
+static int keep_policy(const uint8_t *p, size_t len, void *data)
+{
+	struct policies *l = data;
+	struct context_policy info;
+	size_t at = l->list.len;
+	struct buf is = {};
+	int ret;
+
+	buf_put(&is, p, len);
+	if (is.bad)
+		return -ENOMEM;
+	map_context(&l->m->map, is.data, is.len);
+	/* Without a template it protects nothing: whose it is, nobody knows. */
+	if (memcmp(is.data, p, len) &&
+	    !context_policy_info(p, len, &info, NULL) && info.templates) {
+		buf_u32(&l->list, len);
+		buf_put(&l->list, p, len);
+		ret = keep_name(l, is.data, is.len, at);
+	} else {
+		ret = keep_name(l, p, len, STAYS);
+	}
+	buf_free(&is);
+	return ret ? ret : l->list.bad ? -ENOMEM : 0;
+}
+
+static void free_policies(struct policies *l)
+{
+	buf_free(&l->list);
+	free(l->name);
+}
+
+static int list_policies(struct policies *l)
+{
+	int ret;
+
+	do {
+		buf_clear(&l->list);
+		l->n = 0;
+		ret = xfrm_dump_policies(l->m->x, keep_policy, l);
+	} while (ret == -EINTR);
+	if (ret)
+		failed(l->m, "policies", l->m->x->error);
+	return ret;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct policy_name *x = a, *y = b;
+	int ret = memcmp(x->key, y->key, sizeof(x->key));
+
+	return ret ? ret : x->len < y->len ? -1 : x->len > y->len;
+}
+
+/* One that moves, and another one with the name that it would get. */
+static void has_another(struct policies *l, const struct policy_name *one)
+{
+	struct rd r = { .p = l->list.data, .left = l->list.len };
+	struct context_policy info;
+	uint32_t len;
+	const uint8_t *p;
+
+	if (one->at == STAYS)
+		return;
+	rd_bytes(&r, one->at);
+	len = rd_u32(&r);
+	p = rd_bytes(&r, len);
+	if (p && !context_policy_info(p, len, &info, NULL))
+		failed(l->m, info.name,
+		       "another policy has the name that it would get");
+}
+
+/* The kernel has room for one of a name: SAs that moved would be left without. */
+static void look_at_policies(struct migrate *m)
+{
+	struct policies l = { .m = m };
+	size_t i;
+
+	if (!list_policies(&l) && l.n) {
+		qsort(l.name, l.n, sizeof(*l.name), by_key);
+		for (i = 0; i < l.n; i++) {
+			if ((i && !by_key(&l.name[i - 1], &l.name[i])) ||
+			    (i + 1 < l.n && !by_key(&l.name[i], &l.name[i + 1])))
+				has_another(&l, &l.name[i]);
+		}
+	}
+	free_policies(&l);
+}
+
 static int look_at_all(struct moves *l)
 {
 	struct migrate *m = l->m;
@@ -155,6 +282,7 @@ static int look_at_all(struct moves *l)
 			failed(m, name_of(&l->move[i].info.id),
 			       "another SA has the name that it would get");
 	}
+	look_at_policies(m);
 	return json_array_size(m->failed) ?
 	       nothing(m, "some cannot be moved") : 0;
 }
@@ -316,30 +444,6 @@ static void move_all(struct moves *l)
 
 /* ---- policies ---- */
 
-struct policies {
-	struct migrate *m;
-	struct buf list;	/* u32 length, context, ... */
-};
-
-static int keep_policy(const uint8_t *p, size_t len, void *data)
-{
-	struct policies *l = data;
-	struct context_policy info;
-	struct buf is = {};
-
-	buf_put(&is, p, len);
-	if (!is.bad)
-		map_context(&l->m->map, is.data, is.len);
-	/* Without a template it protects nothing: whose it is, nobody knows. */
-	if (!is.bad && memcmp(is.data, p, len) &&
-	    !context_policy_info(p, len, &info, NULL) && info.templates) {
-		buf_u32(&l->list, len);
-		buf_put(&l->list, p, len);
-	}
-	buf_free(&is);
-	return 0;
-}
-
 static void move_policy(struct migrate *m, const uint8_t *p, size_t len)
 {
 	struct context_policy was, next;
@@ -375,12 +479,7 @@ static void move_policies(struct migrate *m)
 	struct rd r;
 	int ret;
 
-	do {
-		buf_clear(&l.list);
-		ret = xfrm_dump_policies(m->x, keep_policy, &l);
-	} while (ret == -EINTR);
-	if (ret)
-		failed(m, "policies", m->x->error);
+	ret = list_policies(&l);
 	r = (struct rd){ .p = l.list.data, .left = l.list.len };
 	while (!ret && r.left) {
 		len = rd_u32(&r);
@@ -389,7 +488,7 @@ static void move_policies(struct migrate *m)
 			break;
 		move_policy(m, p, len);
 	}
-	buf_free(&l.list);
+	free_policies(&l);
 }
 
 int migrate_run(struct migrate *m)
