@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 62
+plan 78
 
 need_daemon
 setup_ns A B P
@@ -147,6 +147,47 @@ check_equal "nothing refused as a replay" 0 "$(($(replays "$A") + $(replays "$P"
 for n in "$A" "$P"; do
 	ip -n "$n" xfrm state flush
 	ip -n "$n" xfrm policy flush
+done
+
+# --- IPComp: what is too small to be compressed comes in an SA that the kernel makes for it ---
+
+modprobe -aq ipcomp ipcomp6 tunnel4 tunnel6 xfrm4_tunnel xfrm6_tunnel deflate
+compressed() { # NS SRC DST CPI
+	ip -n "$1" xfrm state add src "$2" dst "$3" proto comp spi "$4" reqid 6 mode tunnel comp deflate
+}
+compress() { # NS ME OTHER ME_OUTER OTHER_OUTER
+	local dir
+
+	ip -n "$1" xfrm policy add src "$2" dst "$3" dir out \
+		tmpl src "$4" dst "$5" proto comp reqid 6 mode tunnel || return
+	for dir in in fwd; do
+		ip -n "$1" xfrm policy add src "$3" dst "$2" dir "$dir" \
+			tmpl src "$5" dst "$4" proto comp reqid 6 mode tunnel level use || return
+	done
+}
+compress_both() { # A_OUTER B_OUTER A_INNER B_INNER
+	local n
+
+	for n in "$A" "$P"; do
+		compressed "$n" "$1" "$2" 0x61 && compressed "$n" "$2" "$1" 0x62 || return
+	done
+	compress "$A" "$3" "$4" "$1" "$2" && compress "$P" "$4" "$3" "$2" "$1"
+}
+for ends in "192.0.3.1 192.0.3.2 10.1.0.1 10.2.0.1 $new" \
+	"2001:db8:1::1 2001:db8:1::2 fd00:1::1 fd00:2::1 2001:db8:1::11"; do
+	read -r a b a_in b_in next <<<"$ends"
+	check "IPComp, $a" compress_both "$a" "$b" "$a_in" "$b_in"
+	check "small ones" send_and_count "$A" "$b_in" 5 "$TMP/p"
+	check "both ways" send_and_count "$P" "$a_in" 5 "$TMP/a"
+	check "A moves" tool "$A" migrate "$a=$next"
+	check "P moves" tool "$P" migrate "$a=$next"
+	check "nothing has the old name" no_trace "$A" "$a"
+	check "small ones" send_and_count "$A" "$b_in" 5 "$TMP/p"
+	check "both ways" send_and_count "$P" "$a_in" 5 "$TMP/a"
+	for n in "$A" "$P"; do
+		ip -n "$n" xfrm state flush
+		ip -n "$n" xfrm policy flush
+	done
 done
 
 # --- an active, with a standby ---------------------------------------------------------------

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <linux/xfrm.h>
+
 #include "bindings.h"
 #include "context_fields.h"
 #include "migrate.h"
@@ -336,9 +338,16 @@ static void let_go(struct moves *l)
 
 /* ---- moved ---- */
 
-/* XFRM_MSG_MIGRATE changes end points alone. */
+/*
+ * XFRM_MSG_MIGRATE changes end points alone. And it makes a clone before that has the
+ * new ones: for an IPComp tunnel it so finds, or makes, the inner SA (IPIP) of the old
+ * ones, and what comes uncompressed from the new ones has none.
+ */
 static bool has_more(const struct move *one)
 {
+	if (one->info.id.proto == IPPROTO_COMP &&
+	    one->info.mode == XFRM_MODE_TUNNEL)
+		return true;
 	return one->was.len != one->is.len ||
 	       memcmp(one->was.data + SA_ID_LEN, one->is.data + SA_ID_LEN,
 		      one->is.len - SA_ID_LEN);
