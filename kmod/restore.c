@@ -540,8 +540,9 @@ static u32 check_given(const struct xfrmsync_sa *sa,
 	return XFRMSYNC_REASON_OK;
 }
 
-/* A clone of an SA (XFRM_MSG_MIGRATE) stands where a restore had put the old one, and
- * what is behind was sent by nobody. x->lock held.
+/* A clone of an SA (XFRM_MSG_MIGRATE), or one that is loaded from a file, stands where a
+ * restore had put the old one, and what is behind was sent by nobody. A reader that was
+ * told of it before took it for sent. x->lock held.
  */
 static void bind_sent(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 {
@@ -551,6 +552,7 @@ static void bind_sent(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		return;
 	sa->sent = r->sent;
 	note_restored(sa);
+	xfrmsync_dirty_mark(sa);
 }
 
 static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)

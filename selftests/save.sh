@@ -10,11 +10,11 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 91
+plan 98
 
 here=$(dirname "$0")
 need_daemon
-setup_ns A B P
+setup_ns A B C P
 tmpdir
 modprobe -aq esp4 esp6 ah6 xfrm_user bridge
 
@@ -189,6 +189,21 @@ ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy add src 10.1.0.1 dst 10.2.0.1 dir out action block
 check_fails "another policy has the name" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
 check "then the SA was not loaded either" sas_are "$A" 0
+ip -n "$A" xfrm policy flush
+
+# --- a number that a takeover jumped to, and nobody sent ---------------------------------
+
+check "the SA once more" lib_again
+jump=$(((1 << 30) + 20))
+check "a takeover jumps" nl "$A" restore -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 \
+	flags=esn,bmp oseq=$jump sent=20
+check "saved and held" tool "$A" save --stop "${K[@]}" "$TMP/jumped"
+check "loaded elsewhere" tool "$C" load "${K[@]}" "$TMP/jumped"
+check "at the number that it jumped to" number "$C" "${out[@]}" oseq $jump
+record() { nl "$C" get family=2 dst="$B_OUT" spi="$A_SPI" proto=50; }
+check "what was sent of it is known" grep -q '"sent": 20[,}]' <(record)
+check "it is not held there" not_fenced "$C" "${out[@]}"
+ip -n "$A" xfrm state flush
 nl "$A" role-set standby 5 1 >/dev/null
 check_fails "a standby refuses" tool "$A" load "${K[@]}" "$TMP/file"
 check_fails "to hold for a file, too" tool "$A" save --stop "${K[@]}" "$TMP/other"

@@ -425,6 +425,11 @@ void cache_note_record(struct cache_entry *e, const struct record *rec)
 	if (rec->flags & XFRMSYNC_RECORD_F_RESTORED) {
 		/* Nothing was sent from here: the counter was only raised. */
 		e->base = rec->oseq;
+		/* Who loaded it from a file says so just after it was made. */
+		if (rec->has_sent && rec->cookie &&
+		    rec->cookie == e->rec.cookie && rec->oseq == e->rec.oseq &&
+		    !(e->rec.flags & XFRMSYNC_RECORD_F_RESTORED))
+			e->sent = rec->sent;
 		if (rec->has_sent && rec->sent > e->sent)
 			e->sent = rec->sent;
 	} else if (rec->oseq > e->base) {

@@ -385,6 +385,36 @@ static void note_loaded(struct load *l, const struct context_sa *sa)
 	l->loaded++;
 }
 
+/*
+ * The module takes the number that an SA is made with for one that was sent. Where a
+ * takeover had put the old one, it was not; and the next lease has to know, as no
+ * receiver bridges more than 2^31 from the last number that it saw.
+ */
+static void tell_sent(struct load *l, const char *name,
+		      const struct context_sa *sa, const struct context_entry *e)
+{
+	struct genl_result res = {};
+	struct record k;
+	int ret;
+
+	if (!l->has_module || e->sent >= e->rec.oseq)
+		return;
+	ret = genl_get(&l->g, &sa->id, &k);
+	/* By the cookie alone: a daemon may give it its tag just now. */
+	k.tag = 0;
+	k.lease_end = 0;
+	k.given_end = 0;
+	k.keep_flags = true;
+	k.has_sent = true;
+	k.sent = e->sent;
+	k.oseq = e->rec.oseq;
+	if (!ret)
+		ret = genl_bind(&l->g, &k, 1, &res);
+	if (ret || res.reason)
+		cmd_warn(&l->common, "%s: that its last numbers were never sent cannot be told to the module: %s",
+			 name, ret ? l->g.error : genl_reason_str(res.reason));
+}
+
 /* It is there already. */
 static int existing(struct load *l, const char *name,
 		    const struct context_sa *info, const struct context_entry *e)
@@ -534,8 +564,10 @@ static int load_as(struct load *l, const char *name, struct context_entry *e,
 		if (ret && ret != -EEXIST)
 			ret = failed(l, name, l->x.error);
 	}
-	if (!ret)
+	if (!ret) {
+		tell_sent(l, name, sa, e);
 		return 0;
+	}
 	settle_policies(l, sa, false);
 	set_spi(l, e, sa, before);
 	return ret;
@@ -678,6 +710,7 @@ static int put_sa(struct load *l, const char *name, struct context_entry *e,
 
 	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
 	if (!ret) {
+		tell_sent(l, name, info, e);
 		note_loaded(l, info);
 		return 0;
 	}

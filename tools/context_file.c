@@ -236,7 +236,6 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 		      struct context_entry *e)
 {
 	uint32_t handle, len;
-	uint64_t sent;
 	struct rd v;
 	bool bad;
 
@@ -256,7 +255,7 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 	if (f->saved_at < now)
 		now = f->saved_at;
 	if (e->kind == CONTEXT_ENTRY_SA &&
-	    (wire_get_record(&v, &handle, &e->rec, &sent, now) || handle))
+	    (wire_get_record(&v, &handle, &e->rec, &e->sent, now) || handle))
 		bad = true;
 	if (v.bad)
 		return -EBADMSG;

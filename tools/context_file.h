@@ -22,6 +22,7 @@ struct context_entry {
 	uint8_t kind;			/* enum context_entry_kind, or unknown */
 	uint8_t flags;			/* CONTEXT_ENTRY_* */
 	struct record rec;		/* of an SA; times are of this node's clock */
+	uint64_t sent;			/* highest number known to be sent */
 	const uint8_t *context;		/* in place; keys */
 	size_t context_len;
 };

@@ -135,6 +135,38 @@ static void test_sent(void **state)
 	cache_exit(&c);
 }
 
+/* It was made with that number, and then its maker says what was sent of it. */
+static void test_sent_told_late(void **state)
+{
+	struct record rec = { .oseq = 1 << 30, .cookie = 7 };
+	struct cache_entry *e;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	e = add(&c, 1, 0);
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, 1 << 30);
+	rec.flags = XFRMSYNC_RECORD_F_RESTORED;
+	rec.has_sent = true;
+	rec.sent = 20;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, 20);
+	/* What another node had sent, this one's kernel does not know. */
+	e->sent = 25;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, 25);
+	/* Another life of it: what was drawn on this one stands. */
+	rec.flags = 0;
+	rec.oseq++;
+	cache_note_record(e, &rec);
+	rec.flags = XFRMSYNC_RECORD_F_RESTORED;
+	rec.cookie = 8;
+	cache_note_record(e, &rec);
+	assert_int_equal(e->sent, (1 << 30) + 1);
+	cache_exit(&c);
+}
+
 static void test_policies(void **state)
 {
 	struct context_policy info = { .key = "abc", .key_len = 3 };
@@ -271,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_handles),
 		cmocka_unit_test(test_spi),
 		cmocka_unit_test(test_sent),
+		cmocka_unit_test(test_sent_told_late),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_unready),
 		cmocka_unit_test(test_plaintext),
