@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 51
+plan 57
 
 here=$(dirname "$0")
 need_daemon
@@ -73,6 +73,35 @@ check "and asks to rekey by the other direction" busywait 10000 expired "^Expire
 check "which is in the log" busywait 20000 logged b "esp 192.0.3.1 spi 0x00005001: it is not in place: the other direction is soft-expired"
 stop b
 
+# --- what is not understood keeps its place, by the name that it has behind the map -----------
+
+afresh() {
+	ip -n "$B" xfrm state flush
+	nl "$B" role-set none >/dev/null
+	rm -rf "$TMP/b.state"
+	: >"$TMP/b.log"
+}
+afresh
+sed -i '/^\[peer a\]/a map = 192.0.3.1=192.0.3.11' "$TMP/b.conf"
+for spi in 0x5004 0x5006; do
+	ip -n "$B" xfrm state add src 192.0.3.2 dst 192.0.3.11 proto esp spi $spi reqid 1 mode tunnel \
+		aead 'rfc4106(gcm(aes))' "$(key 20 $spi)" 128
+	# An active told of it once.
+	nl "$B" bind -- family=2 dst=192.0.3.11 spi=$spi proto=50 tag=0x77 flags=shared >/dev/null
+done
+start b
+check "a standby, with SAs of before" busywait 20000 role_is b standby
+other a "$A" 192.0.2.2 active good field
+check "it takes what comes" busywait 20000 said "^sent"
+stands() { ip -n "$B" xfrm state get dst 192.0.3.11 proto esp spi "$1" >/dev/null; } # SPI
+gone() { ! stands "$1" && ip -n "$B" xfrm state | grep -q "spi 0x00005000"; }       # SPI
+check "what nobody told is deleted" busywait 20000 gone 0x5006
+check "what is refused stays" stands 0x5004
+check "and is named as it is called here" unsafe b "192.0.3.11 spi 0x00005004" ""
+check "the active is gone" other_ends
+stop b
+sed -i '/^map = /d' "$TMP/b.conf"
+
 # --- without the right to make a network namespace: systemd's unit ---------------------------
 
 cat >"$TMP/limited" <<-END
@@ -80,10 +109,7 @@ cat >"$TMP/limited" <<-END
 	exec setpriv --bounding-set=-sys_admin "$XFRMSYNC" "\$@"
 END
 chmod +x "$TMP/limited"
-ip -n "$B" xfrm state flush
-nl "$B" role-set none >/dev/null
-rm -rf "$TMP/b.state"
-: >"$TMP/b.log"
+afresh
 XFRMSYNC=$TMP/limited start b
 check "a standby without CAP_SYS_ADMIN" busywait 20000 role_is b standby
 has_no_right() { ! grep -q "^CapEff:.*[2367abef].....$" "/proc/${pid[b]}/status"; }

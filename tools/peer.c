@@ -702,6 +702,8 @@ static void take_sa(struct daemon *d, struct peer *p, const struct wire_sa *sa)
 
 	if (!p->conf.map.n ||
 	    context_sa_info(sa->context, sa->context_len, &info, NULL)) {
+		/* What is refused keeps the place that it has by its name here. */
+		map_frame(p, sa->context, sa->context_len);
 		apply_sa(d, sa);
 		return;
 	}
