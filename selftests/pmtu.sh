@@ -10,12 +10,12 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 74
+plan 78
 
 need_daemon
 setup_ns A B C P R
 tmpdir
-modprobe -aq esp4 esp6 ah4 xfrm_user bridge
+modprobe -aq esp4 esp6 ah4 ipcomp deflate xfrm_user bridge
 
 # --- the network ------------------------------------------------------------------------
 
@@ -222,6 +222,26 @@ check "protected" all is_protected "$A"
 check "the other node hears of all of them" busywait 20000 told b ${#kinds[@]}
 check "and is in step" wait_step a b
 check "its own kernel knows nothing of it" all is_unlearned "$B"
+
+# IPComp draws no numbers. 200 different bytes, so that it compresses, and only a little.
+comp_data() {
+	/usr/bin/python3 -c 'import random, sys
+sys.stdout.buffer.write(bytes(random.randrange(200) for i in range(1432)))'
+}
+outer[comp4]=192.0.4.99
+comp_learns() {
+	comp_data | in_ns "$A" socat -u -b 4096 STDIN "UDP:10.2.0.99:9,bind=10.1.0.1"
+	knows "$A" comp4 1400
+}
+ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.4.99 proto comp spi 0x99 reqid 1 mode tunnel comp deflate
+ip -n "$A" xfrm policy add src 10.1.0.1 dst 10.2.0.99 dir out \
+	tmpl src 192.0.3.1 dst 192.0.4.99 proto comp reqid 1 mode tunnel
+check "IPComp: the router says how much the path takes" busywait 20000 comp_learns
+check "the other node hears of it as well" busywait 20000 told b $((${#kinds[@]} + 1))
+ip -n "$A" xfrm policy delete src 10.1.0.1 dst 10.2.0.99 dir out
+ip -n "$A" xfrm state delete dst 192.0.4.99 proto comp spi 0x99
+check "it goes" busywait 20000 told b ${#kinds[@]}
+check "in step" wait_step a b
 
 # --- a planned takeover, address and routes come later --------------------------------------
 

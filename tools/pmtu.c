@@ -65,6 +65,12 @@ void pmtu_close(struct pmtu *p)
 	memset(p, 0, sizeof(*p));
 }
 
+bool pmtu_was_used(const struct context_sa *sa, const struct record *rec,
+		   uint64_t sent)
+{
+	return sa->id.proto == IPPROTO_COMP ? rec->packets : sent;
+}
+
 void pmtu_begin(struct pmtu *p)
 {
 	p->round++;

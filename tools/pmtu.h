@@ -28,6 +28,13 @@ struct pmtu {
 int pmtu_open(struct pmtu *p);
 void pmtu_close(struct pmtu *p);
 
+/*
+ * pmtu_was_used - something was sent by an SA; by what never was, nothing is learned
+ * @sent: its highest number; IPComp draws none, and an SA of it counts packets both ways
+ */
+bool pmtu_was_used(const struct context_sa *sa, const struct record *rec,
+		   uint64_t sent);
+
 /* From here on each path is asked for again. */
 void pmtu_begin(struct pmtu *p);
 /* Paths of no SA that was looked at in this round are forgotten. */

@@ -48,8 +48,7 @@ static unsigned int look_at(struct daemon *d, struct cache_entry *e)
 	uint32_t mtu = e->pmtu;
 	unsigned int asked;
 
-	/* By what never sent, nothing is learned: all that is inbound, above all. */
-	if (!e->sent && !e->pmtu)
+	if (!pmtu_was_used(&e->info, &e->rec, e->sent) && !e->pmtu)
 		return 0;
 	asked = pmtu_look(&d->pmtu.known, &e->info, &mtu);
 	if (mtu != e->pmtu) {

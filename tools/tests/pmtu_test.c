@@ -19,6 +19,24 @@
 #include "too_big.h"
 #include "vector.h"
 
+/* ---- which ---- */
+
+static void test_used(void **state)
+{
+	struct context_sa sa = { .id = { .proto = IPPROTO_ESP } };
+	struct record rec = { .packets = 3 };
+
+	(void)state;
+	/* Inbound, they came. */
+	assert_false(pmtu_was_used(&sa, &rec, 0));
+	assert_true(pmtu_was_used(&sa, &rec, 1));
+	/* It draws no numbers. */
+	sa.id.proto = IPPROTO_COMP;
+	assert_true(pmtu_was_used(&sa, &rec, 0));
+	rec.packets = 0;
+	assert_false(pmtu_was_used(&sa, &rec, 0));
+}
+
 /* ---- contexts ---- */
 
 static void same(const struct buf *a, const struct buf *b)
@@ -218,6 +236,7 @@ static void test_message6(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_used),
 		cmocka_unit_test(test_with),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_mark),
