@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 95
+plan 99
 
 here=$(dirname "$0")
 
@@ -205,6 +205,22 @@ ip -n "$B" xfrm policy flush
 check "and so do policies" busywait 10000 policies_are "$B" 3
 ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir fwd
 check "a policy's deletion is followed" busywait 10000 policies_are "$B" 2
+
+# Both are new to the daemon; asked for the marked one, XFRM tells the one that hides it.
+kill -STOP "${pid[a]}"
+for mark in "mark 5 mask 255" ""; do
+	# shellcheck disable=SC2086 # words
+	ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto esp spi 0x3003 reqid 7 mode tunnel \
+		$mark aead 'rfc4106(gcm(aes))' "$(key 20 "hidden $mark")" 128
+done
+kill -CONT "${pid[a]}"
+check "an SA that another one hides is not protected, which is said" busywait 10000 \
+	logged a "esp 192.0.3.1 spi 0x00003003 mark 0x5/0xff: cannot read it (another SA, whose mark takes in its own, hides it)"
+check "the other one is" busywait 10000 same_static 192.0.3.1 esp 0x3003
+check "and no more" sas_are "$B" 5
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3003
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3003 mark 5 mask 255
+check "it goes" busywait 10000 sas_are "$B" 4
 
 # --- what the standby has of its own ------------------------------------------------
 

@@ -77,6 +77,30 @@ static void check_bound(struct daemon *d, struct cache_entry *e,
 	d->bind_due |= !e->bound;
 }
 
+/* The kernel's SA of that name. XFRM takes the first one that the mark fits: with a
+ * wider mark, or without one, another SA hides it.
+ */
+static int read_sa(struct daemon *d, const struct sa_id *id,
+		   struct context_sa *info, struct buf *ctx)
+{
+	struct field_error why;
+	int ret;
+
+	ret = xfrm_get_sa(&d->xfrm, id, ctx);
+	if (ret)
+		return ret;
+	ret = context_sa_info(ctx->data, ctx->len, info, &why);
+	if (ret) {
+		context_error_str(&why, d->xfrm.error, sizeof(d->xfrm.error));
+		return ret;
+	}
+	if (sa_id_equal(id, &info->id))
+		return 0;
+	snprintf(d->xfrm.error, sizeof(d->xfrm.error),
+		 "another SA, whose mark takes in its own, hides it");
+	return -EEXIST;
+}
+
 /* An SA whose context is new, or may be another. */
 static void refresh(struct daemon *d, const struct record *rec)
 {
@@ -86,9 +110,7 @@ static void refresh(struct daemon *d, const struct record *rec)
 	bool told_anew = true;
 	int ret;
 
-	ret = xfrm_get_sa(&d->xfrm, &rec->id, &ctx);
-	if (!ret)
-		ret = context_sa_info(ctx.data, ctx.len, &info, NULL);
+	ret = read_sa(d, &rec->id, &info, &ctx);
 	if (ret) {
 		char name[128];
 
