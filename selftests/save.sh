@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 98
+plan 100
 
 here=$(dirname "$0")
 need_daemon
@@ -175,6 +175,13 @@ lib_again() { proto=esp mode=tunnel esn=1 window=128 encap='' lib_sa "$A" "$A_OU
 check "a boot script makes it anew" lib_again
 check_fails "then it is not simply here" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
 check "but behind the file" says "behind the file: its numbers would be used twice"
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+ip -n "$A" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi "$A_SPI" reqid 2 mode tunnel \
+	flag esn replay-window 128 replay-oseq "$before" aead 'rfc4106(gcm(aes))' "$(key 20 "$A_SPI")" 128
+check_fails "nor with another reqid" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
+check "which is said" says "esp 192.0.3.2 spi $A_SPI: not loaded: it is here with its keys, and with other parameters"
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 

@@ -415,11 +415,27 @@ static void tell_sent(struct load *l, const char *name,
 			 name, ret ? l->g.error : genl_reason_str(res.reason));
 }
 
+/* Made by somebody else: its keys are those of the file, its mode or reqid are not. */
+static bool is_other(struct load *l, const struct context_sa *info,
+		     const struct context_entry *e)
+{
+	struct buf ctx = {};
+	bool other;
+
+	other = xfrm_get_sa(&l->x, &info->id, &ctx) ||
+		!context_same_parameters(ctx.data, ctx.len, e->context,
+					 e->context_len);
+	buf_free(&ctx);
+	return other;
+}
+
 /* It is there already. */
 static int existing(struct load *l, const char *name,
 		    const struct context_sa *info, const struct context_entry *e)
 {
-	const char *why = why_not_here(l, info, e);
+	const char *why = is_other(l, info, e) ?
+		"it is here with its keys, and with other parameters: delete it first" :
+		why_not_here(l, info, e);
 
 	if (why)
 		return failed(l, name, why);
