@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 100
+plan 102
 
 here=$(dirname "$0")
 need_daemon
@@ -61,6 +61,8 @@ check "and draws no number" number "$A" "${out[@]}" oseq "$before"
 check_fails "with another key it does not open" tool "$B" load --key "$TMP/foreign" "$TMP/file"
 check "which is said" says "sealed with another key"
 check "nothing was loaded" no_sas "$B"
+check_fails "an SA that it has not" tool "$B" load "${K[@]}" --spi 0x9999 "$TMP/file"
+check "which is said" says "no SA of $TMP/file is meant"
 check "loaded on B" tool "$B" load "${K[@]}" "$TMP/file"
 check "both SAs" sas_are "$B" 2
 check "and their policies" policies_are "$B" 3

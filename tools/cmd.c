@@ -53,6 +53,22 @@ void cmd_warn(const struct cmd_common *o, const char *fmt, ...)
 	va_end(ap);
 }
 
+int cmd_bad_value(const struct cmd_common *o, char *const *argv)
+{
+	const char *option = argv[optind - 1];
+	size_t len = strlen(option);
+
+	/* In a word of its own, or behind the option in one with it. */
+	if (optarg == option) {
+		option = argv[optind - 2];
+		len = strlen(option);
+	} else if (optarg > option && optarg <= option + len) {
+		len = optarg - option;
+		len -= option[len - 1] == '=';
+	}
+	return cmd_usage(o, "%s is no value for %.*s", optarg, (int)len, option);
+}
+
 static int stop(struct cmd_common *o, int exit_code)
 {
 	o->exit_code = exit_code;

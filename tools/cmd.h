@@ -77,6 +77,8 @@ int cmd_fail(const struct cmd_common *o, const char *fmt, ...)
 /* The same for a wrong command line. Returns CMD_USAGE. */
 int cmd_usage(const struct cmd_common *o, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The option that getopt_long() just gave wants another value. Returns CMD_USAGE. */
+int cmd_bad_value(const struct cmd_common *o, char *const *argv);
 /* A warning; the verb goes on. */
 void cmd_warn(const struct cmd_common *o, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

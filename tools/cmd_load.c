@@ -965,7 +965,10 @@ static int load(struct load *l, const struct secret *key)
 		l->renegotiate = json_array();
 		l->new_spi = json_array();
 		ret = load_all(l);
-		if (!ret)
+		if (!ret && !l->loaded && !l->present && !l->failed)
+			ret = cmd_fail(&l->common, "no SA of %s is meant",
+				       l->common.operand);
+		else if (!ret)
 			ret = report(l);
 		json_decref(l->errors);
 		json_decref(l->renegotiate);
@@ -1006,8 +1009,7 @@ int cmd_load_main(int argc, char **argv)
 			return cmd_usage(&l.common, "--map %s: %s", optarg, bad);
 		else if (c == OPT_CONFLICT ||
 			 !sa_select_option(&l.select, c, optarg))
-			return cmd_usage(&l.common, "%s is no value for %s",
-					 optarg, argv[optind - 2]);
+			return cmd_bad_value(&l.common, argv);
 	}
 	if (l.common.exit_code >= 0)
 		return l.common.exit_code;

@@ -426,8 +426,7 @@ int cmd_save_main(int argc, char **argv)
 		else if (c == OPT_FORCE)
 			s.force = true;
 		else if (!sa_select_option(&s.select, c, optarg))
-			return cmd_usage(&s.common, "%s is no value for %s",
-					 optarg, argv[optind - 2]);
+			return cmd_bad_value(&s.common, argv);
 	}
 	if (s.common.exit_code >= 0)
 		return s.common.exit_code;

@@ -218,8 +218,7 @@ int cmd_show_main(int argc, char **argv)
 		else if (c == OPT_KEY)
 			s.key_file = optarg;
 		else if (!sa_select_option(&s.select, c, optarg))
-			return cmd_usage(&s.common, "%s is no value for %s",
-					 optarg, argv[optind - 2]);
+			return cmd_bad_value(&s.common, argv);
 	if (s.common.exit_code >= 0)
 		return s.common.exit_code;
 	if ((s.file || s.key_file) && !s.context)
