@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 61
+plan 115
 
 need_daemon
 setup_ns A B P
@@ -128,6 +128,63 @@ check_fails "outbound, the SPI is the peer's" load --on-conflict=new-spi
 check "it is refused" says "esp $B_OUT spi $A_SPI: not loaded: another SA has this SPI here.*not known to be inbound"
 check "the inbound one is there as it was" sa_seq "$B" "$A_OUT" "$B_SPI"
 flush "$B"
+
+# --- load: new-spi, of every kind ------------------------------------------------------------
+
+modprobe -aq esp6 ah4 ah6 ipcomp ipcomp6 deflate
+setup_ns C D
+flush_both() { flush "$C" && flush "$D"; }
+kind() { # NS SRC KEY WORDS...: that SA of it
+	local algo=(comp deflate)
+
+	case $proto in
+	esp) algo=(aead 'rfc4106(gcm(aes))' "$(key 20 "$3")" 128) ;;
+	ah)  algo=(auth-trunc 'hmac(sha256)' "$(key 32 "$3")" 128) ;;
+	esac
+	ip -n "$1" xfrm state add src "$2" dst "$to" proto "$proto" spi "$spi" mode tunnel "${algo[@]}" \
+		"${mark[@]}" "${@:4}"
+}
+of_its_policies() { # the templates name that SPI
+	[ "$(ip -n "$D" xfrm policy | grep -c "proto $proto spi $1")" -eq 2 ]
+}
+the_new_one() { sed -n 's/^new-spi .*: has spi \(0x[0-9a-f]*\) here$/\1/p' "$TMP/out"; }
+has_it() { # SPI: with what it had
+	ip -n "$D" xfrm state get src "$from" dst "$to" proto "$proto" spi "$1" "${mark[@]}" | grep "reqid 1 "
+}
+stays() { ip -n "$D" xfrm state | grep -A1 "^src $other dst $to" | grep "proto $proto spi $spi reqid 9 "; }
+while read -r name family proto spi value; do
+	from=192.0.3.2 to=192.0.3.1 other=192.0.3.7 sel=(src 10.2.0.1 dst 10.1.0.1) mark=()
+	if [ "$family" = 6 ]; then
+		from=2001:db8:1::2 to=2001:db8:1::1 other=2001:db8:1::7 sel=(src fd00:2::1 dst fd00:1::1)
+	fi
+	[ -z "$value" ] || mark=(mark "$value" mask 0xff)
+	kind "$C" "$from" own reqid 1
+	for dir in in fwd; do
+		ip -n "$C" xfrm policy add "${sel[@]}" dir $dir "${mark[@]}" tmpl src "$from" dst "$to" \
+			proto "$proto" spi "$spi" reqid 1 mode tunnel
+	done
+	kind "$D" "$other" other reqid 9
+	check "$name: saved and held" in_ns "$C" "$XFRMSYNC" save --stop --key "$TMP/key" "$TMP/one"
+	elsewhere() {
+		in_ns "$D" "$XFRMSYNC" load -c "$TMP/b.conf" --key "$TMP/key" "$@" "$TMP/one" >"$TMP/out" 2>"$TMP/err"
+	}
+	check_fails "$name: denied" elsewhere
+	check "$name: naming what is in the way" says "another SA has this SPI here ($proto $to spi .* from $other, reqid 9"
+	check "$name: by another one" elsewhere --on-conflict=new-spi
+	check "$name: which the SA has" has_it "$(the_new_one)"
+	check "$name: and its policies" of_its_policies "$(the_new_one)"
+	check "$name: the other SA stays" stays
+	check "$name: once more" elsewhere --on-conflict=new-spi
+	check "$name: it is here already" grep -q "^0 SAs loaded, 1 were here" "$TMP/out"
+	flush_both
+done <<-END
+	esp6 6 esp 0x00007001
+	ah4 4 ah 0x00007002
+	ah6 6 ah 0x00007003
+	ipcomp4 4 comp 0x00000071
+	ipcomp6 6 comp 0x00000072
+	marked 4 esp 0x00007004 5
+END
 
 # --- the daemon: deny -------------------------------------------------------------------
 

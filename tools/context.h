@@ -155,7 +155,9 @@ bool context_has_keys(const uint8_t *p, size_t len);
 /* Incarnation: BLAKE2b-64 with a key of 32 bytes over identity and keys; not 0. */
 uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32]);
 
-/* True when both, valid, have the same identity and the same key material. */
+/* True when both, valid, have the same identity and the same key material; of IPComp,
+ * which has none, the same source, mode, reqid and interface id.
+ */
 bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
 		       size_t blen);
 

@@ -67,6 +67,12 @@ uint64_t context_tag(const uint8_t *p, size_t len, const uint8_t key[32])
 	return tag ? tag : 1;
 }
 
+static bool is_one_tunnel(const struct context_sa *a, const struct context_sa *b)
+{
+	return a->mode == b->mode && a->reqid == b->reqid &&
+	       a->if_id == b->if_id && !memcmp(a->src, b->src, sizeof(a->src));
+}
+
 bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
 		       size_t blen)
 {
@@ -88,7 +94,10 @@ bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
 		if (fa.has[type] && sodium_memcmp(ra->p, rb->p, ra->left))
 			return false;
 	}
-	return true;
+	/* It has no keys: of two tunnels to one address, with one CPI, nothing else
+	 * says that they are two.
+	 */
+	return ia.id.proto != IPPROTO_COMP || is_one_tunnel(&ia, &ib);
 }
 
 /* The next mandatory field; false at the end. */

@@ -647,6 +647,33 @@ static void test_tag(void **state)
 	buf_free(&b);
 }
 
+/* It has no keys, so what it has of its tunnel stands for them. */
+static void test_same_ipcomp(void **state)
+{
+	/* In the first field: mode, reqid, source; not flags, say. */
+	static const size_t at[] = { 3, 11, 28 + 15 };
+	struct msg m;
+	struct xfrm_usersa_info *sa = sa_begin(&m, AF_INET6, IPPROTO_COMP);
+	struct xfrm_algo algo = { .alg_name = "deflate" };
+	struct buf a = {}, b;
+	size_t i;
+
+	(void)state;
+	sa->id.spi = htonl(0x71);
+	sa->mode = XFRM_MODE_TUNNEL;
+	mnl_attr_put(&m.nlh, XFRMA_ALG_COMP, sizeof(algo), &algo);
+	assert_int_equal(context_from_sa(&m.nlh, &a), 0);
+	assert_true(context_same_keys(a.data, a.len, a.data, a.len));
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		b = (struct buf){};
+		buf_put(&b, a.data, a.len);
+		b.data[FIELD_HEADER + at[i]] ^= 1;
+		assert_false(context_same_keys(a.data, a.len, b.data, b.len));
+		buf_free(&b);
+	}
+	buf_free(&a);
+}
+
 static void make_policy(struct msg *m)
 {
 	struct xfrm_userpolicy_info *pol;
@@ -1227,6 +1254,7 @@ int main(void)
 		cmocka_unit_test(test_sec_ctx),
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_tag),
+		cmocka_unit_test(test_same_ipcomp),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_refused_policy),
 		cmocka_unit_test(test_gone_interface),
