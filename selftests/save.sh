@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 102
+plan 115
 
 here=$(dirname "$0")
 need_daemon
@@ -212,7 +212,51 @@ check "at the number that it jumped to" number "$C" "${out[@]}" oseq $jump
 record() { nl "$C" get family=2 dst="$B_OUT" spi="$A_SPI" proto=50; }
 check "what was sent of it is known" grep -q '"sent": 20[,}]' <(record)
 check "it is not held there" not_fenced "$C" "${out[@]}"
-ip -n "$A" xfrm state flush
+for n in "$A" "$B" "$P"; do
+	ip -n "$n" xfrm state flush
+	ip -n "$n" xfrm policy flush
+done
+
+# --- IPv6 ---------------------------------------------------------------------------------
+
+ip -n "$P" -batch - <<-END
+	address add 2001:db8:1::2/64 dev br0 nodad
+	address add fd00:2::1/128 dev lo nodad
+	route add fd00:1::/32 via 2001:db8:1::1 src fd00:2::1
+END
+carry6() { # NS: it has the address now
+	local n
+
+	for n in "$A" "$B"; do ip -n "$n" address delete 2001:db8:1::1/64 dev out; done 2>/dev/null
+	ip -n "$1" -batch - <<-END
+		address add 2001:db8:1::1/64 dev out nodad
+		address replace fd00:1::1/128 dev lo nodad
+		route replace fd00:2::/32 via 2001:db8:1::2 src fd00:1::1
+	END
+	ip -n "$P" neigh flush dev br0
+}
+for n in "$A" "$B"; do ip -n "$n" link set out up; done
+carry6 "$A"
+tunnel "$A" "$P" family=6 link=1 window=128
+out=("$B_OUT" "$A_SPI") in=("$A_OUT" "$B_SPI")
+check "IPv6: traffic through A" send_and_count "$A" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 30 "$TMP/a"
+check "saved and held" tool "$A" save --stop "${K[@]}" "$TMP/six"
+check "A holds the SA" is_fenced "$A" "${out[@]}"
+before=$(sa_oseq "$A" "${out[@]}")
+check "loaded on B" tool "$B" load "${K[@]}" "$TMP/six"
+check "with policies" policies_are "$B" 3
+check_equal "the SA out is the same" "$(part "$A" "$B_OUT" esp "$A_SPI")" \
+	"$(part "$B" "$B_OUT" esp "$A_SPI")"
+check_equal "the SA in is the same" "$(part "$A" "$A_OUT" esp "$B_SPI")" \
+	"$(part "$B" "$A_OUT" esp "$B_SPI")"
+check "at the number that A drew last" number "$B" "${out[@]}" oseq "$before"
+check "with the window of A" number "$B" "${in[@]}" seq 30
+carry6 "$B"
+check "traffic through B" send_and_count "$B" "$B_IN" 20 "$TMP/p"
+check "both ways" send_and_count "$P" "$A_IN" 20 "$TMP/b"
+check_equal "nothing refused as a replay" 0 "$(($(replays "$B") + $(replays "$P")))"
+
 nl "$A" role-set standby 5 1 >/dev/null
 check_fails "a standby refuses" tool "$A" load "${K[@]}" "$TMP/file"
 check_fails "to hold for a file, too" tool "$A" save --stop "${K[@]}" "$TMP/other"
