@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Lifetimes go on at the new node: soft and hard limits of bytes, packets and time fire at the
-total at which they would have fired without a takeover.
+total at which they would have fired without a takeover, or in one place all the time.
 
+usage: lifetimes.py daemon|file FOLDER A B P
 In: the namespaces and configurations that lifetimes.sh made.
 Out: a result for each limit. What is right is asked of a kernel that was never taken over.
 """
@@ -14,7 +15,7 @@ import time
 import nl
 from campaign_judge import IN, OUT
 from kt import check, equal, until
-from matrix import ByDaemon, World
+from matrix import ByDaemon, ByFile, World
 from matrix_cases import Case
 
 GROUP_EXPIRE, EXPIRE = 2, 0x18
@@ -82,27 +83,28 @@ def limited(kind, soft, hard):
 
 def counted(world):
     """Cases of packets and bytes, in pairs: one that is taken over, one that is not."""
-    probe = Case("probe")
-    probe.place(1)
-    world.install(probe, None)
-    world.send([probe], OUT, "a", 1)
-    world.send([probe], IN, "a", 1)
-    state = world.state["a"]
-    size = {way: until(lambda way=way: lifetime(state, sa_of(probe, way))[0]) for way in (OUT, IN)}
-    lane, out = 2, []
-    for kind in ("packet", "byte"):
+    state, size, lane, out = world.state["a"], {}, 1, []
+    for outer in (4, 6):
+        probe = Case("probe", outer=outer)
+        lane = probe.place(lane)
+        world.install(probe, None)
         for way in (OUT, IN):
+            world.send([probe], way, "a", 1)
+            size[way, outer] = until(lambda case=probe, way=way: lifetime(state, sa_of(case, way))[0])
+    for kind, first in (("packet", 4), ("byte", 6)):
+        for way, outer in ((OUT, first), (IN, 10 - first)):
             limits = 14, 20
             if kind == "byte":      # not at a packet's end
-                limits = 14 * size[way] - 5, 20 * size[way] - 5
-            pair = [Case(f"{kind}s, {NAME[way]}", at_gateway=limited(kind, *limits)) for _ in "12"]
+                limits = 14 * size[way, outer] - 5, 20 * size[way, outer] - 5
+            pair = [Case(f"{kind}s, {NAME[way]}, IPv{outer}", outer=outer, at_gateway=limited(kind, *limits))
+                    for _ in "12"]
             for case in pair:
                 lane = case.place(lane)
                 world.install(case, None)
             out.append((way, *pair))
     timed = []
-    for kind in ("time", "time-use"):
-        case = Case(kind, at_gateway=limited(kind, SOFT, HARD))
+    for kind, outer in (("time", 4), ("time-use", 6)):
+        case = Case(kind, outer=outer, at_gateway=limited(kind, SOFT, HARD))
         lane = case.place(lane)
         timed.append(case)
     return out, timed
@@ -118,11 +120,14 @@ def lanes_of(count):
 
 
 def begin_late(world, carrier, timed):
-    """A is in use; B comes when half of the time is over."""
+    """A is in use; B comes when a third of the time is over."""
     for case in timed:
         world.install(case, None)
     world.send(timed, OUT, "a", 1)
     start = time.time()
+    if isinstance(carrier, ByFile):
+        until(lambda: time.time() > start + HARD / 3, HARD)
+        return time.time()
     for node in (carrier.a, carrier.b):
         node.configure((30, 24))
     carrier.a.start()
@@ -151,9 +156,9 @@ def times(expiries, timed, started):
                 check("nor as if it were new", False, "not at all")
 
 
-def main(folder, a, b, p):
+def main(by, folder, a, b, p):
     world = World(a, b, p)
-    world.lay(lanes_of(12))
+    world.lay(lanes_of(13))
     pairs, timed = counted(world)
     at_a, at_b = Expiries(a), Expiries(b)
 
@@ -161,13 +166,13 @@ def main(folder, a, b, p):
     for way, case, _ in pairs:
         for _ in range(USED):       # all of one size
             world.send([case], way, "a", 1)
-    carrier = ByDaemon(world, folder)
+    carrier = (ByFile if by == "file" else ByDaemon)(world, folder)
     started = begin_late(world, carrier, timed)
     for case in timed:
         case.added = lifetime(world.state["a"], sa_of(case, OUT))[2]
     until(carrier.settled, 30)
     said = carrier.carry()
-    check("B takes over", not said, said)
+    check("B has them", not said, said)
     world.point("b")
     for way, case, _ in pairs:
         have = lifetime(world.state["b"], sa_of(case, way))

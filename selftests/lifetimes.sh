@@ -14,7 +14,8 @@
 . "$(dirname "$0")/daemon.sh"
 
 here=$(dirname "$0")
-plan 25
+by=${by:-daemon}
+if [ "$by" = file ]; then plan 24; else plan 25; fi
 
 need_daemon
 setup_ns A B P
@@ -24,7 +25,7 @@ for ns in "$A" "$B" "$P"; do
 done
 pair_confs "$A" "$B"
 
-results /usr/bin/python3 "$here/lifetimes.py" "$TMP" "$A" "$B" "$P"
+results /usr/bin/python3 "$here/lifetimes.py" "$by" "$TMP" "$A" "$B" "$P"
 
 for ns in "$A" "$B" "$P"; do
 	ip -n "$ns" xfrm state flush

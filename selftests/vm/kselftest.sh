@@ -65,7 +65,7 @@ tests=()
 if [ $# -eq 0 ]; then
 	while read -r t; do
 		[[ $without == *" $(basename "$t" .sh) "* ]] || tests+=("$t")
-	done < <(grep -lE '^\. .*/(lib|matrix|campaign)\.sh' "$tree"/selftests/*.sh)
+	done < <(grep -lE '^\. .*/(lib|matrix|lifetimes|campaign)\.sh' "$tree"/selftests/*.sh)
 fi
 for t in "$@"; do
 	case $t in
