@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 76
+plan 82
 
 need_daemon
 setup_ns A B C P
@@ -103,6 +103,21 @@ check "and the other one" says "esp 192.0.3.11 spi 0x00007000: not loaded: anoth
 check "nothing was loaded" sas_are "$B" 0
 check "one alone is" tool "$B" load "${K[@]}" --map 192.0.3.1=192.0.3.11 --dst 192.0.3.1 "$TMP/twins"
 check "with its own key" grep -q "$(key 20 one)" <(ip -n "$B" xfrm state)
+for n in "$A" "$B"; do flush "$n"; done
+
+# --- two policies of one name ---------------------------------------------------------------
+
+twin "$A" 192.0.3.1 one
+for dst in 192.0.3.1 192.0.3.11; do
+	ip -n "$A" xfrm policy add src 192.0.3.2 dst $dst dir in \
+		tmpl src 192.0.3.2 dst 192.0.3.1 proto esp reqid 7 mode tunnel
+done
+check "two policies that differ in the address alone" tool "$A" save --stop "${K[@]}" "$TMP/twins"
+check_fails "of one name behind the map" tool "$B" load "${K[@]}" --map 192.0.3.1=192.0.3.11 "$TMP/twins"
+check "they are refused" says "policy in 192.0.3.2/32 -> 192.0.3.11/32: not loaded: another policy of the file gets the same name by the map"
+check "and so is the SA that uses them" says "esp 192.0.3.11 spi 0x00007000: not loaded: policy in"
+check "nothing was loaded" sas_are "$B" 0
+check "nor a policy" policies_are "$B" 0
 for n in "$A" "$B"; do flush "$n"; done
 
 # --- an SPI that another SA has behind the map ---------------------------------------------

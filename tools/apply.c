@@ -942,7 +942,7 @@ static void look_at_conflicts(struct daemon *d, const struct context_policy *pol
  */
 static void refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 			  const struct context_policy *info,
-			  const struct field_error *why)
+			  const struct field_error *why, uint64_t peers_name)
 {
 	struct cache_policy *p;
 	char text[160];
@@ -965,44 +965,83 @@ static void refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 	cache_policy_set_info(&d->cache, p, info);
 	cache_policy_set_unready(&d->cache, p, false, false);
 	cache_policy_set_refused(&d->cache, p, true);
+	p->peers_name = peers_name;
+	p->joined = false;
 	p->seen = true;
 }
 
-static void take_policy(struct daemon *d, const uint8_t *ctx, size_t len)
+/*
+ * Two of the peer's have one name here, and this kernel has room for one: SAs that
+ * either of them uses are not used, until the next snapshot says otherwise.
+ */
+static void join_policy(struct daemon *d, struct cache_policy *p,
+			const struct context_policy *info)
+{
+	struct context_policy both = p->info;
+	unsigned int i;
+
+	if (!p->joined)
+		log_warn("%s: two policies of the peer get this name by the map: SAs that they use are not protected on this node",
+			 info->name);
+	for (i = 0; i < info->templates; i++) {
+		if (both.templates == CONTEXT_TEMPLATES_MAX) {
+			both.unreadable = true;
+			break;
+		}
+		both.template[both.templates++] = info->template[i];
+	}
+	cache_policy_set_info(&d->cache, p, &both);
+	cache_policy_set_refused(&d->cache, p, true);
+	p->joined = true;
+	p->seen = true;
+}
+
+/* True: it is one of two. */
+static bool take_policy(struct daemon *d, const uint8_t *ctx, size_t len,
+			uint64_t peers_name)
 {
 	struct context_policy info;
 	struct field_error why;
 	struct cache_policy *p;
 
 	if (context_policy_info(ctx, len, &info, &why)) {
-		refuse_policy(d, ctx, len, &info, &why);
-		return;
+		refuse_policy(d, ctx, len, &info, &why, peers_name);
+		return false;
 	}
 	if (!source_manages_policy(d, &info))
-		return;		/* the filters of the nodes differ */
+		return false;	/* the filters of the nodes differ */
 	p = cache_policy_find(&d->cache, &info);
+	if (p && p->seen && (p->joined || p->peers_name != peers_name)) {
+		join_policy(d, p, &info);
+		return true;
+	}
 	if (!p)
 		p = cache_policy_add(&d->cache, &info, ctx, len);
 	else if (cache_policy_set(p, ctx, len))
 		p = NULL;
 	if (!p) {
 		no_memory(d);
-		return;
+		return false;
 	}
 	cache_policy_set_info(&d->cache, p, &info);
 	cache_policy_set_refused(&d->cache, p, false);
+	p->joined = false;
+	p->peers_name = peers_name;
 	p->seen = true;
 	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
 	look_at_conflicts(d, &info);
+	return false;
 }
 
-void apply_policy(struct daemon *d, const uint8_t *ctx, size_t len)
+bool apply_policy(struct daemon *d, const uint8_t *ctx, size_t len,
+		  uint64_t peers_name)
 {
 	struct buf copy = {};
-	bool other = renumber_policy(d, ctx, len, &copy);
+	bool other = renumber_policy(d, ctx, len, &copy), joined;
 
-	take_policy(d, other ? copy.data : ctx, len);
+	joined = take_policy(d, other ? copy.data : ctx, len, peers_name);
 	buf_free(&copy);
+	return joined;
 }
 
 static void delete_policy(struct daemon *d, const struct context_policy *info,
@@ -1029,6 +1068,9 @@ void apply_policy_delete(struct daemon *d, const uint8_t *ctx, size_t len)
 	/* Of one that is refused, too: it has the name that it came by. */
 	context_policy_info(ctx, len, &info, NULL);
 	p = cache_policy_find(&d->cache, &info);
+	/* Which of two stands here, the next snapshot tells. */
+	if (p && p->joined)
+		return;
 	/* By the context that it was made of, where there is one. */
 	delete_policy(d, &info, p ? p->context : ctx, p ? p->context_len : len);
 	if (p)

@@ -158,7 +158,9 @@ struct cache_policy {
 	bool seen;
 	bool failed;			/* standby: the kernel refuses it */
 	bool conflict;			/* standby: this node has another */
-	bool refused;			/* standby: its context is not understood */
+	bool refused;			/* standby: its context is not understood; or */
+	bool joined;			/* it is two of the peer's, which the map makes one */
+	uint64_t peers_name;		/* a hash of the key that the peer has for it */
 	struct mark mark[CONF_MAX_PEERS];
 };
 

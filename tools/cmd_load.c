@@ -842,6 +842,51 @@ static int list_policies(struct load *l)
 	return 0;
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const struct policy *x = *(struct policy *const *)a;
+	const struct policy *y = *(struct policy *const *)b;
+	int ret = memcmp(x->info.key, y->info.key, sizeof(x->info.key));
+
+	return ret ? ret : x->info.key_len < y->info.key_len ? -1 :
+			   x->info.key_len > y->info.key_len;
+}
+
+static int refuse_joined(struct load *l, struct policy *pol)
+{
+	static const char why[] = "another policy of the file gets the same name by the map";
+
+	if (pol->refused)
+		return 0;
+	failed(l, pol->info.name, why);
+	pol->refused = strdup(why);
+	return pol->refused ? 0 : -1;
+}
+
+/* The kernel has room for one of a name. Without a map the file has one of each. */
+static int refuse_all_joined(struct load *l)
+{
+	struct policy **list;
+	size_t i, n = l->n_policies;
+	int ret = 0;
+
+	if (!l->map.n || n < 2)
+		return 0;
+	list = calloc(n, sizeof(struct policy *));
+	if (!list)
+		return -1;
+	for (i = 0; i < n; i++)
+		list[i] = &l->policy[i];
+	qsort(list, n, sizeof(*list), by_key);
+	for (i = 0; i + 1 < n && !ret; i++) {
+		if (!by_key(&list[i], &list[i + 1]))
+			ret = refuse_joined(l, list[i]) ||
+			      refuse_joined(l, list[i + 1]) ? -1 : 0;
+	}
+	free(list);
+	return ret;
+}
+
 /* Named by its context, where that can be read behind a record that is not. */
 static void malformed(struct load *l, const struct context_entry *e)
 {
@@ -875,7 +920,8 @@ static int load_all(struct load *l)
 
 	l->in = calloc(room, sizeof(*l->in));
 	l->clash = calloc(room, sizeof(*l->clash));
-	if (!l->in || !l->clash || list_names(l) || list_policies(l))
+	if (!l->in || !l->clash || list_names(l) || list_policies(l) ||
+	    refuse_all_joined(l))
 		return cmd_fail(&l->common, "out of memory");
 	while ((ret = context_file_next(&l->file, &r, l->now, &e))) {
 		if (ret < 0)

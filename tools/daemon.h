@@ -76,7 +76,7 @@ struct peer {
 	uint32_t peer_sas, peer_conflicts;
 	/* What comes from it (it is active). */
 	bool in_snapshot;
-	bool joined;			/* the map made two of its SAs one: refused */
+	bool joined;			/* the map made two of its SAs, or policies, one: refused */
 	uint64_t frames_taken, frames_ack_sent;
 	bool first_hello;		/* of this link: it may be of before */
 	uint64_t snapshots_in, snapshots_out, records_in, records_out;
@@ -333,7 +333,11 @@ void apply_refuse(struct daemon *d, const struct wire_sa *sa,
 void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 		  uint64_t sent);
 void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag);
-void apply_policy(struct daemon *d, const uint8_t *p, size_t len);
+/* peers_name: a hash of the key that the peer has for it; another one for the same
+ * key here is another policy, and neither is used. True: so it is.
+ */
+bool apply_policy(struct daemon *d, const uint8_t *p, size_t len,
+		  uint64_t peers_name);
 void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
 void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);

@@ -717,6 +717,20 @@ static void take_sa(struct daemon *d, struct peer *p, const struct wire_sa *sa)
 	apply_refuse(d, sa, &info, &why);
 }
 
+/* Two names of the peer's may be one here. */
+static void take_policy(struct daemon *d, struct peer *p, struct rd *r)
+{
+	uint8_t hash[crypto_generichash_BYTES];
+	struct context_policy info;
+	uint64_t name;
+
+	context_policy_info(r->p, r->left, &info, NULL);
+	crypto_generichash(hash, sizeof(hash), info.key, info.key_len, NULL, 0);
+	memcpy(&name, hash, sizeof(name));
+	map_frame(p, r->p, r->left);
+	p->joined |= apply_policy(d, r->p, r->left, name);
+}
+
 /* One of two that had one name here: what is left may be used now. */
 static void resync_joined(struct peer *p)
 {
@@ -758,12 +772,12 @@ static bool take_state(struct daemon *d, struct peer *p, uint8_t type,
 	case WIRE_RECORDS:
 		return take_records(d, p, r);
 	case WIRE_POLICY:
-		map_frame(p, r->p, r->left);
-		apply_policy(d, r->p, r->left);
+		take_policy(d, p, r);
 		return true;
 	default:
 		map_frame(p, r->p, r->left);
 		apply_policy_delete(d, r->p, r->left);
+		resync_joined(p);
 		return true;
 	}
 }

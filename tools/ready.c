@@ -60,6 +60,8 @@ static const char *why_policy(const struct daemon *d,
 
 	if (!p)
 		return NULL;
+	if (p->joined)
+		return "the map makes one of two policies of which one uses it: see the log";
 	return p->refused ? "the context of a policy that uses it, or may use it, is not understood here: see the log" :
 	       "a policy that uses it could not be created here, or differs from this node's own";
 }

@@ -425,10 +425,10 @@ static void test_policy_refused(void **state)
 
 	(void)state;
 	comes();
-	apply_policy(&d, good.data, good.len);
+	apply_policy(&d, good.data, good.len, 1);
 	assert_null(why());
 	assert_int_equal(policies_made, 1);
-	apply_policy(&d, bad.data, bad.len);
+	apply_policy(&d, bad.data, bad.len, 1);
 	assert_int_equal(policies_made, 1);
 	assert_int_equal(d.context_refused, 1);
 	assert_int_equal(d.cache.n_policies, 1);
@@ -442,14 +442,55 @@ static void test_policy_refused(void **state)
 	assert_int_equal(policies_deleted, 1);
 	assert_null(why());
 	/* The first that comes may be the one. */
-	apply_policy(&d, bad.data, bad.len);
+	apply_policy(&d, bad.data, bad.len, 1);
 	assert_non_null(why());
-	apply_policy(&d, good.data, good.len);
+	apply_policy(&d, good.data, good.len, 1);
 	assert_null(why());
 	assert_int_equal(policies_made, 2);
 	assert_int_equal(d.cache.n_unready, 0);
 	buf_free(&good);
 	buf_free(&bad);
+}
+
+/* Two of the peer's that the map makes one: whoever comes first. */
+static void test_policies_joined(void **state)
+{
+	struct buf one = policy(false), other = policy(false);
+	struct peer p = {};
+	uint8_t *templates;
+
+	(void)state;
+	/* Of another reqid: it uses other SAs. */
+	templates = memmem(other.data, other.len, "\0\x41M\0", 4);
+	assert_non_null(templates);
+	templates[8 + 15] ^= 1;
+	comes();
+	assert_false(apply_policy(&d, one.data, one.len, 1));
+	assert_false(apply_policy(&d, one.data, one.len, 1));
+	assert_null(why());
+	assert_true(apply_policy(&d, other.data, other.len, 2));
+	assert_non_null(strstr(why(), "the map makes one of two policies"));
+	assert_int_equal(policies_made, 2);
+	/* Nobody knows which of them stands here. */
+	apply_policy_delete(&d, other.data, other.len);
+	assert_int_equal(policies_deleted, 0);
+	assert_non_null(why());
+	apply_snapshot_begin(&d, &p);
+	comes();
+	assert_false(apply_policy(&d, other.data, other.len, 2));
+	assert_null(why());
+	assert_true(apply_policy(&d, one.data, one.len, 1));
+	assert_non_null(why());
+	apply_snapshot_end(&d, &p);
+	assert_non_null(why());
+	apply_snapshot_begin(&d, &p);
+	comes();
+	assert_false(apply_policy(&d, one.data, one.len, 1));
+	apply_snapshot_end(&d, &p);
+	assert_null(why());
+	assert_int_equal(d.cache.n_unready, 0);
+	buf_free(&one);
+	buf_free(&other);
 }
 
 /* This node has it already: the same one, though not byte by byte. */
@@ -463,16 +504,16 @@ static void test_policy_here(void **state)
 	buf_put(&own, b.data, b.len);
 	/* A field that a newer kernel's tool adds, or that is told and not applied. */
 	field_put_u32(&own, 0x0100, FIELD_OPTIONAL, 7);
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_null(why());
 	field_put_u32(&b, 0x0101, FIELD_OPTIONAL, 9);
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_null(why());
 	/* What it does is another matter. */
 	priority = memmem(own.data, own.len, "\0\x40M\0\0\0\0\x0c", 8);
 	assert_non_null(priority);
 	priority[8 + 3] ^= 1;
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_non_null(strstr(why(), "differs from this node's own"));
 	assert_int_equal(policies_made, 0);
 	buf_free(&own);
@@ -488,14 +529,14 @@ static void test_policy_unreadable(void **state)
 	(void)state;
 	comes();
 	b.len -= 3;
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_non_null(strstr(why(), "may use it"));
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_int_equal(d.cache.n_policies, 1);
 	apply_policy_delete(&d, b.data, b.len);
 	assert_null(why());
 	/* One that the next snapshot does not have is gone. */
-	apply_policy(&d, b.data, b.len);
+	apply_policy(&d, b.data, b.len, 1);
 	assert_non_null(why());
 	apply_snapshot_begin(&d, &p);
 	comes();
@@ -518,6 +559,7 @@ int main(void)
 		TEST(test_again),
 		TEST(test_frame),
 		TEST(test_policy_refused),
+		TEST(test_policies_joined),
 		TEST(test_policy_here),
 		TEST(test_policy_unreadable),
 	};
