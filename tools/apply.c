@@ -1412,6 +1412,8 @@ void apply_init(struct daemon *d)
 {
 	d->repair_timer.cb = repair_due;
 	d->repair_timer.data = d;
+	/* Now: the daemon gives up what it takes to make a namespace. */
+	kinds_open(&d->kinds);
 	owned_load(&d->owned, d->conf.socket);
 }
 

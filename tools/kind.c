@@ -135,19 +135,14 @@ static bool is_passing(int ret)
 	       ret == -EAGAIN;
 }
 
-static bool open_scratch(struct kinds *k)
+void kinds_open(struct kinds *k)
 {
-	int ret;
+	int ret = scratch_open(&k->scratch);
 
-	if (k->opened || k->failed)
-		return k->opened;
-	ret = scratch_open(&k->scratch);
 	k->opened = !ret;
-	k->failed = ret;
 	if (ret)
 		log_info("no namespace to try kinds of SAs in (%s): what is not supported is found when it is installed",
 			 strerror(-ret));
-	return k->opened;
 }
 
 /* 0: it was taken; else why not. */
@@ -192,7 +187,7 @@ static struct kind *ask(struct kinds *k, const uint8_t *p, size_t len,
 	char what[120];
 	int ret;
 
-	if (k->n == MAX_KINDS || !open_scratch(k))
+	if (k->n == MAX_KINDS || !k->opened)
 		return NULL;
 	ret = try(k, p, len);
 	if (is_passing(ret))

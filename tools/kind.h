@@ -25,11 +25,13 @@ struct kind {
 /* Zeroed: empty. */
 struct kinds {
 	struct xfrm scratch;		/* in the namespace, that goes with it */
-	bool opened, failed;
+	bool opened;
 	struct kind *kind;
 	size_t n;
 };
 
+/* The namespace: once, where one may be made. Without it nothing is known of kinds. */
+void kinds_open(struct kinds *k);
 /*
  * kinds_why_not - the kernel's word on SAs like that
  * Return: NULL: it takes them, or it could not be asked; else why not, of @k.
