@@ -17,6 +17,7 @@
 #include <linux/xfrmsync.h>
 
 #include "conf.h"
+#include "secret.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_KEYS 48
@@ -748,7 +749,7 @@ static int check_file(struct parser *p, enum section s, const char *key,
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (secret ? O_NOFOLLOW : 0));
 	if (fd < 0)
 		return refuse(p, line, "%s: %s: %s", key, path,
-			      errno == ELOOP ? "is a symbolic link" : strerror(errno));
+			      errno == ELOOP ? SECRET_IS_LINK : strerror(errno));
 	if (fstat(fd, &st))
 		memset(&st, 0, sizeof(st));
 	close(fd);

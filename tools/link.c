@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sodium.h>
 
 #include "link.h"
 
 #define READ_CHUNK 16384
+#define KEY_MAX 16384		/* bytes of PEM */
 #define READ_ROUNDS 4		/* chunks in one call: heartbeats go out between */
 
 /* TLS_AES_128_GCM_SHA256: the one that RFC 8446 gives a PSK without a hash */
@@ -104,11 +106,60 @@ static void ssl_reason(char *err, size_t errlen)
 	ERR_clear_error();
 }
 
+/* As a file of the configuration: nobody is asked for a passphrase. */
+static int no_passphrase(char *buf, int size, int writing, void *data)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)data;
+	return -1;
+}
+
+static EVP_PKEY *key_parse(const uint8_t *pem, size_t len)
+{
+	BIO *bio = BIO_new_mem_buf(pem, len);
+	EVP_PKEY *key = NULL;
+
+	if (bio)
+		key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	BIO_free(bio);
+	return key;
+}
+
+/* The file that was found to be root's alone is the one that is read. 0; -1 with a
+ * line in err; 1: OpenSSL's error.
+ */
+static int key_load(struct link_tls *t, const char *file, char *err,
+		    size_t errlen)
+{
+	uint8_t pem[KEY_MAX];
+	EVP_PKEY *key = NULL;
+	ssize_t len;
+	int fd, ret;
+
+	fd = secret_open(file, err, errlen);
+	if (fd < 0)
+		return -1;
+	len = secret_read_all(fd, pem, sizeof(pem));
+	if (len < 0)
+		snprintf(err, errlen, "%s: %s", file, strerror(errno));
+	else
+		key = key_parse(pem, len);
+	close(fd);
+	sodium_memzero(pem, sizeof(pem));
+	ret = len < 0 ? -1 : !key || SSL_CTX_use_PrivateKey(t->ctx, key) != 1 ||
+			     SSL_CTX_check_private_key(t->ctx) != 1;
+	EVP_PKEY_free(key);
+	return ret;
+}
+
 static int cert_load(struct link_tls *t, const struct conf *conf, char *err,
 		     size_t errlen)
 {
 	const char *file = conf->tls_ca;
 	char why[128];
+	int ret;
 
 	if (SSL_CTX_load_verify_locations(t->ctx, conf->tls_ca, NULL) != 1)
 		goto fail;
@@ -116,9 +167,10 @@ static int cert_load(struct link_tls *t, const struct conf *conf, char *err,
 	if (SSL_CTX_use_certificate_chain_file(t->ctx, conf->tls_cert) != 1)
 		goto fail;
 	file = conf->tls_key;
-	if (SSL_CTX_use_PrivateKey_file(t->ctx, conf->tls_key,
-					SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_check_private_key(t->ctx) != 1)
+	ret = key_load(t, file, err, errlen);
+	if (ret < 0)
+		return -1;
+	if (ret)
 		goto fail;
 	SSL_CTX_set_verify(t->ctx,
 			   SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,

@@ -53,8 +53,27 @@ static const char *why_not(int fd)
 	return NULL;
 }
 
-/* Up to len bytes; fewer where the file ends. */
-static ssize_t read_all(int fd, uint8_t *p, size_t len)
+int secret_open(const char *file, char *err, size_t errlen)
+{
+	const char *why;
+	int fd;
+
+	fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0)
+		why = why_not(fd);
+	else if (errno == ELOOP)
+		why = SECRET_IS_LINK;
+	else
+		why = strerror(errno);
+	if (!why)
+		return fd;
+	snprintf(err, errlen, "%s: %s", file, why);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+ssize_t secret_read_all(int fd, uint8_t *p, size_t len)
 {
 	size_t got = 0;
 	ssize_t n;
@@ -71,27 +90,22 @@ static ssize_t read_all(int fd, uint8_t *p, size_t len)
 int secret_read(const char *file, struct secret *s, char *err, size_t errlen)
 {
 	uint8_t raw[4 * SECRET_MAX];
-	const char *why;
+	const char *why = "not a key of 32 to 64 bytes, raw or in hex";
 	ssize_t len;
 	int fd, ret;
 
 	memset(s, 0, sizeof(*s));
-	fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0) {
-		snprintf(err, errlen, "%s: %s", file,
-			 errno == ELOOP ? "is a symbolic link" : strerror(errno));
+	fd = secret_open(file, err, errlen);
+	if (fd < 0)
 		return -1;
-	}
-	why = why_not(fd);
-	len = why ? 0 : read_all(fd, raw, sizeof(raw));
+	len = secret_read_all(fd, raw, sizeof(raw));
 	if (len < 0)
 		why = strerror(errno);
 	close(fd);
-	ret = why ? -1 : decode(raw, len, s);
+	ret = len < 0 ? -1 : decode(raw, len, s);
 	sodium_memzero(raw, sizeof(raw));
 	if (ret)
-		snprintf(err, errlen, "%s: %s", file, why ? why :
-			 "not a key of 32 to 64 bytes, raw or in hex");
+		snprintf(err, errlen, "%s: %s", file, why);
 	return ret;
 }
 
