@@ -11,8 +11,8 @@ set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
 . selftests/s390x.sh
-# One starts the tool, which only binfmt_misc could do, the other would ask of qemu's process.
-not_here=(cmdline_test secret_test)
+# One starts the tool, which only binfmt_misc could do, the others would ask of qemu's process.
+not_here=(cmdline_test privileges_test secret_test)
 here=build/tools
 there=build/tools-s390x
 

@@ -15,7 +15,8 @@ set -euo pipefail
 
 BUILD=(build-essential bc kmod pkg-config
 	linux-headers-amd64 linux-headers-6.12-amd64
-	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev)
+	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev
+	libcap-ng-dev libseccomp-dev)
 KERNEL=(build-essential bc bison cpio flex kmod libelf-dev xz-utils linux-source-6.12)
 CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross libstdc++-12-dev-s390x-cross

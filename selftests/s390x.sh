@@ -8,9 +8,11 @@
 # shellcheck disable=SC2034 # whoever sources it uses them
 
 s390x_triplet=s390x-linux-gnu
-s390x_root=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}/s390x
 s390x_packages=(libcmocka0 libcmocka-dev libinih1 libinih-dev libjansson4 libjansson-dev
-	libmnl0 libmnl-dev libsodium23 libsodium-dev libssl3 libssl-dev libclang-rt-14-dev)
+	libmnl0 libmnl-dev libsodium23 libsodium-dev libssl3 libssl-dev libclang-rt-14-dev
+	libcap-ng0 libcap-ng-dev libseccomp2 libseccomp-dev)
+# What another list has fetched is not all of it.
+s390x_root=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}/s390x-$(cksum <<<"${s390x_packages[*]}" | cut -d " " -f 1)
 s390x_cflags="-I$s390x_root/usr/include/$s390x_triplet"
 s390x_ldflags="-L$s390x_root/usr/lib/$s390x_triplet -Wl,-rpath-link,$s390x_root/usr/lib/$s390x_triplet"
 # It looks for headers beside its run-time libraries.

@@ -24,6 +24,7 @@
 #include "cmd.h"
 #include "daemon.h"
 #include "log.h"
+#include "privileges.h"
 #include "secret.h"
 
 static void usage(FILE *f)
@@ -391,6 +392,26 @@ static int start(struct daemon *d, struct loop_fd *signals)
 	return 0;
 }
 
+/* All is open, and no byte of a peer was read yet. */
+static int drop_privileges(void)
+{
+	int ret = privileges_drop();
+
+	if (ret) {
+		log_err("cannot drop capabilities (%s): not started with all of root's",
+			strerror(-ret));
+		return ret;
+	}
+	ret = privileges_filter();
+	if (ret == -EOPNOTSUPP) {
+		log_warn("no seccomp filter here (by kernel, or build): any system call may be made");
+		return 0;
+	}
+	if (ret)
+		log_err("cannot load the filter of system calls: %s", strerror(-ret));
+	return ret;
+}
+
 static void stop(struct daemon *d)
 {
 	peer_exit(d);
@@ -462,6 +483,8 @@ static int run(struct daemon *d)
 	d->reader_io.fd = -1;
 	d->owned.fd = -1;
 	ret = start(d, &signals);
+	if (!ret)
+		ret = drop_privileges();
 	if (!ret) {
 		notify_status(d, "READY=1\n");
 		ret = loop_run(&d->loop);

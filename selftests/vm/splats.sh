@@ -12,6 +12,8 @@ SPLAT+='|sleeping function called|scheduling while atomic|Voluntary context swit
 SPLAT+='|blocked for more than|soft lockup|detected (expedited )?stalls?'
 SPLAT+='|unregister_netdevice: waiting|kmemleak: [0-9]+ new|unreferenced object 0x|Object remaining in|still has objects'
 SPLAT+='|disagrees about version|Unknown symbol'
+# A system call that our own filter refused the daemon (tools/privileges.c), by audit.
+SPLAT+='|type=1326 .*comm="xfrmsync"'
 
 # What a healthy boot with mitigations=off, or with a debug feature on, says of itself.
 HARMLESS='Spectre V[0-9] ?: WARNING|(KASAN|KFENCE|kfence|KCSAN|kcsan): .*(initialized|enabled)'

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In: children with root's rights, which give them up.
+ * Out: what they can do after it, and what becomes of them if they try.
+ * Host only; as root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include <cmocka.h>
+
+#include "privileges.h"
+
+#define NO_FILTER 77		/* exit codes of a child */
+#define NO_DROP 78
+
+/* Runs in a child that has given up everything: 0, or its exit code. */
+typedef int (*deed)(void);
+
+static int status_of(deed what)
+{
+	struct rlimit none = {};
+	int status, ret;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &none);
+		if (privileges_drop())
+			_exit(NO_DROP);
+		ret = privileges_filter();
+		if (ret)
+			_exit(ret == -EOPNOTSUPP ? NO_FILTER : NO_DROP);
+		_exit(what());
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void may(deed what)
+{
+	int status = status_of(what);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+		skip();
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void dies_of(deed what)
+{
+	int status = status_of(what);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+		skip();
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+/* ---- capabilities ---- */
+
+/* The value of a line of /proc/self/status, in hex where it is in hex. */
+static uint64_t status_line(const char *name)
+{
+	unsigned long long value = ~0ULL;
+	char line[300];
+	FILE *f = fopen("/proc/self/status", "re");
+	size_t len = strlen(name);
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, name, len) && line[len] == ':') {
+			sscanf(line + len + 1, "%llx", &value);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return value;
+}
+
+#define BIT(n) (1ULL << (n))
+#define WANTED (BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) | \
+		BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_IPC_LOCK))
+
+static int has_four(void)
+{
+	uint64_t had = status_line("CapPrm");
+
+	/* Something to lose, and something to keep. */
+	if (!(had & ~WANTED) || !(had & WANTED))
+		return 1;
+	if (privileges_drop())
+		return 2;
+	if (status_line("CapEff") != (WANTED & had) ||
+	    status_line("CapPrm") != (WANTED & had))
+		return 3;
+	if (status_line("CapBnd") & ~WANTED)
+		return 4;
+	if (status_line("CapInh") || status_line("CapAmb"))
+		return 5;
+	return status_line("NoNewPrivs") == 1 ? 0 : 6;
+}
+
+/* As under systemd's unit: few there are, and the bounding set cannot be shrunk. */
+static int has_few(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {};
+
+	data[0].permitted = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) | BIT(CAP_CHOWN);
+	data[0].effective = data[0].permitted;
+	if (syscall(SYS_capset, &head, data) || privileges_drop())
+		return 1;
+	data[0].permitted = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW);
+	return status_line("CapEff") == data[0].permitted &&
+	       status_line("CapPrm") == data[0].permitted ? 0 : 2;
+}
+
+static void exits_well(deed what)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(what());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_capabilities(void **state)
+{
+	(void)state;
+	exits_well(has_four);
+	exits_well(has_few);
+}
+
+/* ---- what the daemon does ---- */
+
+static int is_filtered(void)
+{
+	return status_line("Seccomp") == 2 && status_line("NoNewPrivs") == 1 ? 0 : 1;
+}
+
+static int open_sockets(void)
+{
+	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+	size_t i;
+	int fd;
+
+	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		fd = socket(families[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			return 1 + i;
+		close(fd);
+	}
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+	return fd < 0 ? 9 : 0;
+}
+
+static int write_file(void)
+{
+	char path[60], to[70];
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/xfrmsync-privileges-%d", getpid());
+	snprintf(to, sizeof(to), "%s.to", path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, "x", 1) != 1 || fsync(fd) || close(fd))
+		return 1;
+	/* As durable.c makes it. */
+	return renameat(AT_FDCWD, path, AT_FDCWD, to) || unlink(to) ? 2 : 0;
+}
+
+static int map_memory(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p, 4096, PROT_READ))
+		return 1;
+	/* A library of the resolver's, its code */
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? 2 : 0;
+}
+
+static void test_its_own(void **state)
+{
+	(void)state;
+	may(is_filtered);
+	may(open_sockets);
+	may(write_file);
+	may(map_memory);
+}
+
+/* ---- what it does not ---- */
+
+/* As if the kernel had not got it; a capability, or none, has no say in it. */
+#define NO_SUCH(call) ((call) == -1 && errno == ENOSYS)
+
+static int other_sockets(void)
+{
+	if (!NO_SUCH(socket(AF_PACKET, SOCK_RAW, 0)))
+		return 1;
+	if (!NO_SUCH(socket(AF_ALG, SOCK_SEQPACKET, 0)))
+		return 2;
+	return NO_SUCH(socket(AF_VSOCK, SOCK_STREAM, 0)) ? 0 : 3;
+}
+
+static int other_files(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 1;
+	if (!NO_SUCH(syscall(SYS_open_by_handle_at, fd, NULL, O_RDONLY)))
+		return 2;
+	if (!NO_SUCH(syscall(SYS_fchmod, fd, 0666)) ||
+	    !NO_SUCH(syscall(SYS_fchown, fd, 0, 0)))
+		return 3;
+	if (!NO_SUCH(syscall(SYS_linkat, AT_FDCWD, "a", AT_FDCWD, "b", 0)) ||
+	    !NO_SUCH(syscall(SYS_symlinkat, "a", AT_FDCWD, "b")) ||
+	    !NO_SUCH(syscall(SYS_mknodat, AT_FDCWD, "a", 0666, 0)))
+		return 4;
+	/* A byte into the terminal that it may have been started from. */
+	if (!NO_SUCH(ioctl(fd, TIOCSTI, "x")))
+		return 5;
+	return NO_SUCH(syscall(SYS_io_uring_setup, 1, NULL)) &&
+	       NO_SUCH(syscall(SYS_memfd_create, "x", 0)) ? 0 : 6;
+}
+
+static int other_memory(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || !NO_SUCH(mprotect(p, 4096, PROT_READ | PROT_EXEC)))
+		return 1;
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+	       errno == ENOSYS ? 0 : 2;
+}
+
+static int other_processes(void)
+{
+	if (!NO_SUCH(fork()) || !NO_SUCH(kill(getppid(), 0)))
+		return 1;
+	if (!NO_SUCH(syscall(SYS_tgkill, getppid(), getppid(), 0)))
+		return 2;
+	if (!NO_SUCH(syscall(SYS_setuid, 0)) || !NO_SUCH(syscall(SYS_pidfd_open, 1, 0)))
+		return 3;
+	/* A filter cannot be taken back, nor core dumps allowed again. */
+	if (!NO_SUCH(prctl(PR_SET_DUMPABLE, 1)) ||
+	    !NO_SUCH(syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, NULL)))
+		return 4;
+	return NO_SUCH(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0)) &&
+	       NO_SUCH(syscall(SYS_keyctl, 0, 0)) ? 0 : 5;
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	may(other_sockets);
+	may(other_files);
+	may(other_memory);
+	may(other_processes);
+}
+
+static int run_program(void)
+{
+	execl("/bin/true", "true", NULL);
+	return 0;
+}
+
+static int trace_parent(void)
+{
+	ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+	return 0;
+}
+
+static int read_parent(void)
+{
+	syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+	return 0;
+}
+
+static int mount_something(void)
+{
+	mount("none", "/nowhere", "tmpfs", 0, NULL);
+	return 0;
+}
+
+static int change_root(void)
+{
+	return chroot("/nowhere") ? 0 : 1;
+}
+
+static int leave_namespace(void)
+{
+	syscall(SYS_unshare, 0);
+	return 0;
+}
+
+static int enter_namespace(void)
+{
+	syscall(SYS_setns, -1, 0);
+	return 0;
+}
+
+static int load_module(void)
+{
+	syscall(SYS_finit_module, -1, "", 0);
+	return 0;
+}
+
+static int load_bpf(void)
+{
+	syscall(SYS_bpf, 0, NULL, 0);
+	return 0;
+}
+
+/* Any 32-bit program's way in: another table of calls, of which there is no list. */
+#ifdef __x86_64__
+static int other_table(void)
+{
+	long ret = 20;		/* getpid() there */
+
+	__asm__ volatile("int $0x80" : "+a"(ret) : : "memory", "r8", "r9", "r10", "r11");
+	return ret > 0 ? 1 : 0;
+}
+#endif
+
+static void test_deadly(void **state)
+{
+	(void)state;
+	dies_of(run_program);
+	dies_of(trace_parent);
+	dies_of(read_parent);
+	dies_of(mount_something);
+	dies_of(change_root);
+	dies_of(leave_namespace);
+	dies_of(enter_namespace);
+	dies_of(load_module);
+	dies_of(load_bpf);
+}
+
+static void test_other_table(void **state)
+{
+	(void)state;
+#ifdef __x86_64__
+	int status = status_of(other_table);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+		skip();
+	/* Where the kernel has no such table it is SIGSEGV. */
+	assert_true(WIFSIGNALED(status));
+#else
+	skip();
+#endif
+}
+
+/* It still dies of a bug as it would: its own abort() is none of others' signals. */
+static int give_up(void)
+{
+	signal(SIGABRT, SIG_DFL);
+	raise(SIGABRT);
+	return 0;
+}
+
+static void test_abort(void **state)
+{
+	int status = status_of(give_up);
+
+	(void)state;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+		skip();
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	return geteuid() != 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_capabilities),
+		cmocka_unit_test(test_its_own),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_deadly),
+		cmocka_unit_test(test_other_table),
+		cmocka_unit_test(test_abort),
+	};
+
+	return cmocka_run_group_tests_name("privileges", tests, set_up, NULL);
+}
