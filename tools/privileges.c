@@ -32,6 +32,32 @@ static const unsigned int kept[] = {
 	CAP_IPC_LOCK,		/* what is allocated later is locked as well */
 };
 
+static bool is_kept(unsigned int cap)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (kept[i] == cap)
+			return true;
+	}
+	return false;
+}
+
+static bool has_others(bool in_bounding_set)
+{
+	unsigned int cap;
+
+	for (cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (capng_have_capability(CAPNG_INHERITABLE, cap) ||
+		    (!is_kept(cap) &&
+		     (capng_have_capability(CAPNG_PERMITTED, cap) ||
+		      (in_bounding_set &&
+		       capng_have_capability(CAPNG_BOUNDING_SET, cap)))))
+			return true;
+	}
+	return false;
+}
+
 int privileges_drop(void)
 {
 	bool has[ARRAY_SIZE(kept)];
@@ -48,6 +74,9 @@ int privileges_drop(void)
 	 * that it would be asked for.
 	 */
 	bounded = !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	/* The unit's filter has no capset(): there is nothing to give up. */
+	if (!has_others(!bounded))
+		return 0;
 	capng_clear(CAPNG_SELECT_ALL);
 	for (i = 0; i < ARRAY_SIZE(kept); i++) {
 		if (has[i] && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE |

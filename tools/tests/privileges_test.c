@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -139,6 +140,32 @@ static int has_few(void)
 	       status_line("CapPrm") == data[0].permitted ? 0 : 2;
 }
 
+/* Under the unit's own filter capset() would be the end. */
+static int has_no_more(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {};
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	int cap;
+
+	for (cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (!(WANTED & BIT(cap)))
+			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	}
+	data[0].permitted = WANTED & status_line("CapPrm");
+	data[0].effective = data[0].permitted;
+	if (syscall(SYS_capset, &head, data) || !f ||
+	    seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(capset), 0) ||
+	    seccomp_load(f))
+		return 1;
+	seccomp_release(f);
+	if (privileges_drop() || status_line("CapEff") != data[0].permitted)
+		return 2;
+	return status_line("NoNewPrivs") == 1 ? 0 : 3;
+}
+
 static void exits_well(deed what)
 {
 	int status;
@@ -156,6 +183,7 @@ static void test_capabilities(void **state)
 	(void)state;
 	exits_well(has_four);
 	exits_well(has_few);
+	exits_well(has_no_more);
 }
 
 /* ---- what the daemon does ---- */
