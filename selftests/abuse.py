@@ -7,41 +7,14 @@ Out: results. What the kernel says beside them (splats) is judged by who runs th
 
 import ctypes
 import errno
-import os
 import struct
 
 import nl
-from kt import check, equal, ip, main, refused, rng, sa_add, sa_id
+from kt import check, equal, in_child, ip, main, nobody, refused, rng, sa_add, sa_id
 
 CLONE_NEWUSER = 0x10000000
 A_END, B_END = "192.0.2.1", "192.0.2.2"
 FUZZ = 4000
-
-
-def in_child(func):
-    """What func returns, or the errno of its failure, in a process of its own."""
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            text = str(func())
-        except OSError as error:
-            text = errno.errorcode.get(error.errno, str(error.errno))
-        except BaseException as error:      # pylint: disable=broad-except
-            text = repr(error)
-        os.write(theirs, text.encode()[:4000])
-        os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours) as file:
-        text = file.read()
-    os.waitpid(pid, 0)
-    return text
-
-
-def nobody():
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
 
 
 def new_user_ns(also=0):

@@ -5,6 +5,7 @@ In: checks and commands.
 Out: a line for each result, which lib.sh's `results` turns into TAP.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -59,6 +60,32 @@ def until(func, seconds=20):
     while not (value := func()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return value
+
+
+def in_child(func):
+    """What func returns, or the errno of its failure, in a process of its own."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            text = str(func())
+        except OSError as error:
+            text = errno.errorcode.get(error.errno, str(error.errno))
+        except BaseException as error:      # pylint: disable=broad-except
+            text = repr(error)
+        os.write(theirs, text.encode()[:4000])
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as file:
+        text = file.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def nobody():
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
 
 
 def run(*words, stdin=None, ok=True):
