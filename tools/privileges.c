@@ -202,14 +202,14 @@ static int add_rules(scmp_filter_ctx f)
 	for (i = 0; !ret && i < ARRAY_SIZE(allowed); i++)
 		ret = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (i = 0; !ret && i < ARRAY_SIZE(families); i++)
-		ret = allow(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, families[i]));
+		ret = allow(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, families[i], 0));
 	for (i = 0; !ret && i < ARRAY_SIZE(ioctls); i++)
-		ret = allow(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
+		ret = allow(f, SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, ioctls[i], 0));
 	if (!ret)
 		ret = allow_memory(f);
 	/* abort(), which makes an end of a process that is no longer itself */
 	if (!ret)
-		ret = allow(f, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, getpid()));
+		ret = allow(f, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, getpid(), 0));
 	return ret;
 }
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <setjmp.h>
@@ -235,6 +236,17 @@ static int map_memory(void)
 	return p == MAP_FAILED ? 2 : 0;
 }
 
+/* As a reload does: files, the services of nsswitch.conf, sockets. */
+static int resolve(void)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai = NULL;
+
+	if (getaddrinfo("localhost", "4797", &hints, &ai))
+		return 1;
+	freeaddrinfo(ai);
+	return 0;
+}
+
 static void test_its_own(void **state)
 {
 	(void)state;
@@ -242,6 +254,7 @@ static void test_its_own(void **state)
 	may(open_sockets);
 	may(write_file);
 	may(map_memory);
+	may(resolve);
 }
 
 /* ---- what it does not ---- */
