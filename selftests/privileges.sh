@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 130
+plan 132
 
 here=$(dirname "$0")
 need_daemon
@@ -175,6 +175,11 @@ for kind in key key_file psk_file; do
 	check "$kind that is a pipe: refused, without waiting" "${refuses[@]}" "not a regular file"
 	rm "$TMP/k"
 done
+key_of key
+openssl pkey -in "$TMP/a.key" -aes256 -passout pass:none -out "$TMP/k" 2>/dev/null
+check "key that wants a passphrase: refused, nobody is asked" run_refuses "$TMP/k" "store it without one"
+: >"$TMP/k"
+check "key that is none: refused" run_refuses "$TMP/k" "no private key in PEM"
 cp -p "$TMP/seal" "$TMP/k"
 chmod 644 "$TMP/k"
 check "save --key: that all may read: refused, nothing is written" tool_refuses "$TMP/k" "chmod 600"

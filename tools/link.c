@@ -133,6 +133,7 @@ static EVP_PKEY *key_parse(const uint8_t *pem, size_t len)
 static int key_load(struct link_tls *t, const char *file, char *err,
 		    size_t errlen)
 {
+	const char *why = "holds no private key in PEM";
 	uint8_t pem[KEY_MAX];
 	EVP_PKEY *key = NULL;
 	ssize_t len;
@@ -143,13 +144,20 @@ static int key_load(struct link_tls *t, const char *file, char *err,
 		return -1;
 	len = secret_read_all(fd, pem, sizeof(pem));
 	if (len < 0)
-		snprintf(err, errlen, "%s: %s", file, strerror(errno));
+		why = strerror(errno);
 	else
 		key = key_parse(pem, len);
 	close(fd);
 	sodium_memzero(pem, sizeof(pem));
-	ret = len < 0 ? -1 : !key || SSL_CTX_use_PrivateKey(t->ctx, key) != 1 ||
-			     SSL_CTX_check_private_key(t->ctx) != 1;
+	if (!key) {
+		if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_PASSWORD_READ)
+			why = "wants a passphrase: store it without one";
+		ERR_clear_error();
+		snprintf(err, errlen, "%s: %s", file, why);
+		return -1;
+	}
+	ret = SSL_CTX_use_PrivateKey(t->ctx, key) != 1 ||
+	      SSL_CTX_check_private_key(t->ctx) != 1;
 	EVP_PKEY_free(key);
 	return ret;
 }
