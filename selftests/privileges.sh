@@ -116,8 +116,9 @@ refused_user() { # TEXT VERB...: exit code 1, and one line
 # What anybody may write down: where the daemon is
 printf '[node]\nid = 1\nsocket = %s\nstate_dir = %s\n' "$TMP/a.run/sock" "$TMP/a.state" >"$TMP/user.conf"
 chmod 644 "$TMP/user.conf"
-for verb in show takeover standby; do
-	check "a user's $verb: refused in one line" refused_user . "$verb"
+check "a user's show: refused in one line" refused_user "Operation not permitted" show
+for verb in takeover standby; do
+	check "a user's $verb: refused in one line" refused_user "Permission denied: it hears root alone" $verb
 done
 role_stays() { role_is a active && role_is b standby; }
 check "none of it did anything" role_stays

@@ -548,6 +548,9 @@ static int change(struct change *c)
 			return ret;
 		nanosleep(&pause, NULL);
 	} while (elapsed_ms(c) < c->timeout_s * 1e3);
+	if (err == -EACCES)
+		return cmd_fail(&c->common, "the daemon's socket: %s: it hears root alone",
+				strerror(-err));
 	return cmd_fail(&c->common, "the daemon did not answer (%s): 'xfrmsync status' tells the role",
 			err == -ENODATA ? "it closed the connection" : strerror(-err));
 }
