@@ -174,6 +174,56 @@ class Three(Actives):
             self.sends_on(to)
         self.judged()
 
+    def sent_by(self, node):
+        return sum(len(self.ledger.numbers[node.name, sa.spi]) for sa in self.sas(OUT))
+
+    def unheard(self):
+        """What was given to one that nobody hears of again, may be that one's; and the third node does
+        not know that it was given."""
+        self.part("given")
+        if not self.renew():
+            return
+        bases = {node: node.base for node in self.nodes}
+        for node in self.nodes:     # they stand still, and are not dead
+            node.base = re.sub(r"dead_ms = \d+", "dead_ms = 60000", node.base)
+            self.reload(node, "")
+        self.in_step()
+        one, (two, three) = self.active, self.others()
+        self.burst(5, one)
+        self.stand_still(one)
+        asked = two.words().count("to hand over")
+        tool = two.tool("takeover")
+        self.ok("it is asked", self.until(lambda: two.words().count("to hand over") > asked, 20, 0.02))
+        for _ in range(2):      # it has written what it said it would
+            two.status()
+        self.stand_still(two)
+        self.stand_still(one, False)
+        self.ok("it gives", self.until(lambda: one.control.status()["role"] == "standby", 20, 0.02))
+        self.until(lambda: three.status()["peers"][0]["role"] == "standby", 20, 0.02)
+        self.pair(one, three, False)
+        self.dies(two)
+        tool.communicate(timeout=60)
+        code, text = self.told(one, "takeover")
+        self.ok("it is told to go on: what it gave is not safe there",
+                code == 0 and f"{2 * len(KINDS)} are not safe" in text, text)
+        code, text = self.told(three, "takeover")
+        self.ok("so is the third one, which has its own range", code == 0 and "not safe" not in text, text)
+        sent = self.sent_by(one)
+        self.exhaust(one, three)
+        self.ok("what is not safe is not used", (self.sent_by(one), self.sent_by(three) > 0) == (sent, True))
+        for node, base in bases.items():
+            node.base = base
+            if node is not two:
+                self.reload(node, "")
+        self.pair(one, three, True)
+        self.returns(two)
+        self.active = one
+        self.world.move(one)
+        self.until(lambda: three.control.status()["role"] == "standby", 20, 0.05)
+        if self.renew():
+            self.sends_on(one)
+        self.judged()
+
     def strict(self):
         """All three are active, and see all."""
         self.part("strict, three actives")
@@ -321,7 +371,7 @@ def test(folder, *namespaces):
     three.until(lambda: all(map(three.connected, three.nodes)), 30, 0.1)
     three.told(three.active, "takeover")
     three.world.move(three.active)
-    for part in (three.who_acknowledges, three.crashes, three.planned, three.hearsay,
+    for part in (three.who_acknowledges, three.crashes, three.planned, three.unheard, three.hearsay,
                  three.nobody, three.strict, three.removed):
         part()
     three.finish()

@@ -13,7 +13,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/wires.sh
 . "$(dirname "$0")/wires.sh"
-plan 115
+plan 126
 
 need_daemon
 setup_ns A B C P H W

@@ -177,6 +177,7 @@ struct daemon {
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
 	struct loop_timer resume_timer;	/* handed_refused, and it could not be stored */
 	bool unfinished;		/* a takeover, by the daemon before this one */
+	bool was_unfinished;		/* ... whatever became of it since */
 	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */

@@ -142,6 +142,10 @@ static void give(struct daemon *d, struct peer *p)
 {
 	static struct exact x;
 
+	/* A third node would not know of a range of this node's own, and could go on
+	 * into it. Without one, what is not taken back exactly is not safe here.
+	 */
+	bool own = d->conf.n_peers < 2;
 	struct cache_entry *e;
 	int tries = TRIES;
 	uint64_t to;
@@ -158,7 +162,7 @@ static void give(struct daemon *d, struct peer *p)
 				continue;
 			to = past(e);
 			exact_put(&x, e, e->rec.oseq, to,
-				  to == e->rec.oseq ? 0 :
+				  to == e->rec.oseq || !own ? 0 :
 				  lease_after(d, e, to));
 		}
 		exact_flush(&x);

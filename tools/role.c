@@ -150,6 +150,7 @@ int role_init(struct daemon *d)
 	if (st.role != XFRMSYNC_ROLE_NONE)
 		state_catch_up(&d->st, st.epoch, st.node, d->conf.node_id);
 	if (d->unfinished) {
+		d->was_unfinished = true;
 		d->same_boot = false;
 		d->st.boot_id[0] = '\0';
 	}
@@ -161,6 +162,9 @@ int role_init(struct daemon *d)
 	d->taken_here = d->st.strict;
 	d->st.role = role;
 	ret = members_follow(d, &d->conf);
+	/* Once the kernel has the epoch, the disk alone says that it was no more. */
+	if (!ret && d->unfinished)
+		ret = store(d, &d->st);
 	if (!ret)
 		ret = set_role(d, role, d->st.epoch, d->st.node);
 	if (ret)
@@ -490,7 +494,7 @@ static void heard(struct daemon *d, struct peer *p)
 		return;
 	/* Somebody has decided later than the daemon before this one. */
 	if (order > 0)
-		d->unfinished = false;
+		d->unfinished = d->was_unfinished = false;
 	else if (d->unfinished)
 		finish_if_alone(d);
 	if (role_is_active(d) || handover_not_exact(d, p, order))
@@ -659,6 +663,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	d->taken_here = true;
 	d->want_active = false;
 	d->unfinished = false;
+	d->was_unfinished = false;
 	d->source = NULL;
 	d->handover_to = NULL;
 	d->handed_to = NULL;
@@ -696,7 +701,8 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	 * node: who is told now stays, whichever has the larger id.
 	 */
 	uint64_t epoch = d->st.epoch + 1 + (d->st.handed[0] || d->asked);
-	bool again = role_is_owner(d) || d->st.handed[0];
+	/* What this node told in a time before is not known, or it stands there still. */
+	bool again = role_is_owner(d) || d->st.handed[0] || d->was_unfinished;
 	char text[400];
 	size_t unsafe;
 	int ret;
@@ -728,8 +734,11 @@ int role_resume(struct daemon *d)
 	size_t unsafe;
 	int ret;
 
-	/* Nobody used them meanwhile: its own counters are the newest again. */
-	ret = flip(d, d->st.epoch + 1, true, true, AS_THEY_ARE, &unsafe);
+	/* Nobody used them meanwhile: its own counters are the newest again. With a
+	 * third node some may have no range (give).
+	 */
+	ret = flip(d, d->st.epoch + 1, true, true,
+		   d->conf.n_peers > 1 ? FENCE_THEM : AS_THEY_ARE, &unsafe);
 	if (!ret)
 		settle(d);
 	return ret;

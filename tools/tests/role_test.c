@@ -31,7 +31,8 @@ static struct cache_entry *e;
 
 /* ---- the kernel, and the peer ---- */
 
-static int role_fails, restore_fails;
+static int role_fails, restore_fails, store_fails, roles_set;
+static struct genl_status kernel;
 static struct state at_flip;		/* on disk when the role was set */
 static uint64_t oseq;			/* the SA's, in the kernel */
 static uint64_t oseq_given_back;	/* ... when the peer was told to go on */
@@ -44,6 +45,8 @@ int __wrap_genl_status_get(struct genl *g, struct genl_status *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 			const struct record *r, size_t n,
 			struct genl_result *res);
+int __real_state_store(const char *path, struct state *s);
+int __wrap_state_store(const char *path, struct state *s);
 int __wrap_source_start(struct daemon *x);
 void __wrap_pmtu_taken_over(struct daemon *x);
 void __wrap_run_xfrm_events(struct daemon *x);
@@ -59,6 +62,7 @@ int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 	(void)epoch;
 	(void)node;
 	(void)out;
+	roles_set++;
 	assert_int_equal(state_load(dir, &at_flip), 0);
 	return role_fails ? -EBUSY : 0;
 }
@@ -66,8 +70,13 @@ int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 int __wrap_genl_status_get(struct genl *g, struct genl_status *out)
 {
 	(void)g;
-	memset(out, 0, sizeof(*out));
+	*out = kernel;
 	return 0;
+}
+
+int __wrap_state_store(const char *path, struct state *s)
+{
+	return store_fails ? -ENOSPC : __real_state_store(path, s);
 }
 
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
@@ -181,6 +190,9 @@ static int setup(void **state)
 	oseq = START;
 	role_fails = 0;
 	restore_fails = 0;
+	store_fails = 0;
+	roles_set = 0;
+	memset(&kernel, 0, sizeof(kernel));
 	given_back = false;
 	asked = false;
 	answer = -1;
@@ -351,6 +363,50 @@ static void test_not_raised_not_given_back(void **state)
 	assert_int_equal(on_disk().epoch, 6);
 }
 
+/* ---- stored, and never in force ---- */
+
+static void died_in_the_middle(void)
+{
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	d.st.epoch = 6;
+	d.st.node = SELF;
+	d.st.life = 3;
+	assert_int_equal(state_store(dir, &d.st), 0);
+	memset(&d.st, 0, sizeof(d.st));
+	kernel = (struct genl_status){
+		.role = XFRMSYNC_ROLE_STANDBY, .epoch = 5, .node = PEER, .life = 3,
+	};
+}
+
+/* Once the kernel has that epoch, nothing but the disk tells the next daemon. */
+static void test_unfinished_is_on_disk(void **state)
+{
+	(void)state;
+	died_in_the_middle();
+	store_fails = 1;
+	assert_int_not_equal(role_init(&d), 0);
+	assert_int_equal(roles_set, 0);
+	store_fails = 0;
+	memset(&d.st, 0, sizeof(d.st));
+	assert_int_equal(role_init(&d), 0);
+	assert_int_equal(at_flip.role, XFRMSYNC_ROLE_STANDBY);
+	assert_string_equal(at_flip.boot_id, "-");
+	assert_false(role_is_owner(&d));
+}
+
+/* Strict: it may have told its peers something in its time before. */
+static void test_unfinished_is_again(void **state)
+{
+	(void)state;
+	died_in_the_middle();
+	d.conf.guard = CONF_GUARD_STRICT;
+	assert_int_equal(role_init(&d), 0);
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_true(d.again);
+	assert_false(on_disk().strict);
+}
+
 /* ---- active again ---- */
 
 static void test_resumes_later(void **state)
@@ -395,6 +451,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_is_on_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_is_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_no_more, setup, teardown),
 	};
