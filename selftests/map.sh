@@ -115,7 +115,7 @@ done
 check "two policies that differ in the address alone" tool "$A" save --stop "${K[@]}" "$TMP/twins"
 check_fails "of one name behind the map" tool "$B" load "${K[@]}" --map 192.0.3.1=192.0.3.11 "$TMP/twins"
 check "they are refused" says "policy in 192.0.3.2/32 -> 192.0.3.11/32: not loaded: another policy of the file gets the same name by the map"
-check "and so is the SA that uses them" says "esp 192.0.3.11 spi 0x00007000: not loaded: policy in"
+check "and so is the SA that uses them" says "esp 192.0.3.1 spi 0x00007000: not loaded: policy in"
 check "nothing was loaded" sas_are "$B" 0
 check "nor a policy" policies_are "$B" 0
 for n in "$A" "$B"; do flush "$n"; done
