@@ -43,34 +43,45 @@ int bindings_fence(struct bindings *b, const struct record *rec, bool fenced)
 	return bindings_add(b, &other);
 }
 
-static int report(const struct record *rec, uint32_t reason, const char *what)
+/* What is gone, or another SA by now, or has ended, needs it no more. */
+static bool is_void(uint32_t reason)
+{
+	return reason == XFRMSYNC_REASON_NO_SA ||
+	       reason == XFRMSYNC_REASON_COOKIE ||
+	       reason == XFRMSYNC_REASON_TAG || reason == XFRMSYNC_REASON_STATE;
+}
+
+static int report(const struct bindings *b, const struct genl_result *res,
+		  const char *what)
 {
 	char name[128];
+	int ret = 0;
+	size_t i;
 
-	if (!reason || reason == XFRMSYNC_REASON_NO_SA ||
-	    reason == XFRMSYNC_REASON_COOKIE || reason == XFRMSYNC_REASON_TAG)
-		return 0;
-	log_err("%s: %s: %s", sa_id_str(&rec->id, name, sizeof(name)), what,
-		genl_reason_str(reason));
-	return -EINVAL;
+	for (i = 0; i < b->n; i++) {
+		if (!res[i].reason || is_void(res[i].reason))
+			continue;
+		log_err("%s: %s: %s",
+			sa_id_str(&b->rec[i].id, name, sizeof(name)), what,
+			genl_reason_str(res[i].reason));
+		ret = -EINVAL;
+	}
+	return ret;
 }
 
 int bindings_put(struct genl *g, struct bindings *b, const char *what)
 {
 	struct genl_result *res;
-	int ret, refused = 0;
-	size_t i;
+	int ret;
 
 	if (!b->n)
 		return 0;
 	res = calloc(b->n, sizeof(*res));
 	if (!res)
 		return -ENOMEM;
-	ret = genl_bind(g, b->rec, b->n, res);
-	for (i = 0; !ret && i < b->n; i++)
-		refused |= report(&b->rec[i], res[i].reason, what);
+	ret = genl_bind(g, b->rec, b->n, res) ?: report(b, res, what);
 	free(res);
-	return ret ? ret : refused;
+	return ret;
 }
 
 int bindings_fill(struct bindings *b, const struct record *rec)
@@ -93,23 +104,17 @@ int bindings_merge(struct genl *g, uint64_t epoch, uint32_t node,
 		   const struct bindings *b)
 {
 	struct genl_result *res;
-	int ret, refused = 0;
-	size_t i;
+	int ret;
 
 	if (!b->n)
 		return 0;
 	res = calloc(b->n, sizeof(*res));
 	if (!res)
 		return -ENOMEM;
-	ret = genl_restore(g, epoch, node, b->rec, b->n, res);
-	for (i = 0; !ret && i < b->n; i++) {
-		/* It has ended, and delivers nothing. */
-		if (res[i].reason != XFRMSYNC_REASON_STATE)
-			refused |= report(&b->rec[i], res[i].reason,
-					  "its window cannot be filled");
-	}
+	ret = genl_restore(g, epoch, node, b->rec, b->n, res) ?:
+	      report(b, res, "its window cannot be filled");
 	free(res);
-	return ret ? ret : refused;
+	return ret;
 }
 
 void bindings_free(struct bindings *b)
