@@ -167,19 +167,11 @@ static json_t *request(const struct change *c)
 			 "force_unsafe", c->force, "dry_run", c->dry_run);
 }
 
-static bool is_managed(const struct change *c, const struct record *r)
-{
-	return !(r->flags & (XFRMSYNC_RECORD_F_LARVAL |
-			     XFRMSYNC_RECORD_F_UNMANAGED)) &&
-	       conf_filter_match(c->filter, r->id.family, r->src, r->id.dst, r->reqid,
-				 r->if_id, r->id.mark, r->id.mark_mask);
-}
-
 static int keep_unsafe(const struct record *r, void *data)
 {
 	struct change *c = data;
 
-	if (!ready_why_not_raised(r, c->outdated) || !is_managed(c, r))
+	if (!ready_why_not_raised(r, c->outdated) || !ready_is_managed(c->filter, r))
 		return 0;
 	return bindings_fence(&c->unsafe, r, true);
 }
@@ -230,7 +222,7 @@ static int plan_one(const struct record *r, void *data)
 	char name[128];
 	json_t *o;
 
-	if (!is_managed(c, r))
+	if (!ready_is_managed(c->filter, r))
 		return 0;
 	/* What is its own and untold is let go. */
 	if (!c->is_own || (r->flags & XFRMSYNC_RECORD_F_FENCED &&
@@ -291,10 +283,12 @@ static int keep_limit(const struct record *r, void *data)
 	};
 	struct change *c = data;
 
-	if (!is_managed(c, r) || !r->window || r->dir == XFRMSYNC_DIR_OUT ||
+	if (!ready_is_managed(c->filter, r) || !r->window || r->dir == XFRMSYNC_DIR_OUT ||
 	    !(r->flags & XFRMSYNC_RECORD_F_SHARED))
 		return 0;
-	return bindings_fill(&c->windows, r) ?: bindings_add(&c->limits, &limit);
+	/* What it was given to may have delivered what came late. */
+	return (c->is_own ? 0 : bindings_fill(&c->windows, r)) ?:
+	       bindings_add(&c->limits, &limit);
 }
 
 /* Strict, before the role changes: limits, as the daemon would bind them. */
@@ -307,8 +301,7 @@ static int hold_inbound(struct change *c, const struct conf *conf,
 	if (c->role != XFRMSYNC_ROLE_ACTIVE || !is_behind(conf, s))
 		return CMD_OK;
 	ret = genl_dump(g, keep_limit, c);
-	/* What it was given to may have delivered what came late. */
-	if (!ret && !c->dry_run && !is_owner(conf, s))
+	if (!ret && !c->dry_run)
 		ret = bindings_merge(g, st->epoch, st->node, &c->windows);
 	if (!ret && !c->dry_run)
 		ret = bindings_put(g, &c->limits, "cannot be given a limit");

@@ -391,8 +391,8 @@ typedef int ready_fn(const struct record *k, struct cache_entry *e,
 /* NULL: safe. Of this kernel's SA; of an entry of the cache, without the kernel. */
 const char *ready_why(const struct daemon *d, const struct record *k);
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);
-/* Its counter was raised by another node's word, and it was not used since. */
-bool ready_is_raised(const struct record *k);
+/* By the filter, and known to the module as the cluster's. */
+bool ready_is_managed(const struct conf_filter *f, const struct record *k);
 /* Why an SA is not used that no daemon knows more of; NULL where it is. */
 const char *ready_why_not_raised(const struct record *k, bool outdated);
 int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */

@@ -12,7 +12,8 @@
 #include "daemon.h"
 #include "log.h"
 
-bool ready_is_raised(const struct record *k)
+/* Its counter was raised by another node's word, and it was not used since. */
+static bool is_raised(const struct record *k)
 {
 	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
 		return false;
@@ -30,16 +31,15 @@ const char *ready_why_not_raised(const struct record *k, bool outdated)
 		return UNTOLD;
 	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
 		return "it is fenced here: it was not safe before";
-	return !outdated && ready_is_raised(k) ? NULL : BEHIND;
+	return !outdated && is_raised(k) ? NULL : BEHIND;
 }
 
-static bool is_managed(const struct daemon *d, const struct record *k)
+bool ready_is_managed(const struct conf_filter *f, const struct record *k)
 {
 	return !(k->flags & (XFRMSYNC_RECORD_F_LARVAL |
 			     XFRMSYNC_RECORD_F_UNMANAGED)) &&
-	       conf_filter_match(&d->conf.filter, k->id.family, k->src,
-				 k->id.dst, k->reqid, k->if_id, k->id.mark,
-				 k->id.mark_mask);
+	       conf_filter_match(f, k->id.family, k->src, k->id.dst, k->reqid,
+				 k->if_id, k->id.mark, k->id.mark_mask);
 }
 
 /* This node follows no active, and was not filled since another was one. */
@@ -97,7 +97,7 @@ const char *ready_why(const struct daemon *d, const struct record *k)
 	const struct cache_entry *e;
 	const char *why = NULL;
 
-	if (!is_managed(d, k) || role_is_active(d) || role_is_owner(d) ||
+	if (!ready_is_managed(&d->conf.filter, k) || role_is_active(d) || role_is_owner(d) ||
 	    !d->st.epoch)
 		return NULL;
 	if (!d->synced)
@@ -121,7 +121,7 @@ static int look(const struct record *k, void *data)
 {
 	struct walk *w = data;
 
-	if (!is_managed(w->d, k))
+	if (!ready_is_managed(&w->d->conf.filter, k))
 		return 0;
 	return w->fn(k, cache_find(&w->d->cache, &k->id), ready_why(w->d, k),
 		     w->data);
