@@ -219,8 +219,6 @@ static int plan_one(const struct record *r, void *data)
 {
 	const char *why = NULL;
 	struct change *c = data;
-	char name[128];
-	json_t *o;
 
 	if (!ready_is_managed(c->filter, r))
 		return 0;
@@ -229,12 +227,7 @@ static int plan_one(const struct record *r, void *data)
 			   !(r->flags & XFRMSYNC_RECORD_F_UNTOLD)))
 		why = ready_why_not_raised(r, c->outdated);
 	c->plan_unsafe += !!why;
-	o = json_pack("{s:s, s:b, s:s}", "sa", sa_id_str(&r->id, name, sizeof(name)),
-		      "safe", !why, "action", !why || c->force ? "use" :
-		      "fence, and ask for a rekey");
-	if (why)
-		json_object_set_new(o, "why", json_string(why));
-	json_array_append_new(c->plan, o);
+	json_array_append_new(c->plan, ready_plan(&r->id, why, c->force));
 	return 0;
 }
 

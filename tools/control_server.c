@@ -500,15 +500,8 @@ static int plan_one(const struct record *k, struct cache_entry *e,
 {
 	uint64_t jump = 0, guard = 0;
 	struct plan *p = data;
-	char name[128];
-	json_t *o;
+	json_t *o = ready_plan(&k->id, why, p->force);
 
-	o = json_pack("{s:s, s:b}", "sa", sa_id_str(&k->id, name, sizeof(name)),
-		      "safe", !why);
-	if (why)
-		json_object_set_new(o, "why", json_string(why));
-	json_object_set_new(o, "action", json_string(!why || p->force ? "use" :
-						     "fence, and ask for a rekey"));
 	/* Numbers that nobody sends, for the receiver to leap over; and packets of
 	 * the peer that would be taken for replays, at most. Planned: none.
 	 */

@@ -393,6 +393,8 @@ const char *ready_why(const struct daemon *d, const struct record *k);
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);
 /* By the filter, and known to the module as the cluster's. */
 bool ready_is_managed(const struct conf_filter *f, const struct record *k);
+/* What a dry run says of an SA, with a daemon and without; why: not safe, or NULL. */
+json_t *ready_plan(const struct sa_id *id, const char *why, bool force);
 /* Why an SA is not used that no daemon knows more of; NULL where it is. */
 const char *ready_why_not_raised(const struct record *k, bool outdated);
 int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */
