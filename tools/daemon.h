@@ -175,7 +175,7 @@ struct daemon {
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
-	struct loop_timer resume_timer;	/* handed_refused, and it could not be stored */
+	struct loop_timer resume_timer;	/* handed_to refused, and it could not be stored */
 	bool unfinished;		/* a takeover, by the daemon before this one */
 	bool was_unfinished;		/* ... whatever became of it since */
 	bool final_lost;		/* our last records could not be read */
@@ -184,7 +184,6 @@ struct daemon {
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
-	bool handed_refused;		/* ... and it did */
 	bool handed_forgotten;		/* ... and it came back without its memory */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */

@@ -210,7 +210,7 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		give(d, p);
 		d->handed_to = p;
 		d->handed_lost = false;
-		d->handed_refused = false;
+		loop_timer_stop(&d->resume_timer);
 		d->handed_forgotten = false;
 	}
 	peer_announce(d);
@@ -260,7 +260,7 @@ static void try_again(struct loop_timer *t)
 	struct daemon *d = t->data;
 
 	/* Unless somebody else was active meanwhile, or this node is. */
-	if (d->handed_to && d->handed_refused && !role_is_active(d))
+	if (d->handed_to && !role_is_active(d))
 		take_back(d);
 }
 
@@ -269,7 +269,6 @@ static void resume(struct daemon *d, const char *why)
 {
 	log_warn("peer %s: %s: this node is active again", d->handed_to->name,
 		 why);
-	d->handed_refused = true;
 	take_back(d);
 }
 
@@ -483,5 +482,5 @@ void handover_peers_changed(struct daemon *d)
 			d->handed_to = &d->peer[i];
 	}
 	d->handed_lost = true;
-	d->handed_refused = false;
+	loop_timer_stop(&d->resume_timer);
 }
