@@ -28,6 +28,16 @@ static int store(struct daemon *d, struct state *next)
 	return ret;
 }
 
+/* As it is on disk, or as it was. */
+static int change(struct daemon *d, struct state *next)
+{
+	int ret = store(d, next);
+
+	if (!ret)
+		d->st = *next;
+	return ret;
+}
+
 static int enforce(struct daemon *d, const struct state *next)
 {
 	int ret = genl_role_set(&d->req, next->role, next->epoch, next->node,
@@ -546,28 +556,20 @@ static struct peer *active_before(struct daemon *d)
 int role_given(struct daemon *d, const struct peer *p)
 {
 	struct state next = d->st;
-	int ret;
 
 	memcpy(next.handed, p->name, sizeof(next.handed));
-	ret = store(d, &next);
-	if (!ret)
-		d->st = next;
-	return ret;
+	return change(d, &next);
 }
 
 /* Before it asks: a daemon after this one may take over without the answer. */
 int role_requested(struct daemon *d)
 {
 	struct state next = d->st;
-	int ret;
 
 	if (d->st.requested)
 		return 0;
 	next.requested = true;
-	ret = store(d, &next);
-	if (!ret)
-		d->st = next;
-	return ret;
+	return change(d, &next);
 }
 
 /* What becomes of the SAs that are not safe. */
@@ -598,6 +600,30 @@ static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
 		log_err("SAs cannot be given the limits of a strict guard: %s",
 			d->req.error);
 	return ret;
+}
+
+static void in_force(struct daemon *d, const struct state *next)
+{
+	/* An active that was asked to hand over may have a range of its own now. */
+	d->before = d->st.requested ? NULL : active_before(d);
+	d->handover_from = NULL;
+	d->st = *next;
+	/* Not before: one that dies in between has still to fence what is unsafe, and
+	 * to close what it gave.
+	 */
+	if (d->st.outdated || d->st.handed[0]) {
+		d->st.outdated = false;
+		d->st.handed[0] = '\0';
+		store(d, &d->st);
+	}
+	d->same_boot = true;
+	d->taken_here = true;
+	d->want_active = false;
+	d->unfinished = false;
+	d->was_unfinished = false;
+	d->source = NULL;
+	d->handover_to = NULL;
+	d->handed_to = NULL;
 }
 
 /*
@@ -645,28 +671,9 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 			handover_give_back(d);
 		return ret;
 	}
-	/* An active that was asked to hand over may have a range of its own now. */
-	d->before = d->st.requested ? NULL : active_before(d);
-	d->handover_from = NULL;
 	if (what == USE_THEM)
 		hole_forget(d);
-	d->st = next;
-	/* Not before: one that dies in between has still to fence what is unsafe, and
-	 * to close what it gave.
-	 */
-	if (d->st.outdated || d->st.handed[0]) {
-		d->st.outdated = false;
-		d->st.handed[0] = '\0';
-		store(d, &d->st);
-	}
-	d->same_boot = true;
-	d->taken_here = true;
-	d->want_active = false;
-	d->unfinished = false;
-	d->was_unfinished = false;
-	d->source = NULL;
-	d->handover_to = NULL;
-	d->handed_to = NULL;
+	in_force(d, &next);
 	return 0;
 }
 
