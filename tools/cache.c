@@ -319,8 +319,8 @@ struct cache_policy *cache_policy_find(struct cache *c,
 	struct cache_policy *p;
 
 	for (p = *key_slot(c, info); p; p = p->next_key) {
-		if (p->info.key_len == info->key_len &&
-		    !memcmp(p->info.key, info->key, info->key_len))
+		if (!context_key_cmp(p->info.key, p->info.key_len, info->key,
+				     info->key_len))
 			return p;
 	}
 	return NULL;

@@ -846,10 +846,9 @@ static int by_key(const void *a, const void *b)
 {
 	const struct policy *x = *(struct policy *const *)a;
 	const struct policy *y = *(struct policy *const *)b;
-	int ret = memcmp(x->info.key, y->info.key, sizeof(x->info.key));
 
-	return ret ? ret : x->info.key_len < y->info.key_len ? -1 :
-			   x->info.key_len > y->info.key_len;
+	return context_key_cmp(x->info.key, x->info.key_len, y->info.key,
+			       y->info.key_len);
 }
 
 static int refuse_joined(struct load *l, struct policy *pol)

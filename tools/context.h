@@ -174,6 +174,8 @@ int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
  */
 int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
+/* An order of policies' names; 0: it is the same name, in the kernel as well. */
+int context_key_cmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,
 		      size_t buflen, struct field_error *why);
 /*

@@ -306,6 +306,13 @@ int context_policy_info(const uint8_t *p, size_t len,
 	return ret;
 }
 
+int context_key_cmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen)
+{
+	int ret = memcmp(a, b, alen < blen ? alen : blen);
+
+	return ret ? ret : alen < blen ? -1 : alen > blen;
+}
+
 static bool has_prefix(const uint8_t *addr, const uint8_t *prefix, uint8_t bits)
 {
 	uint8_t mask = 0xff << (8 - bits % 8);

@@ -224,9 +224,8 @@ static int list_policies(struct policies *l)
 static int by_key(const void *a, const void *b)
 {
 	const struct policy_name *x = a, *y = b;
-	int ret = memcmp(x->key, y->key, sizeof(x->key));
 
-	return ret ? ret : x->len < y->len ? -1 : x->len > y->len;
+	return context_key_cmp(x->key, x->len, y->key, y->len);
 }
 
 /* One that moves, and another one with the name that it would get. */
