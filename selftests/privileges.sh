@@ -215,13 +215,13 @@ cored() { [ -s "$TMP/core.$1.$2" ]; } # NAME PID
 crash() { # NAME: the same for the daemon and for a process that is none
 	local p
 
-	sleep 1000 &
-	p=$!
+	background tail -f /dev/null
+	p=$BG_PID
 	# Before that it is this shell, which would clean up.
-	busywait 20000 grep -qx sleep /proc/$p/comm || bail "no other process"
-	kill -ABRT $p
-	wait $p 2>/dev/null
-	check "$1: a core of another process is written" busywait 20000 cored "sleep" $p
+	busywait 20000 grep -qx tail "/proc/$p/comm" || bail "no other process"
+	kill -ABRT "$p"
+	wait "$p" 2>/dev/null
+	check "$1: a core of another process is written" busywait 20000 cored tail "$p"
 	p=${pid[a]}
 	kill -ABRT "$p"
 	wait "$p" 2>/dev/null
