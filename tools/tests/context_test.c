@@ -780,7 +780,6 @@ static void again(struct buf *b)
 
 static void test_refused_policy(void **state)
 {
-	struct context_policy one, two;
 	struct buf b = {};
 
 	(void)state;
@@ -794,6 +793,15 @@ static void test_refused_policy(void **state)
 	again(&b);
 	find_field(&b, CONTEXT_LIFETIME)[2] = FIELD_OPTIONAL;
 	expect_refused(&b, -EBADMSG, false);
+	buf_free(&b);
+}
+
+static void test_refused_policy_is_for(void **state)
+{
+	struct context_policy one, two;
+	struct buf b = {};
+
+	(void)state;
 	/* Each of these says for which SAs it is. */
 	again(&b);
 	cut_out(&b, CONTEXT_SELECTOR);
@@ -824,21 +832,26 @@ static void test_refused_policy(void **state)
 	again(&b);
 	b.len -= 3;
 	expect_refused(&b, -EBADMSG, true);
-	/* A device of a form of its own: not the policy without one. */
+	buf_free(&b);
+}
+
+/* A device of a form of its own: not the policy without one. */
+static void test_refused_device(void **state)
+{
+	struct context_policy one, two;
+	struct buf b = {}, with = {};
+	size_t before;
+
+	(void)state;
 	again(&b);
 	assert_int_equal(context_policy_info(b.data, b.len, &one, NULL), 0);
-	{
-		uint8_t *at = find_field(&b, CONTEXT_LIFETIME);
-		size_t before = at - b.data;
-		struct buf with = {};
-
-		buf_put(&with, b.data, before);
-		append_field(&with, CONTEXT_SEL_DEVICE, FIELD_OPTIONAL);
-		buf_put(&with, b.data + before, b.len - before);
-		assert_int_equal(context_policy_info(with.data, with.len, &two, NULL),
-				 -EBADMSG);
-		buf_free(&with);
-	}
+	before = find_field(&b, CONTEXT_LIFETIME) - b.data;
+	buf_put(&with, b.data, before);
+	append_field(&with, CONTEXT_SEL_DEVICE, FIELD_OPTIONAL);
+	buf_put(&with, b.data + before, b.len - before);
+	assert_int_equal(context_policy_info(with.data, with.len, &two, NULL),
+			 -EBADMSG);
+	buf_free(&with);
 	assert_false(two.unreadable);
 	assert_int_not_equal(two.key[0], one.key[0]);
 	buf_free(&b);
@@ -1257,6 +1270,8 @@ int main(void)
 		cmocka_unit_test(test_same_ipcomp),
 		cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_refused_policy),
+		cmocka_unit_test(test_refused_policy_is_for),
+		cmocka_unit_test(test_refused_device),
 		cmocka_unit_test(test_gone_interface),
 		cmocka_unit_test(test_set_spi),
 		cmocka_unit_test(test_behind_tunnel),
