@@ -176,6 +176,11 @@ vm_background 6.1 6.1 "${not_on_6_1[@]}"
 finished model
 vm_shown 6.12 6.12 "${not_on_6_12[@]}"
 vm_finished 6.1
+# Labels of SAs are SELinux's; it is there where it is asked for, and AppArmor is not then.
+selinux=(-a security=selinux -e "XFRMSYNC_MATRIX=security context" matrix matrix-file)
+vm_background selinux-6.1 6.1 "${selinux[@]}"
+vm_shown selinux-6.12 6.12 "${selinux[@]}"
+vm_finished selinux-6.1
 
 [ -z "$kcsan" ] || vm_background kcsan kcsan
 if [ "$debug$long" = 1 ]; then
