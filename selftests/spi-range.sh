@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 20
+plan 21
 
 need_daemon
 setup_ns A B
@@ -62,6 +62,8 @@ printf 'charon {\n\tspi_min = 0xc1000000\n}\n' >"$TMP/strongswan.d/charon.conf"
 check "half of it" says a fail "charon's is 0xc1000000-0xcfffffff, in part its default"
 printf 'charon {\n\tspi_min = 0xc1000000\n\tspi_max = 0xc1000fff\n}\n' >"$TMP/strongswan.d/charon.conf"
 check "within" says a ok "0xc1000000-0xc1ffffff, charon's 0xc1000000-0xc1000fff is within"
+printf 'charon-systemd {\n\tspi_min = 0xc0000000\n}\n' >"$TMP/strongswan.d/charon-systemd.conf"
+check "charon-systemd goes by its own settings first" says a fail "0xc1000000-0xc1ffffff, but charon-systemd's is 0xc0000000-0xc1000fff"
 stop b
 stop a
 check "every daemon ended cleanly" ended_cleanly

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: strongswan.conf, with the files that it includes.
- * Out: the range that charon takes its SPIs from.
+ * Out: the range that charon, or charon-systemd, takes its SPIs from.
  * Reads files; of all settings the two that it wants, and no others.
  *
  * NAME { ... } nests, NAME = VALUE and "include PATTERN" end with the line, # begins
@@ -23,11 +23,20 @@
 #define CHARON_MIN 0xc0000000
 #define CHARON_MAX 0xcfffffff
 
+struct setting {
+	bool is_set;
+	uint32_t v;
+};
+
+struct section {
+	const char *name;
+	struct setting min, max;
+};
+
 struct parser {
-	struct spi_range *range;
-	bool has_min, has_max;
-	unsigned int depth;	/* of braces */
-	bool in_charon;		/* opened at depth 0 */
+	struct section charon, own;	/* its own go before charon's */
+	unsigned int depth;		/* of braces */
+	struct section *in;		/* opened at depth 0, or NULL */
 };
 
 static int parse_file(struct parser *p, const char *file, int level);
@@ -40,19 +49,16 @@ static void take_value(struct parser *p, const char *name, char *value)
 	while (end > value && strchr(" \t\r\"", end[-1]))
 		*--end = '\0';
 	value += strspn(value, " \t\"");
-	if (!p->in_charon || p->depth != 1 || !isdigit((unsigned char)*value))
+	if (!p->in || p->depth != 1 || !isdigit((unsigned char)*value))
 		return;
 	errno = 0;
 	v = strtoul(value, &end, 0);
 	if (*end || errno || v > UINT32_MAX)
 		return;
-	if (!strcmp(name, "spi_min")) {
-		p->range->min = v;
-		p->has_min = true;
-	} else if (!strcmp(name, "spi_max")) {
-		p->range->max = v;
-		p->has_max = true;
-	}
+	if (!strcmp(name, "spi_min"))
+		p->in->min = (struct setting){ true, v };
+	else if (!strcmp(name, "spi_max"))
+		p->in->max = (struct setting){ true, v };
 }
 
 /* Relative to the file that it stands in. */
@@ -79,14 +85,16 @@ static void take_include(struct parser *p, const char *file, char *pattern,
 
 static void open_section(struct parser *p, const char *name)
 {
-	if (!p->depth++)
-		p->in_charon = !strcmp(name, "charon");
+	if (p->depth++)
+		return;
+	p->in = !strcmp(name, p->own.name) ? &p->own :
+		!strcmp(name, p->charon.name) ? &p->charon : NULL;
 }
 
 static void close_section(struct parser *p)
 {
 	if (p->depth && !--p->depth)
-		p->in_charon = false;
+		p->in = NULL;
 }
 
 /* Up to the line's end, a comment or a brace; what follows is in after. */
@@ -166,14 +174,28 @@ static int parse_file(struct parser *p, const char *file, int level)
 	return 0;
 }
 
-int strongswan_spi_range(const char *file, struct spi_range *r)
+static const struct setting *in_force(const struct setting *own,
+				      const struct setting *charons)
 {
-	struct parser p = { .range = r };
+	return own->is_set ? own : charons;
+}
+
+int strongswan_spi_range(const char *file, const char *daemon,
+			 struct spi_range *r)
+{
+	struct parser p = { .charon.name = "charon", .own.name = daemon };
+	const struct setting *min, *max;
 	int ret;
 
 	*r = (struct spi_range){ CHARON_MIN, CHARON_MAX };
 	if (!file)
 		file = getenv("STRONGSWAN_CONF");
 	ret = parse_file(&p, file && *file ? file : STRONGSWAN_CONF, 0);
-	return ret ? ret : p.has_min + p.has_max;
+	min = in_force(&p.own.min, &p.charon.min);
+	max = in_force(&p.own.max, &p.charon.max);
+	if (min->is_set)
+		r->min = min->v;
+	if (max->is_set)
+		r->max = max->v;
+	return ret ? ret : min->is_set + max->is_set;
 }

@@ -39,7 +39,7 @@ static int range_of(const char *text, struct spi_range *r)
 
 	write_file("strongswan.conf", text);
 	snprintf(path, sizeof(path), "%s/strongswan.conf", dir);
-	return strongswan_spi_range(path, r);
+	return strongswan_spi_range(path, "charon", r);
 }
 
 static int setup(void **state)
@@ -136,13 +136,33 @@ static void test_include(void **state)
 	assert_int_equal(r.min, 0x100);
 }
 
+/* Debian's unit is charon-systemd: what its section does not say, charon's does. */
+static void test_systemd(void **state)
+{
+	struct spi_range r;
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/strongswan.conf", dir);
+	assert_int_equal(range_of("charon-systemd { spi_min = 0x2000 }\n"
+				  "charon { spi_min = 0x1000\nspi_max = 0x3000 }\n",
+				  &r), 2);
+	assert_int_equal(r.min, 0x1000);
+	assert_int_equal(strongswan_spi_range(path, "charon-systemd", &r), 2);
+	assert_int_equal(r.min, 0x2000);
+	assert_int_equal(r.max, 0x3000);
+	range_of("charon-systemd { plugins { x { spi_min = 1 } } }\n", &r);
+	assert_int_equal(strongswan_spi_range(path, "charon-systemd", &r), 0);
+	assert_int_equal(r.min, MIN);
+}
+
 static void test_missing(void **state)
 {
 	struct spi_range r;
 
 	(void)state;
-	assert_int_equal(strongswan_spi_range("/nonexistent/strongswan.conf", &r),
-			 -ENOENT);
+	assert_int_equal(strongswan_spi_range("/nonexistent/strongswan.conf",
+					      "charon", &r), -ENOENT);
 }
 
 int main(void)
@@ -150,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_include),
+		cmocka_unit_test(test_systemd),
 		cmocka_unit_test(test_missing),
 	};
 
