@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 115
+plan 118
 
 here=$(dirname "$0")
 need_daemon
@@ -90,10 +90,13 @@ check "with --json" present
 shown() { tool "$B" show --context "$@" >"$TMP/shown" && [ -s "$TMP/shown" ]; }
 check "show --context" shown
 check "names the algorithm and the key's length" grep -q 'name rfc4106(gcm(aes)) key_bits 160' "$TMP/shown"
+check "its counters" grep -Eq '^    counters +oseq [1-9][0-9]* seq ' "$TMP/shown"
 check "and the policies" grep -q '^policy out 10.1.0.1/32 -> 10.2.0.1/32' "$TMP/shown"
 check_fails "not the key" grep -qi "${secret#0x}" "$TMP/shown"
 check "the file's" shown --file "$TMP/file" "${K[@]}"
 check_equal "all that is in it" 5 "$(grep -c '^[a-z]' "$TMP/shown")"
+check_equal "both were stopped" 2 "$(grep -c '^    stopped  *yes' "$TMP/shown")"
+check_equal "what they counted" 2 "$(grep -Ec '^    counters +.* packets [1-9]' "$TMP/shown")"
 five() { /usr/bin/python3 -c 'import json, sys; sys.exit(len(json.load(open(sys.argv[1]))) != 5)' "$TMP/shown"; }
 check "the file's as JSON" shown --json --file "$TMP/file" "${K[@]}"
 check "is a list of them" five

@@ -127,10 +127,13 @@ static json_t *policy_json(const struct fields *fs)
 	static const char *const dirs[] = { "in", "out", "fwd" };
 
 	struct rd r = fs->known[CONTEXT_POLICY].value;
-	uint32_t priority = rd_u32(&r);
+	uint32_t priority = rd_u32(&r), type;
 	uint8_t dir = rd_u8(&r), action = rd_u8(&r);
 
-	return json_pack("{s:s, s:s, s:I}", "dir", dir < 3 ? dirs[dir] : "?",
+	rd_u16(&r);
+	type = rd_u32(&r);
+	return json_pack("{s:s, s:s, s:s, s:I}", "dir", dir < 3 ? dirs[dir] : "?",
+			 "type", type == XFRM_POLICY_TYPE_SUB ? "sub" : "main",
 			 "action", action == XFRM_POLICY_ALLOW ? "allow" : "block",
 			 "priority", (json_int_t)priority);
 }
@@ -142,7 +145,8 @@ static json_t *templates_json(const struct fields *fs)
 	json_t *list = json_array();
 	uint16_t family;
 	uint8_t proto, mode, optional;
-	uint32_t reqid;
+	uint32_t reqid, spi;
+	json_t *o;
 
 	while (r.left && !r.bad) {
 		family = rd_u16(&r);
@@ -151,19 +155,22 @@ static json_t *templates_json(const struct fields *fs)
 		rd_u8(&r);
 		optional = rd_u8(&r);
 		rd_u16(&r);
-		rd_u32(&r);
+		spi = rd_u32(&r);
 		reqid = rd_u32(&r);
 		dst = rd_bytes(&r, 16);
 		src = rd_bytes(&r, 16);
 		rd_bytes(&r, 12);
 		if (!dst || !src)
 			break;
-		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:s, s:I, s:b}",
-			"src", address_json(family, src),
-			"dst", address_json(family, dst),
-			"proto", record_proto_str(proto),
-			"mode", record_mode_str(mode),
-			"reqid", (json_int_t)reqid, "optional", optional));
+		o = json_pack("{s:o, s:o, s:s, s:s, s:I, s:b}",
+			      "src", address_json(family, src),
+			      "dst", address_json(family, dst),
+			      "proto", record_proto_str(proto),
+			      "mode", record_mode_str(mode),
+			      "reqid", (json_int_t)reqid, "optional", optional);
+		if (spi)
+			json_object_set_new(o, "spi", hex_json(spi));
+		json_array_append_new(list, o);
 	}
 	return list;
 }
@@ -174,6 +181,14 @@ static json_t *encap_json(struct rd r)
 
 	return json_pack("{s:i, s:i, s:i}", "type", type, "sport", sport,
 			 "dport", dport);
+}
+
+/* An address of the SA's family. */
+static json_t *coaddr_json(const struct fields *fs, const struct field *f)
+{
+	struct rd id = fs->known[CONTEXT_SA_ID].value;
+
+	return address_json(rd_u16(&id), f->value.p);
 }
 
 static json_t *known_json(const struct fields *fs, const struct field *f)
@@ -189,6 +204,10 @@ static json_t *known_json(const struct fields *fs, const struct field *f)
 		return flags_json(fs);
 	case CONTEXT_AEAD ... CONTEXT_COMP:
 		return alg_json(fs, f->type);
+	case CONTEXT_COADDR:
+		return coaddr_json(fs, f);
+	case CONTEXT_SEC_CTX:
+		return text_json(r.p + 2, r.left - 2);
 	case CONTEXT_MARK:
 	case CONTEXT_SET_MARK:
 		return mark_json(fs, f->type);

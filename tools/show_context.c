@@ -63,10 +63,30 @@ static int remember(struct shown *s, const struct context_sa *sa)
 	return 0;
 }
 
-static int print_sa(struct shown *s, const uint8_t *p, size_t len)
+/* What moves with each packet, and stands beside the context. */
+static void put_counters(json_t *o, const struct record *rec)
+{
+	static const char *const names[] = {
+		"oseq", "seq", "bytes", "packets", "add_time", "use_time",
+		"last_used", "replay_window_errors", "replay_errors",
+		"integrity_errors",
+	};
+	json_t *all = record_json(rec), *some = json_object();
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		json_object_set(some, names[i], json_object_get(all, names[i]));
+	json_object_set_new(o, "counters", some);
+	json_decref(all);
+}
+
+/* stopped: NULL, or of a file: nothing moved it after it was saved. */
+static int print_sa(struct shown *s, const uint8_t *p, size_t len,
+		    const struct record *rec, const bool *stopped)
 {
 	struct context_sa sa;
 	struct record r = {};
+	json_t *o;
 
 	if (!context_sa_info(p, len, &sa, NULL)) {
 		r.id = sa.id;
@@ -77,7 +97,13 @@ static int print_sa(struct shown *s, const uint8_t *p, size_t len)
 		if (remember(s, &sa))
 			return -ENOMEM;
 	}
-	print_one(s, context_json(p, len));
+	o = context_json(p, len);
+	if (o && !json_object_get(o, "error")) {
+		put_counters(o, rec);
+		if (stopped)
+			json_object_set_new(o, "stopped", json_boolean(*stopped));
+	}
+	print_one(s, o);
 	return 0;
 }
 
@@ -120,7 +146,8 @@ static int print_kernel(struct shown *s, struct xfrm *x, struct pmtu *pmtu)
 		if (!err && !context_sa_info(ctx.data, ctx.len, &info, NULL))
 			pmtu_put(pmtu, &info, &ctx);
 		if (!err) {
-			ret = print_sa(s, ctx.data, ctx.len);
+			ret = print_sa(s, ctx.data, ctx.len, &s->list.rec[i],
+				       NULL);
 		} else if (err != -ESRCH) {
 			/* That one is gone meanwhile; this one is not to be had. */
 			cmd_warn(s->common, "%s: %s",
@@ -172,6 +199,7 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	struct context_entry e;
 	struct rd r = {};
 	int ret, failed = 0;
+	bool stopped;
 	char err[512];
 
 	ret = cmd_key(s->common, key_file, &key);
@@ -184,11 +212,13 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	if (ret)
 		return cmd_fail(s->common, "%s", err);
 	while (!failed && (ret = context_file_next(&f, &r, time(NULL), &e))) {
+		stopped = e.flags & CONTEXT_ENTRY_STOPPED;
 		if (ret < 0)
 			print_one(s, json_pack("{s:s}", "error",
 					       "a malformed entry of the file"));
 		else if (e.kind == CONTEXT_ENTRY_SA)
-			failed = print_sa(s, e.context, e.context_len);
+			failed = print_sa(s, e.context, e.context_len, &e.rec,
+					  &stopped);
 		else
 			failed = print_policy(e.context, e.context_len, s);
 	}
