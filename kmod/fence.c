@@ -11,11 +11,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/hrtimer.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
+#include <linux/sched/signal.h>
 #include <linux/udp.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
@@ -130,12 +132,22 @@ static noinline bool is_late6(struct net *net, struct sk_buff *skb)
 	return is_late(net, skb, offset, &id);
 }
 
-static unsigned int drop(struct net *net, struct xfrm_state *x,
-			 unsigned int stat)
+/* It has its number; while the fence rises by steps, it may leave. */
+static unsigned int late(struct net *net)
 {
-	struct xfrmsync_net *ns = xfrmsync_net(x ? xs_net(x) : net);
+	struct xfrmsync_net *ns = xfrmsync_net(net);
 
-	atomic64_inc(&ns->stats.value[stat]);
+	if (!READ_ONCE(ns->draining)) {
+		xfrmsync_stats_inc(ns, FENCED_LATE);
+		return NF_DROP;
+	}
+	xfrmsync_stats_inc(ns, DRAINED);
+	return NF_ACCEPT;
+}
+
+static unsigned int drop(struct xfrm_state *x, unsigned int stat)
+{
+	atomic64_inc(&xfrmsync_net(xs_net(x))->stats.value[stat]);
 	return NF_DROP;
 }
 
@@ -148,10 +160,10 @@ static unsigned int out4(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
-		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_OUT);
+		return drop(x, XFRMSYNC_A_STATS_FENCED_OUT);
 	if ((IPCB(skb)->flags & IPSKB_XFRM_TRANSFORMED) &&
 	    is_late4(state->net, skb))
-		return drop(state->net, NULL, XFRMSYNC_A_STATS_FENCED_LATE);
+		return late(state->net);
 	return NF_ACCEPT;
 }
 
@@ -164,10 +176,10 @@ static unsigned int out6(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	x = fenced_bundle(skb_dst(skb));
 	if (x)
-		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_OUT);
+		return drop(x, XFRMSYNC_A_STATS_FENCED_OUT);
 	if ((IP6CB(skb)->flags & IP6SKB_XFRM_TRANSFORMED) &&
 	    is_late6(state->net, skb))
-		return drop(state->net, NULL, XFRMSYNC_A_STATS_FENCED_LATE);
+		return late(state->net);
 	return NF_ACCEPT;
 }
 
@@ -178,7 +190,8 @@ static struct xfrm_state *fenced_path(const struct sk_buff *skb)
 	int i;
 
 	for (i = 0; sp && i < sp->len; i++)
-		if (is_fenced(sp->xvec[i]))
+		if (is_fenced(sp->xvec[i]) &&
+		    !READ_ONCE(xfrmsync_net(xs_net(sp->xvec[i]))->draining))
 			return sp->xvec[i];
 	return NULL;
 }
@@ -203,9 +216,9 @@ static unsigned int in(void *priv, struct sk_buff *skb,
 		return NF_ACCEPT;
 	x = fenced_path(skb);
 	if (x)
-		return drop(state->net, x, XFRMSYNC_A_STATS_FENCED_IN);
+		return drop(x, XFRMSYNC_A_STATS_FENCED_IN);
 	x = held_path(skb);
-	return x ? drop(state->net, x, XFRMSYNC_A_STATS_GUARD_HELD) : NF_ACCEPT;
+	return x ? drop(x, XFRMSYNC_A_STATS_GUARD_HELD) : NF_ACCEPT;
 }
 
 /*
@@ -357,6 +370,55 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
+/* Nothing left for so long; or who asked is being killed. */
+static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
+{
+	atomic64_t *drained = &ns->stats.value[XFRMSYNC_A_STATS_DRAINED];
+	s64 before = atomic64_read(drained);
+	ktime_t quiet = ms_to_ktime(quiet_ms);
+
+	set_current_state(TASK_KILLABLE);
+	schedule_hrtimeout(&quiet, HRTIMER_MODE_REL);
+	return atomic64_read(drained) == before || fatal_signal_pending(current);
+}
+
+#define DRAIN_TRIES 10
+
+/**
+ * xfrmsync_fence_drain() - no number is drawn any more, and what has one may leave
+ * @ns: the namespace, whose fence is down
+ * @quiet_ms: nothing came out of crypto for so long: that was all
+ *
+ * An asynchronous cipher has packets that were numbered before: dropped behind the
+ * fence they would be lost for no reason. What comes is delivered meanwhile: it is in
+ * the last records. The caller puts the fence up next, whole.
+ *
+ * Context: process, role_mutex held; sleeps for DRAIN_TRIES times @quiet_ms
+ *	at most; a fatal signal ends that.
+ */
+void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
+{
+	unsigned int n;
+
+	lockdep_assert_held(&ns->role_mutex);
+
+	/* Who sees the second and not yet the first drops a packet, no more. */
+	WRITE_ONCE(ns->draining, true);
+	WRITE_ONCE(ns->fenced, true);
+	atomic_inc(&fences);
+	synchronize_net();
+	for (n = 0; n < DRAIN_TRIES; n++)
+		if (is_dry(ns, quiet_ms))
+			break;
+}
+
+/* What passed as one that may leave, or may be delivered, has done so. */
+static void end_drain(struct xfrmsync_net *ns)
+{
+	WRITE_ONCE(ns->draining, false);
+	synchronize_net();
+}
+
 /**
  * xfrmsync_fence_set() - put the fence up, or take it down
  * @ns: the namespace
@@ -371,6 +433,8 @@ void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
 {
 	lockdep_assert_held(&ns->role_mutex);
 
+	if (ns->draining)
+		end_drain(ns);
 	if (ns->fenced == up)
 		return;
 	WRITE_ONCE(ns->fenced, up);

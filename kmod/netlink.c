@@ -75,13 +75,18 @@ static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_RECORD + 1] = {
 	[XFRMSYNC_A_BATCH_RECORD]	= NLA_POLICY_NESTED(record_policy),
 };
 
-static const struct nla_policy role_policy[XFRMSYNC_A_STATUS_NODE + 1] = {
+/* Not const, these two: 6.1's policies do not take that. */
+static struct netlink_range_validation drain_range = {
+	.max = XFRMSYNC_MAX_DRAIN,
+};
+
+static const struct nla_policy role_policy[XFRMSYNC_A_STATUS_DRAIN_MS + 1] = {
 	[XFRMSYNC_A_STATUS_ROLE]	= NLA_POLICY_MAX(NLA_U32, XFRMSYNC_ROLE_STANDBY),
 	[XFRMSYNC_A_STATUS_EPOCH]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_STATUS_NODE]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_STATUS_DRAIN_MS]	= NLA_POLICY_FULL_RANGE(NLA_U32, &drain_range),
 };
 
-/* Not const: 6.1's policies do not take that. */
 static struct netlink_range_validation watchdog_range = {
 	.max = XFRMSYNC_MAX_WATCHDOG,
 };
@@ -525,7 +530,7 @@ static int do_status_get(struct sk_buff *skb, struct genl_info *info)
 static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct xfrmsync_net *ns = ns_of(info);
-	u32 role, node = 0;
+	u32 role, node = 0, drain_ms = 0;
 	u64 epoch = 0;
 	int err;
 
@@ -540,9 +545,11 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 		epoch = nla_get_u64(info->attrs[XFRMSYNC_A_STATUS_EPOCH]);
 		node = nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_NODE]);
 	}
+	if (info->attrs[XFRMSYNC_A_STATUS_DRAIN_MS])
+		drain_ms = nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_DRAIN_MS]);
 
 	mutex_lock(&ns->role_mutex);
-	err = xfrmsync_role_set(ns, role, epoch, node, info->extack);
+	err = xfrmsync_role_set(ns, role, epoch, node, drain_ms, info->extack);
 	if (!err) {
 		xfrmsync_netlink_notify_role(ns);
 		err = reply_status(info, ns);

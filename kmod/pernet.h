@@ -74,6 +74,7 @@ struct xfrmsync_net {
 	u32 node;
 	u64 life;
 	bool fenced;
+	bool draining;
 	u32 watchdog_ms;
 	unsigned long watchdog_at;
 	struct delayed_work watchdog;

@@ -105,17 +105,18 @@ static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
  * @role: enum xfrmsync_role
  * @epoch: counter of the new epoch; ignored for role none
  * @node: node id of the new epoch; ignored for role none
+ * @drain_ms: of an active that becomes standby: xfrmsync_fence_drain(); 0: not
  * @extack: says why not
  *
  * Role none forgets the epoch, so that a namespace can start over: another life,
  * by which userspace knows that limits were lifted.
  *
- * Context: process, role_mutex held.
+ * Context: process, role_mutex held; may sleep.
  * Return: 0; -ESTALE (the epoch is older than the one in force, or equal and
  *	the node would become active); -EBUSY (the module is being unloaded).
  */
 int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
-		      struct netlink_ext_ack *extack)
+		      u32 drain_ms, struct netlink_ext_ack *extack)
 {
 	bool changes = role != ns->role;
 	int err;
@@ -138,6 +139,9 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 		xfrmsync_guard_lift(ns);
 		ns->life = xfrmsync_cookie_new();
 	}
+	if (drain_ms && ns->role == XFRMSYNC_ROLE_ACTIVE &&
+	    role == XFRMSYNC_ROLE_STANDBY)
+		xfrmsync_fence_drain(ns, drain_ms);
 	if (!change(ns, role)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
 		return -EBUSY;

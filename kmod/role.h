@@ -16,7 +16,7 @@ void xfrmsync_role_net_init(struct xfrmsync_net *ns);
 void xfrmsync_role_apply_stored(void);
 void xfrmsync_role_net_exit(struct xfrmsync_net *ns);
 int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
-		      struct netlink_ext_ack *extack);
+		      u32 drain_ms, struct netlink_ext_ack *extack);
 int xfrmsync_role_admit(struct xfrmsync_net *ns, u64 epoch, u32 node,
 			bool merge, struct netlink_ext_ack *extack);
 

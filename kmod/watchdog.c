@@ -37,7 +37,7 @@ static void expired(struct work_struct *work)
 	/* In the same epoch: nobody was active after it. The role pins the
 	 * module already, so this is not refused.
 	 */
-	if (xfrmsync_role_set(ns, XFRMSYNC_ROLE_STANDBY, ns->epoch, ns->node,
+	if (xfrmsync_role_set(ns, XFRMSYNC_ROLE_STANDBY, ns->epoch, ns->node, 0,
 			      NULL))
 		goto unlock;
 	xfrmsync_stats_inc(ns, WATCHDOG_FIRED);

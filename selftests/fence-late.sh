@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/fencing.sh
 . "$(dirname "$0")/fencing.sh"
-plan 40
+plan 70
 
 here=$(dirname "$0")
 
@@ -29,6 +29,7 @@ setup_ns A B
 setup_veth "$A" "$B"
 no_discovery
 tmpdir
+start_sink "$A" "$TMP/a"
 start_sink "$B" "$TMP/b"
 
 # shellcheck disable=SC2317 # later calls it
@@ -89,6 +90,55 @@ late_is_dropped() {
 	check "$1: active again" send_and_count "$A" "$B_IN" 1 "$TMP/b"
 }
 
+# The fence rises, and waits for what is in crypto: it has drawn its number.
+# Grace periods are over: it sleeps in there itself.
+is_draining() { head -n 1 "/proc/$drain/stack" | grep -q 'xfrmsync_fence_drain\|is_dry'; }
+in_crypto() {
+	local try last
+
+	for ((try = 0; try < 5; try++)); do
+		last=$(sa_oseq "$A" "$B_OUT" "$A_SPI") have=$(delivered "$TMP/b")
+		background chrt -f 90 taskset 2 /usr/bin/python3 "$here/async.py" spin "$A" "$B_IN" 5
+		busywait 20000 drew $((last + 5)) || return
+		[ "$(delivered "$TMP/b")" -gt "$have" ] || return 0
+		release
+		busywait 10000 delivered_is "$TMP/b" $((have + 5)) || return
+	done
+	return 1
+}
+
+# late_may_leave NAME: of the tunnel that was just set up. The longest wait, which is ended by hand.
+late_may_leave() {
+	local have in late drained out drain last spin
+
+	check "$1, drained: five are in crypto" in_crypto
+	spin=$BG_PID
+	late=$(counted fenced-late) drained=$(counted drained) out=$(counted fenced-out)
+	last=$(sa_oseq "$A" "$B_OUT" "$A_SPI") in=$(delivered "$TMP/a")
+	epoch=$((epoch + 1))
+	# What waits is not nl's.
+	background "$here/nl.py" -n "$A" role-set standby $epoch 1 60000 >/dev/null 2>&1
+	drain=$BG_PID
+	check "$1, drained: it waits" busywait 20000 is_draining
+	try_packets "$A" "$B_IN" 2
+	check "$1, drained: no more go out" busywait 10000 counted_to fenced-out $((out + 2))
+	check_equal "$1, drained: and no number is drawn" "$last" "$(sa_oseq "$A" "$B_OUT" "$A_SPI")"
+	check "$1, drained: what comes is delivered" send_and_count "$B" "$A_IN" 3 "$TMP/a"
+	BG_PID=$spin
+	release
+	check "$1, drained: the five leave" busywait 10000 delivered_is "$TMP/b" $((have + 5))
+	check_equal "$1, drained: they are counted" "$((drained + 5)) $late" \
+		"$(counted drained) $(counted fenced-late)"
+	kill -KILL "$drain"
+	wait "$drain" 2>/dev/null
+	out=$(counted fenced-in) in=$(delivered "$TMP/a")
+	try_packets "$B" "$A_IN" 3
+	check "$1, drained: then it is fenced whole" busywait 10000 counted_to fenced-in $((out + 3))
+	role active
+	check "$1, drained: active again" send_and_count "$B" "$A_IN" 1 "$TMP/a"
+	check_equal "$1, drained: nothing else came in" $((in + 1)) "$(delivered "$TMP/a")"
+}
+
 # --- modes ----------------------------------------------------------------------------
 
 role active
@@ -97,6 +147,7 @@ for args in "proto=ah mode=transport family=6" "proto=ah family=6" proto=ah "" f
 	# shellcheck disable=SC2086 # words
 	tunnel "$A" "$B" cipher=cbc $args
 	late_is_dropped "${args:-tunnel}"
+	case $args in "" | family=6 | encap=4500) late_may_leave "${args:-tunnel}" ;; esac
 	clear_tunnel
 	role active
 done

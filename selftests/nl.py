@@ -23,7 +23,7 @@ import yaml
 USAGE = """nl.py [-n NETNS] COMMAND
   dump | status | stats          answers, a JSON line each
   get KEY=VALUE...               family=2 dst=192.0.2.1 spi=0x1000 proto=50
-  role-set ROLE [EPOCH NODE]     none, active or standby
+  role-set ROLE [EPOCH NODE [MS]]  none, active or standby; drain-ms
   watchdog-set MS                a sign of life
   restore [KEY=VALUE...] [-- KEY=VALUE... [-- ...]]   epoch=, node=; then records
   bind -- KEY=VALUE... [-- ...]
@@ -357,10 +357,12 @@ class Client(Socket):
     def pull(self):
         return self.dump("pull")
 
-    def role(self, role, epoch=None, node=None):
+    def role(self, role, epoch=None, node=None, drain=None):
         attrs = {"role": role}
         if epoch is not None:
             attrs.update(epoch=epoch, node=node or 0)
+        if drain is not None:
+            attrs["drain-ms"] = drain
         return self.do("role-set", attrs)
 
     def watchdog(self, milliseconds):
@@ -459,7 +461,7 @@ def command(client, verb, words):
     elif verb == "stats":
         show(client.stats())
     elif verb == "role-set":
-        show(client.role(words[0], *(int(w, 0) for w in words[1:3])))
+        show(client.role(words[0], *(int(w, 0) for w in words[1:4])))
     elif verb == "watchdog-set":
         show(client.watchdog(int(words[0], 0)))
     elif verb in ("restore", "bind"):

@@ -51,7 +51,7 @@ ynl "$B" --do get --json "{\"family\": 2, \"dst\": \"$dst\", \"spi\": $((A_SPI))
 	>"$TMP/get" 2>"$TMP/err"
 check "one SA, by its name" holds "$TMP/get" "j['seq'] == 5 and j['window'] == 128"
 ynl "$A" --do stats-get >"$TMP/stats" 2>"$TMP/err"
-check "statistics" holds "$TMP/stats" "j['tracked'] == 2 and j['dumped'] >= 2 and len(j) == 24"
+check "statistics" holds "$TMP/stats" "j['tracked'] == 2 and j['dumped'] >= 2 and len(j) == 25"
 ynl "$A" --do status-get >"$TMP/status" 2>"$TMP/err"
 check "status" holds "$TMP/status" \
 	"(j['role'], j['sas'], j['version'], j['watchdog-ms']) == ('none', 2, 1, 0)"

@@ -337,7 +337,7 @@ static int fence_first(struct change *c, struct genl *g, const struct genl_statu
 	if (c->role != XFRMSYNC_ROLE_STANDBY || c->dry_run ||
 	    st->role == XFRMSYNC_ROLE_STANDBY)
 		return CMD_OK;
-	if (genl_role_set(g, c->role, st->epoch, st->node, NULL))
+	if (genl_role_set(g, c->role, st->epoch, st->node, 0, NULL))
 		return cmd_fail(&c->common, "the module refused: %s", g->error);
 	c->fenced = true;
 	return CMD_OK;
@@ -388,7 +388,7 @@ static int set_role(struct change *c, const struct conf *conf,
 	if (err)
 		return cmd_fail(&c->common, "%s/state cannot be written (%s): %s",
 				conf->state_dir, strerror(-err), outcome(c));
-	if (genl_role_set(g, c->role, s.epoch, s.node, st)) {
+	if (genl_role_set(g, c->role, s.epoch, s.node, 0, st)) {
 		if (!c->fenced)
 			state_store(conf->state_dir, &old);
 		return cmd_fail(&c->common, "the module refused: %s", g->error);

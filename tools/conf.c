@@ -482,6 +482,7 @@ static const struct key keys[] = {
 	{ SYNC, "dead_ms", set_u32, NUM(dead_ms, 20, 600000) },
 	{ SYNC, "answer_ms", set_u32, NUM(answer_ms, 10, 600000) },
 	{ SYNC, "leave_after_ms", set_u32, NUM(leave_ms, 0, MAX_LEAVE) },
+	{ SYNC, "drain_ms", set_u32, NUM(drain_ms, 0, 100) },
 	{ SYNC, "watchdog_ms", set_u32, NUM(watchdog_ms, 0, XFRMSYNC_MAX_WATCHDOG) },
 	/* Above the headroom for GSO, below what a receiver can infer (2^31). */
 	{ SYNC, "lease_esn_log2", set_u8, NUM(lease.esn_log2, 4, 30) },
@@ -728,6 +729,7 @@ static void set_defaults(struct conf *c)
 	c->heartbeat_ms = 1000;
 	c->dead_ms = 5000;
 	c->answer_ms = 500;
+	c->drain_ms = 2;
 	c->lease.esn_log2 = 30;
 	c->lease.log2 = 24;
 	c->lease.exhausted = CONF_EXHAUSTED_STOP;

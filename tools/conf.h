@@ -119,6 +119,7 @@ struct conf {
 	uint32_t answer_ms;	/* for an active to say that it hands over; default 500 */
 	uint32_t dead_ms;	/* peer silent that long: link is dropped; default 5000 */
 	uint32_t leave_ms;	/* key leave_after_ms; default 0: never */
+	uint32_t drain_ms;	/* before a hand-over: crypto was silent so long; default 2 */
 	uint32_t watchdog_ms;	/* the module waits for us that long; default 0: for ever */
 	struct conf_lease lease;	/* keys lease_esn_log2, lease_log2, lease_exhausted */
 	/* [lease NAME], several: the first that matches, else [sync] */

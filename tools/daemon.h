@@ -461,8 +461,9 @@ bool role_is_active(const struct daemon *d);
 /* The configuration was read again: is its guard less than strict now? */
 void role_guard_changed(struct daemon *d);
 
-/* For handover.c. Fence, last records; 0 or -errno. */
-int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node);
+/* For handover.c. Fence (drain_ms: genl_role_set), last records; 0 or -errno. */
+int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node,
+		   uint32_t drain_ms);
 /* Its own counters are not the newest from here on. 0 or -errno: nothing is given. */
 int role_given(struct daemon *d, const struct peer *p);
 /* An active may give from here on, and have a range of its own. 0 or -errno: ask nobody. */

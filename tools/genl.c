@@ -498,7 +498,7 @@ int genl_status_get(struct genl *g, struct genl_status *st)
 }
 
 int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
-		  struct genl_status *st)
+		  uint32_t drain_ms, struct genl_status *st)
 {
 	struct genl_status unused;
 	struct nlmsghdr *nlh;
@@ -508,6 +508,8 @@ int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
 	mnl_attr_put_u32(nlh, XFRMSYNC_A_STATUS_ROLE, role);
 	mnl_attr_put_u64(nlh, XFRMSYNC_A_STATUS_EPOCH, epoch);
 	mnl_attr_put_u32(nlh, XFRMSYNC_A_STATUS_NODE, node);
+	if (drain_ms)
+		mnl_attr_put_u32(nlh, XFRMSYNC_A_STATUS_DRAIN_MS, drain_ms);
 	return talk(g, nlh, status_cb, st ? st : &unused);
 }
 
@@ -668,4 +670,5 @@ const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1] = {
 	[XFRMSYNC_A_STATS_LEASES_ENDED] = "leases_ended",
 	[XFRMSYNC_A_STATS_WATCHDOG_FIRED] = "watchdog_fired",
 	[XFRMSYNC_A_STATS_GUARD_HELD] = "guard_held",
+	[XFRMSYNC_A_STATS_DRAINED] = "drained",
 };

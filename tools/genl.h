@@ -64,7 +64,11 @@ int genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 int genl_bind(struct genl *g, const struct record *r, size_t n,
 	      struct genl_result *results);
 int genl_status_get(struct genl *g, struct genl_status *st);
+/* drain_ms: of an active that becomes standby, how long nothing may have come out of
+ * crypto before it is fenced whole; up to ten times as long in all. 0: at once.
+ */
 int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
+		  uint32_t drain_ms,
 		  struct genl_status *st);
 /* A sign of life, and how long the next one may take; 0: it need not come. */
 int genl_watchdog_set(struct genl *g, uint32_t ms, struct genl_status *st);

@@ -194,7 +194,7 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 	peer_handover_say(p, WIRE_HANDOVER_COMING);
 	d->handover_to = p;
 	filled = peer_is_filled(p);
-	if (role_step_down(d, d->st.epoch, d->st.node)) {
+	if (role_step_down(d, d->st.epoch, d->st.node, d->conf.drain_ms)) {
 		d->handover_to = NULL;
 		return;
 	}

@@ -38,10 +38,10 @@ static int change(struct daemon *d, struct state *next)
 	return ret;
 }
 
-static int enforce(struct daemon *d, const struct state *next)
+static int enforce(struct daemon *d, const struct state *next, uint32_t drain_ms)
 {
 	int ret = genl_role_set(&d->req, next->role, next->epoch, next->node,
-				NULL);
+				drain_ms, NULL);
 
 	if (ret)
 		log_err("the module refuses the role %s of epoch %llu: %s",
@@ -54,7 +54,7 @@ static int enforce(struct daemon *d, const struct state *next)
  * active only where kernel and disk agree.
  */
 static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
-		    uint32_t node)
+		    uint32_t node, uint32_t drain_ms)
 {
 	struct state next = d->st;
 	int ret;
@@ -67,7 +67,7 @@ static int set_role(struct daemon *d, uint32_t role, uint64_t epoch,
 		next.handed[0] = '\0';
 		next.requested = false;
 	}
-	ret = enforce(d, &next);
+	ret = enforce(d, &next, drain_ms);
 	if (ret)
 		return ret;
 	store(d, &next);
@@ -176,7 +176,7 @@ int role_init(struct daemon *d)
 	if (!ret && d->unfinished)
 		ret = store(d, &d->st);
 	if (!ret)
-		ret = set_role(d, role, d->st.epoch, d->st.node);
+		ret = set_role(d, role, d->st.epoch, d->st.node, 0);
 	if (ret)
 		return ret;
 	log_info("node %s (id %u) is %s, epoch %llu of node %u",
@@ -189,11 +189,12 @@ int role_init(struct daemon *d)
 }
 
 /* Fence first; then nothing is drawn any more, and the last records are final. */
-int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node)
+int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node,
+		   uint32_t drain_ms)
 {
 	int ret;
 
-	ret = set_role(d, XFRMSYNC_ROLE_STANDBY, epoch, node);
+	ret = set_role(d, XFRMSYNC_ROLE_STANDBY, epoch, node, drain_ms);
 	if (ret)
 		return ret;
 	if (watchdog_has_fired(d))
@@ -216,7 +217,7 @@ bool role_follow(struct daemon *d, const struct genl_status *st)
 	    st->role != XFRMSYNC_ROLE_STANDBY || st->epoch != d->st.epoch ||
 	    st->node != d->st.node)
 		return false;
-	if (role_step_down(d, d->st.epoch, d->st.node))
+	if (role_step_down(d, d->st.epoch, d->st.node, 0))
 		return false;
 	peer_announce(d);
 	return true;
@@ -452,7 +453,7 @@ static void follow(struct daemon *d, struct peer *p, bool given)
 		 p->role == XFRMSYNC_ROLE_ACTIVE ? "is the active" :
 		 "knows of a newer epoch; what is here is outdated",
 		 (unsigned long long)p->epoch, p->epoch_node);
-	set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node);
+	set_role(d, XFRMSYNC_ROLE_STANDBY, p->epoch, p->epoch_node, 0);
 	d->asked = false;
 	/* Whoever it was given to: it is over, and others have the numbers. */
 	d->handed_to = NULL;
@@ -483,7 +484,7 @@ static void heard(struct daemon *d, struct peer *p)
 			 (unsigned long long)p->epoch, p->epoch_node);
 		/* That one's numbers are not covered by what is here. */
 		d->st.outdated = true;
-		if (role_step_down(d, p->epoch, p->epoch_node))
+		if (role_step_down(d, p->epoch, p->epoch_node, 0))
 			return;
 		peer_announce(d);
 		if (p->role == XFRMSYNC_ROLE_ACTIVE)
@@ -662,7 +663,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	}
 	ret = prepare(d, what, unsafe);
 	if (!ret)
-		ret = enforce(d, &next);
+		ret = enforce(d, &next, 0);
 	if (ret) {
 		/* Who is given it back goes on at those numbers. Where they are not
 		 * all raised, the next takeover here finishes this one.
@@ -788,7 +789,7 @@ static int renew(struct daemon *d)
 	ret = store(d, &next);
 	if (ret)
 		return ret;
-	ret = enforce(d, &next);
+	ret = enforce(d, &next, 0);
 	if (ret) {
 		store(d, &d->st);
 		return ret;
@@ -919,7 +920,7 @@ int role_standby(struct daemon *d, const char *why)
 	d->unfinished = false;
 	if (!role_is_active(d))
 		return 0;
-	ret = role_step_down(d, d->st.epoch, d->st.node);
+	ret = role_step_down(d, d->st.epoch, d->st.node, 0);
 	if (ret)
 		return ret;
 	log_info("is standby now: %s", why);

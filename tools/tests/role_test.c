@@ -40,7 +40,8 @@ static bool given_back, asked, asked_on_disk;
 static int answer;
 
 int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
-			 uint32_t node, struct genl_status *out);
+			 uint32_t node, uint32_t drain_ms,
+			 struct genl_status *out);
 int __wrap_genl_status_get(struct genl *g, struct genl_status *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 			const struct record *r, size_t n,
@@ -55,9 +56,11 @@ void __wrap_peer_handover_say(struct peer *p, uint32_t result);
 void __wrap_peer_send_simple(struct peer *p, uint8_t type);
 
 int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
-			 uint32_t node, struct genl_status *out)
+			 uint32_t node, uint32_t drain_ms,
+			 struct genl_status *out)
 {
 	(void)g;
+	(void)drain_ms;
 	(void)role;
 	(void)epoch;
 	(void)node;

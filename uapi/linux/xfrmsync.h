@@ -17,6 +17,9 @@
 /* Longest time that the watchdog can be set to, ms. */
 #define XFRMSYNC_MAX_WATCHDOG	3600000
 
+/* Longest time that a step down waits for crypto to be silent, ms. */
+#define XFRMSYNC_MAX_DRAIN	60000
+
 /* What this network namespace is in its sync group. */
 enum xfrmsync_role {
 	/* No role; the module may be unloaded at any moment. */
@@ -324,6 +327,12 @@ enum {
 	XFRMSYNC_A_STATUS_LIFE,
 	/* u32: SAs that came to a standby, and nothing was restored onto since. */
 	XFRMSYNC_A_STATUS_UNTOLD,
+	/*
+	 * u32: As an active becomes standby: packets that have their number
+	 * leave, and packets that come are delivered, until none left for so
+	 * long, ms; ten times as long at most. Only in a request.
+	 */
+	XFRMSYNC_A_STATUS_DRAIN_MS,
 
 	__XFRMSYNC_A_STATUS_MAX,
 	XFRMSYNC_A_STATUS_MAX = (__XFRMSYNC_A_STATUS_MAX - 1)
@@ -387,6 +396,8 @@ enum {
 	 * guard that covers them.
 	 */
 	XFRMSYNC_A_STATS_GUARD_HELD,
+	/* u64: Packets that left while this node stepped down (drain-ms). */
+	XFRMSYNC_A_STATS_DRAINED,
 	/* pad */
 	XFRMSYNC_A_STATS_PAD,
 
@@ -442,7 +453,9 @@ enum {
 	/*
 	 * Change the role. The epoch must not be lower than the one in force; to
 	 * become active from another role it must be higher. Role none resets
-	 * it, and switches the watchdog off.
+	 * it, and switches the watchdog off. With drain-ms, an active that
+	 * becomes standby draws no number any more, but is fenced only when what
+	 * has one is out of crypto; of any other change it is ignored.
 	 */
 	XFRMSYNC_CMD_ROLE_SET,
 	/* The role or the epoch changed. */
