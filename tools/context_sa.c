@@ -242,8 +242,8 @@ static int get_replay(const struct fields *fs, struct context_sa *info)
 	if (info->large)
 		good = info->bmp_words <= RECORD_BMP_WORDS &&
 		       info->window <= info->bmp_words * 32;
-	else
-		good = !kind && !info->bmp_words && info->window <= 255;
+	else	/* one word of a bitmap: the kernel takes no more */
+		good = !kind && !info->bmp_words && info->window <= 32;
 	return good ? 0 : fields_bad(fs, CONTEXT_REPLAY,
 				     "has a window that no kernel has");
 }

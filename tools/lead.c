@@ -17,7 +17,7 @@
 
 struct lead_window {
 	uint64_t seq;
-	uint32_t words;
+	uint32_t size, words;
 	uint32_t bmp[];
 };
 
@@ -30,12 +30,22 @@ static struct xfrmsync_window window_of(const struct cache_entry *e,
 	};
 }
 
+static uint32_t words_of(const struct cache_entry *e)
+{
+	return e->info.large ? e->info.bmp_words : 1;
+}
+
 /* merge() moves what it merges. */
 static void merge_own(const struct cache_entry *e, struct xfrmsync_window *w)
 {
 	uint32_t copy[RECORD_BMP_WORDS];
 	struct xfrmsync_window own = window_of(e, e->own->seq, copy);
 
+	/* Of before the SA's window was another one: all of it counts as seen. */
+	if (e->own->size != e->info.window || e->own->words != words_of(e)) {
+		xfrmsync_window_fill(w, e->own->seq);
+		return;
+	}
 	memcpy(copy, e->own->bmp, e->own->words * sizeof(*copy));
 	xfrmsync_window_merge(w, &own);
 }
@@ -43,7 +53,8 @@ static void merge_own(const struct cache_entry *e, struct xfrmsync_window *w)
 static bool same_kind(const struct cache_entry *e, const struct record *rec)
 {
 	return e->info.window && rec->window == e->info.window &&
-	       rec->bmp_words == (e->info.large ? e->info.bmp_words : 1);
+	       rec->bmp_words == words_of(e) &&
+	       rec->window <= 32 * rec->bmp_words;
 }
 
 void lead_compose(const struct cache_entry *e, struct record *rec)
@@ -72,6 +83,7 @@ bool lead_keep(struct cache_entry *e, const struct record *rec)
 	if (!own)
 		return false;
 	own->seq = rec->seq;
+	own->size = rec->window;
 	own->words = rec->bmp_words;
 	memcpy(own->bmp, rec->bmp, own->words * sizeof(own->bmp[0]));
 	if (e->own) {

@@ -155,11 +155,36 @@ static void test_other_kind(void **state)
 	assert_null(e.own);
 }
 
+/* The SA's window is another one since: all that was kept counts as seen. */
+static void test_other_size(void **state)
+{
+	struct record own = window(1, 200, 3), r = {
+		.window = 32, .bmp_words = 1, .seq = 190,
+	};
+	struct cache_entry e = entry();
+
+	(void)state;
+	assert_true(lead_keep(&e, &own));
+	e.info.window = 32;
+	e.info.bmp_words = 1;
+	lead_compose(&e, &r);
+	assert_int_equal(r.seq, 200);
+	assert_int_equal(r.bmp[0], UINT32_MAX);
+	/* No kernel has one that is larger than its bitmap. */
+	lead_drop(&e);
+	e.info.large = false;
+	e.info.window = 255;
+	r = (struct record){ .window = 255, .bmp_words = 1, .seq = 100 };
+	assert_true(lead_keep(&e, &r));
+	assert_null(e.own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_other_size),
 		cmocka_unit_test(test_covered),
 		cmocka_unit_test(test_other_kind),
 	};

@@ -464,6 +464,8 @@ static void test_bad(void **state)
 		  "field 0x0100 is mandatory, and this version does not know it" },
 		{ "bad-missing", -EBADMSG, "field 0x0004 (LIFETIME) is missing" },
 		{ "bad-length", -EBADMSG, "field 0x000f (IF_ID) has a wrong length" },
+		{ "bad-window", -EBADMSG,
+		  "field 0x0006 (REPLAY) has a window that no kernel has" },
 		{ "bad-twice", -EBADMSG, "field 0x000d (MARK) stands twice" },
 		{ "bad-order", -EBADMSG, "field 0x000d (MARK) is out of order" },
 		{ "bad-cut", -EBADMSG,
