@@ -936,38 +936,10 @@ static void look_at_conflicts(struct daemon *d, const struct context_policy *pol
 	}
 }
 
-/*
- * The active has it, so what stands here is not removed, and nothing made of it; but
- * an SA that it uses, or may use, is not used without: that would leave in clear.
- */
-static void refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
-			  const struct context_policy *info,
-			  const struct field_error *why, uint64_t peers_name)
+/* What has this name here already is another one of the peer's. */
+static bool is_another(const struct cache_policy *p, uint64_t peers_name)
 {
-	struct cache_policy *p;
-	char text[160];
-
-	d->context_refused++;
-	if (!info->unreadable && !source_manages_policy(d, info))
-		return;		/* the filters of the nodes differ */
-	log_warn("%s: its context is refused: %s: %s not protected on this node",
-		 info->name, context_error_str(why, text, sizeof(text)),
-		 info->unreadable ? "for whatever SA it is, all are" :
-				    "SAs that it uses are");
-	p = cache_policy_find(&d->cache, info);
-	if (!p)
-		p = cache_policy_add(&d->cache, info, ctx, len);
-	if (!p) {
-		no_memory(d);
-		return;
-	}
-	/* Its context stays as it was: what stands here is of that. */
-	cache_policy_set_info(&d->cache, p, info);
-	cache_policy_set_unready(&d->cache, p, false, false);
-	cache_policy_set_refused(&d->cache, p, true);
-	p->peers_name = peers_name;
-	p->joined = false;
-	p->seen = true;
+	return p->seen && (p->joined || p->peers_name != peers_name);
 }
 
 /*
@@ -996,6 +968,46 @@ static void join_policy(struct daemon *d, struct cache_policy *p,
 	p->seen = true;
 }
 
+/*
+ * The active has it, so what stands here is not removed, and nothing made of it; but
+ * an SA that it uses, or may use, is not used without: that would leave in clear.
+ * True: it is one of two of that name.
+ */
+static bool refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
+			  const struct context_policy *info,
+			  const struct field_error *why, uint64_t peers_name)
+{
+	struct cache_policy *p;
+	char text[160];
+
+	d->context_refused++;
+	if (!info->unreadable && !source_manages_policy(d, info))
+		return false;	/* the filters of the nodes differ */
+	log_warn("%s: its context is refused: %s: %s not protected on this node",
+		 info->name, context_error_str(why, text, sizeof(text)),
+		 info->unreadable ? "for whatever SA it is, all are" :
+				    "SAs that it uses are");
+	p = cache_policy_find(&d->cache, info);
+	if (p && is_another(p, peers_name)) {
+		join_policy(d, p, info);
+		return true;
+	}
+	if (!p)
+		p = cache_policy_add(&d->cache, info, ctx, len);
+	if (!p) {
+		no_memory(d);
+		return false;
+	}
+	/* Its context stays as it was: what stands here is of that. */
+	cache_policy_set_info(&d->cache, p, info);
+	cache_policy_set_unready(&d->cache, p, false, false);
+	cache_policy_set_refused(&d->cache, p, true);
+	p->peers_name = peers_name;
+	p->joined = false;
+	p->seen = true;
+	return false;
+}
+
 /* True: it is one of two. */
 static bool take_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 			uint64_t peers_name)
@@ -1004,14 +1016,12 @@ static bool take_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 	struct field_error why;
 	struct cache_policy *p;
 
-	if (context_policy_info(ctx, len, &info, &why)) {
-		refuse_policy(d, ctx, len, &info, &why, peers_name);
-		return false;
-	}
+	if (context_policy_info(ctx, len, &info, &why))
+		return refuse_policy(d, ctx, len, &info, &why, peers_name);
 	if (!source_manages_policy(d, &info))
 		return false;	/* the filters of the nodes differ */
 	p = cache_policy_find(&d->cache, &info);
-	if (p && p->seen && (p->joined || p->peers_name != peers_name)) {
+	if (p && is_another(p, peers_name)) {
 		join_policy(d, p, &info);
 		return true;
 	}
@@ -1276,12 +1286,15 @@ bool apply_raise(struct daemon *d)
 	bool all = true;
 
 	cache_for_each(&d->cache, e) {
-		if (e->applied == CACHE_APPLIED)
+		e->raising = e->applied == CACHE_APPLIED;
+		if (e->raising)
 			queue(d, e);
 	}
 	apply_flush(d);
+	/* One that failed is not APPLIED any more, and stands where it did. */
 	cache_for_each(&d->cache, e)
-		all &= e->applied != CACHE_APPLIED || e->wrote == e->base;
+		all &= !e->raising ||
+		       (e->applied == CACHE_APPLIED && e->wrote == e->base);
 	return all;
 }
 

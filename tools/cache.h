@@ -129,6 +129,7 @@ struct cache_entry {
 	uint64_t final, final_lease;
 	bool has_final;
 	bool give;			/* not given away yet */
+	bool raising;			/* apply_raise: it shall be at base */
 	/* Active: inbound.c. What is announced; limits; what a removed peer covers. */
 	struct guard_rate guard_rate;
 	uint32_t guard;

@@ -547,6 +547,24 @@ static void test_policy_unreadable(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* Two names of the peer's are one here, and one of the two is refused. */
+static void test_joined_refused(void **state)
+{
+	struct buf good = policy(false), bad = policy(true);
+
+	(void)state;
+	comes();
+	assert_false(apply_policy(&d, good.data, good.len, 1));
+	assert_true(apply_policy(&d, bad.data, bad.len, 2));
+	assert_non_null(why());
+	/* It is not the good one that goes with it. */
+	apply_policy_delete(&d, bad.data, bad.len);
+	assert_int_equal(policies_deleted, 0);
+	assert_non_null(why());
+	buf_free(&good);
+	buf_free(&bad);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +580,7 @@ int main(void)
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
 		TEST(test_policy_unreadable),
+		TEST(test_joined_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
