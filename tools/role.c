@@ -498,8 +498,9 @@ static void heard(struct daemon *d, struct peer *p)
 		d->unseen = true;
 		return;
 	}
+	/* Not where it was taken back, and failed: that is at the exact numbers. */
 	given = d->handed_to == p && p->epoch_node == p->node_id &&
-		p->epoch == d->st.epoch + 1;
+		p->epoch == d->st.epoch + 1 && !d->resume_timer.at_ns;
 	handover_heard(d, p, order);
 	if (role_is_active(d))
 		return;
@@ -593,8 +594,10 @@ static int prepare(struct daemon *d, enum unsafe_ones what, size_t *unsafe)
 			d->req.error);
 		return ret;
 	}
-	/* What it was given to may have delivered what came late. */
-	if (d->st.handed[0] && !d->taken_exact)
+	/* What it was given to may have delivered what came late; or, given back to
+	 * at once, stands without a guard there until it is filled.
+	 */
+	if (d->st.handed[0])
 		ret = inbound_fill(d);
 	ret = ret ?: inbound_hold(d);
 	if (ret)
@@ -709,8 +712,11 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	 * node: who is told now stays, whichever has the larger id.
 	 */
 	uint64_t epoch = d->st.epoch + 1 + (d->st.handed[0] || d->asked);
-	/* What this node told in a time before is not known, or it stands there still. */
-	bool again = role_is_owner(d) || d->st.handed[0] || d->was_unfinished;
+	/* What this node told in a time before is not known, or it stands there still,
+	 * whoever of its daemons and boots that was.
+	 */
+	bool again = d->st.node == d->conf.node_id || d->st.handed[0] ||
+		     d->was_unfinished;
 	char text[400];
 	size_t unsafe;
 	int ret;
@@ -915,6 +921,7 @@ int role_standby(struct daemon *d, const char *why)
 	int ret;
 
 	role_cancel(d, "told to be standby meanwhile");
+	loop_timer_stop(&d->resume_timer);
 	d->want_active = false;
 	d->unseen = false;
 	d->unfinished = false;

@@ -91,10 +91,12 @@ int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 	(void)g;
 	(void)epoch;
 	(void)node;
+	/* Lowered once, and then it fails: as a whole, or of each. */
+	if (restore_fails < 0 && !r[0].has_expect)
+		return restore_fails;
 	for (i = 0; i < n; i++) {
-		/* Lowered once, and then it fails. */
 		if (restore_fails && !r[i].has_expect) {
-			res[i].reason = XFRMSYNC_REASON_NO_SA;
+			res[i].reason = restore_fails;
 			continue;
 		}
 		oseq = r[i].oseq;
@@ -353,7 +355,7 @@ static void test_raised_then_given_back(void **state)
 static void test_not_raised_not_given_back(void **state)
 {
 	(void)state;
-	restore_fails = 1;
+	restore_fails = XFRMSYNC_REASON_NO_SA;
 	exact();
 	assert_int_equal(oseq, FINAL);
 	assert_false(given_back);
@@ -364,6 +366,25 @@ static void test_not_raised_not_given_back(void **state)
 	role_finish(&d, "alone", false);
 	assert_int_equal(answer, 0);
 	assert_int_equal(on_disk().epoch, 6);
+}
+
+/* However it fails: the SA counts as failed then, which is not as raised. */
+static void test_failed_not_given_back(void **state)
+{
+	(void)state;
+	restore_fails = XFRMSYNC_REASON_MEMORY;
+	exact();
+	assert_int_equal(oseq, FINAL);
+	assert_false(given_back);
+}
+
+static void test_refused_not_given_back(void **state)
+{
+	(void)state;
+	restore_fails = -ENOBUFS;
+	exact();
+	assert_int_equal(oseq, FINAL);
+	assert_false(given_back);
 }
 
 /* ---- stored, and never in force ---- */
@@ -410,6 +431,24 @@ static void test_unfinished_is_again(void **state)
 	assert_false(on_disk().strict);
 }
 
+/* Nor does the daemon after that one know what was told in its time before. */
+static void test_unfinished_twice_is_again(void **state)
+{
+	(void)state;
+	died_in_the_middle();
+	d.conf.guard = CONF_GUARD_STRICT;
+	assert_int_equal(role_init(&d), 0);
+	memset(&d.st, 0, sizeof(d.st));
+	d.unfinished = d.was_unfinished = d.same_boot = d.taken_here = false;
+	kernel.epoch = 6;
+	kernel.node = SELF;
+	assert_int_equal(role_init(&d), 0);
+	role_finish(&d, "alone", false);
+	assert_int_equal(answer, 0);
+	assert_true(d.again);
+	assert_false(on_disk().strict);
+}
+
 /* ---- active again ---- */
 
 static void test_resumes_later(void **state)
@@ -443,6 +482,38 @@ static void test_resumes_no_more(void **state)
 	assert_false(role_is_active(&d));
 }
 
+/* The operator's word is the later one. */
+static void test_resumes_not_if_told(void **state)
+{
+	(void)state;
+	gave();
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	disk_is_full(true);
+	handover_heard(&d, &d.peer[0], 0);
+	disk_is_full(false);
+	assert_true(d.resume_timer.at_ns);
+	assert_int_equal(role_standby(&d, "told so"), 0);
+	assert_false(d.resume_timer.at_ns);
+}
+
+/* It stands at the exact numbers, not past them. */
+static void test_resumed_in_vain(void **state)
+{
+	(void)state;
+	gave();
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	role_fails = 1;
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
+	role_fails = 0;
+	d.peer[0].role = XFRMSYNC_ROLE_ACTIVE;
+	d.peer[0].epoch = d.st.epoch + 1;
+	d.peer[0].epoch_node = PEER;
+	d.peer[0].node_id = PEER;
+	role_heard(&d, &d.peer[0]);
+	assert_true(d.st.outdated);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,10 +525,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failed_not_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_not_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_is_on_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_is_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unfinished_twice_is_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumes_not_if_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumed_in_vain, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("role", tests, NULL, NULL);
