@@ -480,8 +480,7 @@ void handover_end(struct daemon *d);			/* waits no more */
 /* p wants to be active; epoch: the newest that it knew of then, and whose */
 void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		      uint32_t node);
-void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
-		     uint64_t epoch);
+void handover_answer(struct daemon *d, struct peer *p, uint32_t result);
 /* p is a standby without having said DONE: it is taken over as after a crash. */
 bool handover_not_exact(struct daemon *d, struct peer *p, int order);
 /* A takeover that failed, and that the disk does not know of: who gave goes on. */

@@ -396,8 +396,7 @@ void handover_end(struct daemon *d)
 	loop_timer_stop(&d->handover_timer);
 }
 
-void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
-		     uint64_t epoch)
+void handover_answer(struct daemon *d, struct peer *p, uint32_t result)
 {
 	if (result == WIRE_HANDOVER_REFUSED) {
 		if (d->handed_to == p && !role_is_active(d))
@@ -418,8 +417,6 @@ void handover_answer(struct daemon *d, struct peer *p, uint32_t result,
 	}
 	if (result != WIRE_HANDOVER_DONE)
 		return;
-	if (epoch > d->st.epoch)
-		d->st.epoch = epoch;
 	log_info("peer %s: handed over", p->name);
 	handover_end(d);
 	role_finish(d, "handed over", true);

@@ -401,7 +401,8 @@ static bool parse_frames(struct link *l)
 	}
 	if (ret < 0) {
 		fail(l, ret == -EMSGSIZE ? "it sent an oversized frame" :
-					   "it does not speak our protocol");
+			ret == -ERANGE ? "it says an epoch that cannot be" :
+					 "it does not speak our protocol");
 		return false;
 	}
 	if (at)

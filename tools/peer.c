@@ -1109,7 +1109,7 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 	case WIRE_HANDOVER:
 		if (wire_get_handover(r, &result))
 			return false;
-		handover_answer(d, p, result, h->epoch);
+		handover_answer(d, p, result);
 		return true;
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
@@ -1137,6 +1137,13 @@ static bool frame(struct link *l, const struct wire_header *h, struct rd *r)
 	struct daemon *d = l->data;
 	struct peer *p = peer_of(d, l);
 
+	/* Followed, it would leave nobody an epoch to take over in. */
+	if (!state_epoch_is_near(d->st.epoch, h->epoch)) {
+		log_warn("peer %s: says epoch %llu, and this node is at %llu: such a one cannot be",
+			 p ? p->name : l->addr, (unsigned long long)h->epoch,
+			 (unsigned long long)d->st.epoch);
+		return false;
+	}
 	if (p)
 		return peer_frame(p, h, r);
 	return first_hello(d, l, h, r);

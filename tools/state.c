@@ -36,6 +36,11 @@ int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 	return 0;
 }
 
+bool state_epoch_is_near(uint64_t own, uint64_t other)
+{
+	return !own || other <= own || other - own <= STATE_EPOCH_LEAP;
+}
+
 bool state_catch_up(struct state *s, uint64_t epoch, uint32_t node,
 		    uint32_t node_id)
 {

@@ -38,6 +38,12 @@ struct state {
 int state_epoch_cmp(uint64_t epoch_a, uint32_t node_a, uint64_t epoch_b,
 		    uint32_t node_b);
 
+/* A takeover adds few: one so far ahead was made up, and would use them all up. Who
+ * knows none yet (0) believes any.
+ */
+#define STATE_EPOCH_LEAP (1ULL << 32)
+bool state_epoch_is_near(uint64_t own, uint64_t other);
+
 /*
  * state_catch_up - the kernel's epoch, where it is the newer one
  * @node_id: this node's own

@@ -34,6 +34,8 @@ int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 	h->length = rd_u32(&r);
 	h->epoch = rd_u64(&r);
 	h->node = rd_u32(&r);
+	if (h->epoch > WIRE_MAX_EPOCH)
+		return -ERANGE;
 	return h->length > WIRE_MAX_PAYLOAD ? -EMSGSIZE : 1;
 }
 

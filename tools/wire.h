@@ -18,6 +18,7 @@
 #define WIRE_MAGIC 0x5853		/* "XS" */
 #define WIRE_VERSION 1
 #define WIRE_HEADER 20			/* bytes */
+#define WIRE_MAX_EPOCH	(UINT64_MAX >> 2)	/* a takeover takes the next one */
 #define WIRE_MAX_PAYLOAD (128 * 1024)	/* bytes */
 #define WIRE_NAME_MAX 63
 #define WIRE_TAG_KEY 32

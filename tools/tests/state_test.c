@@ -367,9 +367,21 @@ static void test_order(void **state)
 	assert_int_equal(state_epoch_cmp(2, 2, 2, 2), 0);
 }
 
+static void test_epoch_is_near(void **state)
+{
+	(void)state;
+	assert_true(state_epoch_is_near(5, 4));
+	assert_true(state_epoch_is_near(5, 5 + STATE_EPOCH_LEAP));
+	assert_false(state_epoch_is_near(5, 6 + STATE_EPOCH_LEAP));
+	assert_false(state_epoch_is_near(5, UINT64_MAX));
+	/* Who comes new to a cluster. */
+	assert_true(state_epoch_is_near(0, 6 + STATE_EPOCH_LEAP));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_epoch_is_near),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_members),

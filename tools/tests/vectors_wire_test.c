@@ -239,6 +239,7 @@ static void test_bad_frames(void **state)
 	assert_int_equal(header_of("bad-frame-magic"), -EPROTO);
 	assert_int_equal(header_of("bad-frame-version"), -EPROTONOSUPPORT);
 	assert_int_equal(header_of("bad-frame-long"), -EMSGSIZE);
+	assert_int_equal(header_of("bad-frame-epoch"), -ERANGE);
 }
 
 /* ---- files ---- */
