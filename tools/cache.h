@@ -133,6 +133,7 @@ struct cache_entry {
 	/* Active: inbound.c. What is announced; limits; what a removed peer covers. */
 	struct guard_rate guard_rate;
 	uint32_t guard;
+	bool stuck_asked;		/* held for a peer that is gone: it shall be rekeyed */
 	uint64_t guard_end;		/* that the module shall have, 0 for none */
 	uint64_t guard_in_force;	/* that it has */
 	bool guard_read;		/* what it let through before is not known yet */

@@ -174,6 +174,7 @@ struct daemon {
 	bool again;			/* active, and nobody else was since it last was */
 	bool taken_exact;		/* active by a planned takeover */
 	bool taken_here;		/* active by a takeover in this daemon's time */
+	uint64_t taken_ns;		/* ... which was then; 0: none */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
 	struct loop_timer resume_timer;	/* handed_to refused, and it could not be stored */
 	bool unfinished;		/* a takeover, by the daemon before this one */
@@ -295,6 +296,11 @@ size_t inbound_count_exposed(const struct daemon *d);
 bool inbound_held(const struct daemon *d, const struct cache_entry *e);
 bool inbound_waits_for(const struct daemon *d, const struct cache_entry *e,
 		       const struct peer *p);
+/* Those that a rekey is to be asked of, each once a takeover: held for a peer that was
+ * gone then, and is.
+ */
+size_t inbound_stuck(struct daemon *d, uint64_t now, struct cache_entry **list,
+		     size_t max);
 size_t inbound_count_waiting(const struct daemon *d, const struct peer *p);
 
 /* ---- peer.c: cache <-> wire ---- */

@@ -226,6 +226,55 @@ static bool shrink(struct daemon *d, struct cache_entry *e, uint64_t now)
 	return true;
 }
 
+/* It was not there when this node took over, or went with that, and is not back. */
+static bool is_missing(const struct daemon *d, const struct peer *p, uint64_t now)
+{
+	uint64_t while_ns = d->conf.dead_ms * LOOP_MS;
+
+	return !p->link && now - d->taken_ns > while_ns &&
+	       p->lost_ns < d->taken_ns + 2 * while_ns;
+}
+
+size_t inbound_stuck(struct daemon *d, uint64_t now, struct cache_entry **list,
+		     size_t max)
+{
+	struct cache_entry *e;
+	size_t i, n = 0;
+
+	if (!is_strict(d) || !d->taken_ns)
+		return 0;
+	cache_for_each(&d->cache, e) {
+		if (n == max)
+			break;
+		for (i = 0; !e->stuck_asked && i < d->n_peers; i++) {
+			if (is_missing(d, &d->peer[i], now) &&
+			    inbound_waits_for(d, e, &d->peer[i]))
+				break;
+		}
+		if (e->stuck_asked || i == d->n_peers)
+			continue;
+		e->stuck_asked = true;
+		list[n++] = e;
+	}
+	return n;
+}
+
+/*
+ * Taken over with what a dead node may deliver again: nothing new is let in before
+ * it says where it stands, if it ever does. A new SA it does not have.
+ */
+static void ask_for_new(struct daemon *d, uint64_t now)
+{
+	struct cache_entry *list[EXPIRE_AT_ONCE];
+	size_t i, n = inbound_stuck(d, now, list, EXPIRE_AT_ONCE);
+
+	for (i = 0; i < n; i++)
+		xfrm_expire_sa(&d->xfrm, &list[i]->id);
+	if (n)
+		log_warn("%zu SAs let nothing new in until a peer that is not connected has acknowledged: a rekey is asked for; bring it back, or rekey those that no IKE daemon rekeys",
+			 n);
+}
+
 static void tick(struct loop_timer *t)
 {
 	struct daemon *d = t->data;
@@ -236,6 +285,7 @@ static void tick(struct loop_timer *t)
 	loop_timer_set(&d->loop, t, TICK);
 	if (!role_is_active(d) || !d->reading)
 		return;
+	ask_for_new(d, now);
 	cache_for_each(&d->cache, e)
 		any |= e->guard && shrink(d, e, now);
 	if (!any)
@@ -376,7 +426,9 @@ void inbound_taken_over(struct daemon *d, const struct peer *before)
 	struct cache_entry *e;
 	size_t i;
 
+	d->taken_ns = loop_now_ns();
 	cache_for_each(&d->cache, e) {
+		e->stuck_asked = false;
 		/* Where the kernel's window stands since this node was filled. */
 		e->rec.seq = guard_end(e->rec.seq, e->rec.guard, e->info.esn);
 		guard_rate_reset(&e->guard_rate, e->rec.seq);

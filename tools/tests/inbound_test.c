@@ -276,9 +276,47 @@ static void test_strict(void **state)
 	assert_true(inbound_may_tell(&d, e));	/* fenced */
 }
 
+/* Held for a node that was gone when this one took over: rekeyed, once. */
+static void test_stuck(void **state)
+{
+	struct cache_entry *list[2];
+	uint64_t ms = LOOP_MS, now;
+	static struct link up;
+
+	(void)state;
+	d.conf.guard = CONF_GUARD_STRICT;
+	d.conf.dead_ms = 1000;
+	d.n_peers = 1;
+	d.again = true;
+	e->mark[0].guard = (struct guard_mark){ .told = true, .limit = 100 };
+	inbound_taken_over(&d, NULL);
+	now = d.taken_ns;
+	d.peer[0].lost_ns = now - 1;
+	e->rec.seq = 110;
+	assert_true(inbound_held(&d, e));
+	assert_int_equal(inbound_stuck(&d, now + 999 * ms, list, 2), 0);
+	/* It is back. */
+	d.peer[0].link = &up;
+	assert_int_equal(inbound_stuck(&d, now + 1001 * ms, list, 2), 0);
+	/* It went later: leave_after_ms is for that. */
+	d.peer[0].link = NULL;
+	d.peer[0].lost_ns = now + 2001 * ms;
+	assert_int_equal(inbound_stuck(&d, now + 9000 * ms, list, 2), 0);
+	d.peer[0].lost_ns = now - 1;
+	assert_int_equal(inbound_stuck(&d, now + 1001 * ms, list, 2), 1);
+	assert_ptr_equal(list[0], e);
+	assert_int_equal(inbound_stuck(&d, now + 1001 * ms, list, 2), 0);
+	/* Not with a guard that lets it in. */
+	inbound_taken_over(&d, NULL);
+	e->rec.seq = 110;
+	d.conf.guard = CONF_GUARD_AVAILABLE;
+	assert_int_equal(inbound_stuck(&d, d.taken_ns + 1001 * ms, list, 2), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
