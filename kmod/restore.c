@@ -587,9 +587,12 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 	}
 	if (!reason && (r->has & XFRMSYNC_HAS_GUARD))
 		xfrmsync_guard_set(sa, r->guard_end);
-	/* Nobody renews the lease of such an SA, nor raises its guard. */
+	/* Nobody renews the lease of such an SA, nor raises its guard. But who was told
+	 * of it may go on at its end.
+	 */
 	if (!reason && test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags)) {
-		xfrmsync_limit_clear(sa);
+		if (!test_bit(XFRMSYNC_SA_SHARED, &sa->flags))
+			xfrmsync_limit_clear(sa);
 		xfrmsync_guard_set(sa, 0);
 	}
 	spin_unlock_bh(&sa->x->lock);

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 121
+plan 126
 
 here=$(dirname "$0")
 ROOM=65536		# beyond what may be used: kmod/lease.h
@@ -334,9 +334,16 @@ check "in step, too" wait_step a b
 try_packets "$A" "$B_IN" 600
 check "only a rekey heals it" flag "$A" stopped
 check "for it is ahead for ever" is_ahead
+stop b KILL
+sed -i 's/^reqid = .*/reqid = 4711/' "$TMP/a.conf"
+check "the filter leaves it out" reload a
+check "it is not the cluster's" busywait 10000 flag "$A" unmanaged
+check "what that means is said" busywait 20000 logged a "SAs that peers were told of are not the cluster's any more"
+try_packets "$A" "$B_IN" 600
+check "it is not let go by that" flag "$A" stopped
+check "for the other one may still go on" is_ahead
 
 stop a
-stop b
 check "every daemon ended cleanly" ended_cleanly
 for ns in "$A" "$B"; do
 	nl "$ns" role-set none >/dev/null

@@ -13,6 +13,7 @@
 struct found {
 	struct daemon *d;
 	struct bindings list;
+	size_t leased;		/* that a peer may take over with */
 };
 
 static bool is_wrong(const struct daemon *d, const struct record *rec)
@@ -35,6 +36,8 @@ static int collect(const struct record *rec, void *data)
 		return 0;
 	other = *rec;
 	other.flags ^= XFRMSYNC_RECORD_F_UNMANAGED;
+	f->leased += other.flags & XFRMSYNC_RECORD_F_UNMANAGED && rec->lease_end &&
+		     rec->flags & XFRMSYNC_RECORD_F_SHARED;
 	/* No active will tell it. */
 	if (other.flags & XFRMSYNC_RECORD_F_UNMANAGED &&
 	    other.flags & XFRMSYNC_RECORD_F_UNTOLD)
@@ -50,6 +53,9 @@ static void tell(struct found *f)
 	if (ret && ret != -EINVAL)
 		log_warn("cannot tell the module which SAs are not the cluster's: %s",
 			 f->d->req.error);
+	if (f->leased)
+		log_warn("%zu SAs that peers were told of are not the cluster's any more: they stop at the ends of their leases, where a peer may go on, until they are rekeyed or made anew",
+			 f->leased);
 	bindings_free(&f->list);
 }
 
