@@ -110,8 +110,8 @@ campaign-vm: module-$(K) tool ## the demo, again and again, the active VM killed
 		selftests/campaign-kill.sh
 
 .PHONY: bench
-bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= K=6.12
-	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" \
+bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= BENCH_GUARDS= K=6.12
+	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" -e BENCH_GUARDS="$(BENCH_GUARDS)" \
 		selftests/bench/takeover.sh
 
 .PHONY: lint

@@ -178,9 +178,10 @@ vm_shown 6.12 6.12 "${not_on_6_12[@]}"
 vm_finished 6.1
 # Labels of SAs are SELinux's; it is there where it is asked for, and AppArmor is not then.
 selinux=(-a security=selinux -e "XFRMSYNC_MATRIX=security context" matrix matrix-file)
-vm_background selinux-6.1 6.1 "${selinux[@]}"
+vm_background takeover-cost 6.12 -i -e "BENCH_SAS=100 1000" selftests/bench/takeover.sh
+vm_shown selinux-6.1 6.1 "${selinux[@]}"
 vm_shown selinux-6.12 6.12 "${selinux[@]}"
-vm_finished selinux-6.1
+vm_finished takeover-cost
 
 [ -z "$kcsan" ] || vm_background kcsan kcsan
 if [ "$debug$long" = 1 ]; then

@@ -165,6 +165,15 @@ bool context_same_keys(const uint8_t *a, size_t alen, const uint8_t *b,
 bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
 			     size_t blen);
 
+/*
+ * context_keep_unknown - what this version, or this kernel, does not know stays
+ * @old: the context as it was told; valid
+ * @ctx: what the kernel tells now; gets the fields of O and V that it has not, where
+ *       all that is mandatory is the same in both: else it was changed here
+ * Return: 0 or -ENOMEM; ctx is as it was then.
+ */
+int context_keep_unknown(const uint8_t *old, size_t len, struct buf *ctx);
+
 /* The same for policies: XFRM_MSG_NEWPOLICY or _UPDPOLICY. */
 int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
 /*

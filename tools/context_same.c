@@ -131,3 +131,64 @@ bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
 			return false;
 	}
 }
+
+/* The next one that only a later version, or another kernel, has; false at the end. */
+static bool next_unknown(struct rd *r, uint16_t *last, struct field *f)
+{
+	struct field_error why;
+
+	while (field_next(r, last, f, &why) > 0) {
+		if (f->class != FIELD_MANDATORY && !fields_name(f->type))
+			return true;
+	}
+	return false;
+}
+
+static void put_field(struct buf *b, const struct field *f)
+{
+	size_t at = field_begin(b, f->type, f->class);
+
+	buf_put(b, f->value.p, f->value.left);
+	field_end(b, at);
+}
+
+int context_keep_unknown(const uint8_t *old, size_t len, struct buf *ctx)
+{
+	struct rd ro = { .p = old, .left = len };
+	struct rd rn = { .p = ctx->data, .left = ctx->len };
+	uint16_t last_o = 0, last_n = 0;
+	struct field_error why;
+	struct field fo, fn;
+	struct buf both = {};
+	bool more_o, more_n;
+
+	if (!context_same_parameters(old, len, ctx->data, ctx->len))
+		return 0;
+	more_o = next_unknown(&ro, &last_o, &fo);
+	if (!more_o)
+		return 0;
+	more_n = field_next(&rn, &last_n, &fn, &why) > 0;
+	while (more_o || more_n) {
+		/* Of one type it is the kernel's. */
+		if (more_o && more_n && fo.type == fn.type) {
+			more_o = next_unknown(&ro, &last_o, &fo);
+		} else if (more_o && (!more_n || fo.type < fn.type)) {
+			put_field(&both, &fo);
+			more_o = next_unknown(&ro, &last_o, &fo);
+		} else {
+			put_field(&both, &fn);
+			more_n = field_next(&rn, &last_n, &fn, &why) > 0;
+		}
+	}
+	if (both.bad) {
+		buf_free(&both);
+		return -ENOMEM;
+	}
+	if (both.len > CONTEXT_MAX) {
+		buf_free(&both);
+		return 0;
+	}
+	buf_free(ctx);
+	*ctx = both;
+	return 0;
+}

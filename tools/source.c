@@ -128,6 +128,8 @@ static void refresh(struct daemon *d, const struct record *rec)
 		entry_gone(d, e);
 		e = NULL;
 	}
+	if (e && context_keep_unknown(e->context, e->context_len, &ctx))
+		goto out;
 	if (!e) {
 		e = cache_add(&d->cache, &info, ctx.data, ctx.len, 0);
 		if (!e)
@@ -452,6 +454,28 @@ static void keep_told(struct look *l, const struct context_policy *info)
 			 info->name);
 }
 
+/* What the peers were told of it, and this kernel does not tell, goes on with it. */
+static int set_policy(struct daemon *d, struct cache_policy *p,
+		      const uint8_t *ctx, size_t len)
+{
+	struct buf now = {};
+	int ret;
+
+	buf_put(&now, ctx, len);
+	ret = now.bad ? -ENOMEM :
+			context_keep_unknown(p->context, p->context_len, &now);
+	if (!ret && p->context_len == now.len &&
+	    !memcmp(p->context, now.data, now.len)) {
+		buf_free(&now);
+		return 0;
+	}
+	ret = ret ?: cache_policy_set(p, now.data, now.len);
+	buf_free(&now);
+	if (!ret)
+		peer_mark_policy(d, p);
+	return ret;
+}
+
 static int take_policy(const uint8_t *ctx, size_t len, void *data)
 {
 	struct look *l = data;
@@ -480,16 +504,17 @@ static int take_policy(const uint8_t *ctx, size_t len, void *data)
 		d->policies_untied = true;
 		return 0;
 	}
-	if (p)
-		cache_policy_set(p, ctx, len);
-	else
+	if (p) {
+		ret = set_policy(d, p, ctx, len);
+	} else {
 		p = cache_policy_add(&d->cache, &info, ctx, len);
-	if (!p)
-		return -ENOMEM;
+		if (!p)
+			return -ENOMEM;
+		peer_mark_policy(d, p);
+	}
 	cache_policy_set_info(&d->cache, p, &info);
 	p->seen = true;
-	peer_mark_policy(d, p);
-	return 0;
+	return ret;
 }
 
 static void read_policies(struct daemon *d)

@@ -5,7 +5,8 @@
 # the command, the daemons of both nodes, both kernels' work.
 #
 # Run it by `make bench`: the guest's clock has to count instructions (kselftest.sh -i).
-# BENCH_SAS: how many SAs, one pair of daemons each (100 1000 10000).
+# BENCH_SAS: how many SAs, one pair of daemons each (100 1000 10000). BENCH_GUARDS: with which
+# guard of both (available strict); forced ones are the same with any, and measured with the first.
 # timeout: 3600
 
 # shellcheck source=selftests/lib.sh
@@ -14,7 +15,8 @@
 . "$(dirname "$0")/../daemon.sh"
 
 read -ra counts <<<"${BENCH_SAS:-100 1000 10000}"
-plan $((2 + 7 * ${#counts[@]}))
+read -ra guards <<<"${BENCH_GUARDS:-available strict}"
+plan $((2 + 7 * ${#counts[@]} + 5 * ${#counts[@]} * (${#guards[@]} - 1) + ${#guards[@]}))
 
 need_daemon
 # shellcheck disable=SC2034 # daemon.sh reads it
@@ -51,34 +53,58 @@ print(f"# {sys.argv[1]}: {ms * 1e6:.0f} instructions")' \
 }
 gone() { status b "s['peers'][0]['state'] == 'disconnected'"; }
 
-for n in "${counts[@]}"; do
-	ip -n "$A" xfrm state flush
-	sas "$n" | ip -n "$A" -batch -
-	check "$n SAs: a pair" both_start a b
-	check "$n SAs: planned" takes "planned, $n SAs" b takeover --timeout 3000
-	check "$n SAs: and back" wait_step b a
-	ask a takeover --timeout 3000 >/dev/null
-	check "$n SAs: in step" wait_step a b
-	stop a KILL
-	busywait 20000 gone
-	check "$n SAs: after a crash" takes "crash, $n SAs" b takeover --timeout 3000
-	# Now one that knows nothing: as after a restart, with SAs that a script made anew.
-	stop b
-	"$(dirname "$0")/../nl.py" -n "$B" role-set none >/dev/null
-	ip -n "$B" xfrm state flush
-	sas "$n" | ip -n "$B" -batch -
-	sed -i 's/^role .*/role standby/; s/^boot_id .*/boot_id another/' "$TMP/b.state/state"
-	start b
-	busywait 20000 status b "s['role'] == 'standby'"
-	check "$n SAs: none is safe" takes "none safe (all fenced), $n SAs" b takeover --timeout 3000
-	ask b standby >/dev/null
-	check "$n SAs: forced" takes "forced, $n SAs" b takeover --force-unsafe --timeout 3000
+# the_same WHAT: in its figures there is no work for each SA.
+the_same() {
+	/usr/bin/python3 -c '
+import sys
+figures = [float(line.split()[-2]) for line in open(sys.argv[2]) if line.startswith("# " + sys.argv[1] + ",")]
+print(figures)
+sys.exit(not figures or max(figures) > 1.1 * min(figures))' "$1" "$TMP/figures"
+}
+
+both_stop() {
+	local ns
+
 	stop b
 	for ns in "$A" "$B"; do
 		"$(dirname "$0")/../nl.py" -n "$ns" role-set none >/dev/null
 		ip -n "$ns" xfrm state flush
 	done
 	rm -rf "$TMP"/[ab].state
+}
+
+for guard in "${guards[@]}"; do
+	sed -i "/^guard = /d; s/^heartbeat_ms = .*/&\nguard = $guard/" "$TMP"/[ab].conf
+	for n in "${counts[@]}"; do
+		name="$guard, $n SAs"
+		ip -n "$A" xfrm state flush
+		sas "$n" | ip -n "$A" -batch -
+		check "$name: a pair" both_start a b
+		check "$name: planned" takes "planned, $name" b takeover --timeout 3000
+		check "$name: and back" wait_step b a
+		ask a takeover --timeout 3000 >/dev/null
+		check "$name: in step" wait_step a b
+		stop a KILL
+		busywait 20000 gone
+		check "$name: after a crash" takes "crash, $name" b takeover --timeout 3000
+		if [ "$guard" != "${guards[0]}" ]; then
+			both_stop
+			continue
+		fi
+		# Now one that knows nothing: as after a restart, with SAs that a script made anew.
+		stop b
+		"$(dirname "$0")/../nl.py" -n "$B" role-set none >/dev/null
+		ip -n "$B" xfrm state flush
+		sas "$n" | ip -n "$B" -batch -
+		sed -i 's/^role .*/role standby/; s/^boot_id .*/boot_id another/' "$TMP/b.state/state"
+		start b
+		busywait 20000 status b "s['role'] == 'standby'"
+		check "$name: none is safe" takes "none safe (all fenced), $name" b takeover --timeout 3000
+		ask b standby >/dev/null
+		check "$name: forced" takes "forced, $name" b takeover --force-unsafe --timeout 3000
+		both_stop
+	done
+	check "$guard: after a crash nothing is done for each SA" the_same "crash, $guard"
 done
 check "the figures" cat "$TMP/figures"
 cat "$TMP/figures"

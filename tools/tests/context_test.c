@@ -1252,6 +1252,45 @@ static void test_cut_message(void **state)
 	buf_free(&b);
 }
 
+/* ---- what the kernel does not tell stays ---- */
+
+static void test_keep_unknown(void **state)
+{
+	struct buf now = {}, old = {}, was = {};
+	uint8_t *at;
+
+	(void)state;
+	again(&now);
+	again(&old);
+	again(&was);
+	/* Nothing is unknown. */
+	assert_int_equal(context_keep_unknown(old.data, old.len, &now), 0);
+	assert_int_equal(now.len, was.len);
+	field_put_u32(&old, 0x0100, FIELD_OPTIONAL, 7);
+	field_put_u32(&old, CONTEXT_VENDOR_BASE | 90, FIELD_VENDOR, 8);
+	field_put_u32(&old, CONTEXT_VENDOR_BASE | 91, FIELD_VENDOR, 9);
+	/* The kernel has one of them, of another value. */
+	field_put_u32(&now, CONTEXT_VENDOR_BASE | 90, FIELD_VENDOR, 80);
+	assert_int_equal(context_keep_unknown(old.data, old.len, &now), 0);
+	assert_int_equal(now.len, was.len + 3 * (FIELD_HEADER + 4));
+	at = find_field(&now, 0x0100);
+	assert_int_equal(at[FIELD_HEADER + 3], 7);
+	at = find_field(&now, CONTEXT_VENDOR_BASE | 90);
+	assert_int_equal(at[FIELD_HEADER + 3], 80);
+	at = find_field(&now, CONTEXT_VENDOR_BASE | 91);
+	assert_int_equal(at[FIELD_HEADER + 3], 9);
+	assert_memory_equal(now.data, was.data, was.len);
+	/* Changed here: it is of what stood there before. */
+	buf_clear(&now);
+	again(&now);
+	find_field(&now, CONTEXT_LIFETIME)[FIELD_HEADER] ^= 1;
+	assert_int_equal(context_keep_unknown(old.data, old.len, &now), 0);
+	assert_int_equal(now.len, was.len);
+	buf_free(&now);
+	buf_free(&old);
+	buf_free(&was);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1261,6 +1300,7 @@ int main(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_keep_unknown),
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_vendor),
