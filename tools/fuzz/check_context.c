@@ -14,6 +14,7 @@
 #include "check_context.h"
 #include "context.h"
 #include "context_fields.h"
+#include "map.h"
 #include "xfrm.h"
 
 static union {
@@ -108,6 +109,26 @@ static void check_pmtu(const uint8_t *p, size_t len)
 	buf_free(&again);
 }
 
+/* As the kernel tells it, and with what it does not know: nothing is lost. */
+static void check_kept(const uint8_t *p, size_t len, struct buf *told)
+{
+	struct rd r = { .p = p, .left = len };
+	struct field_error why;
+	uint16_t last = 0;
+	size_t unknown = 0;
+	struct field f;
+
+	while (field_next(&r, &last, &f, &why) > 0)
+		unknown += fields_name(f.type) ? 0 : FIELD_HEADER + f.value.left;
+	if (!context_same_parameters(p, len, told->data, told->len))
+		unknown = 0;
+	unknown += told->len;
+	assert(!context_keep_unknown(p, len, told));
+	assert(told->len <= unknown);
+	if (told->len < unknown)	/* vendor's, which the kernel told as well; or too long */
+		assert(context_same_parameters(p, len, told->data, told->len));
+}
+
 static void check_sa(const uint8_t *p, size_t len)
 {
 	static const uint8_t key[32] = { 1 };
@@ -134,9 +155,37 @@ static void check_sa(const uint8_t *p, size_t len)
 	/* Keys of zeros alone are what a kernel in lockdown tells. */
 	ret = context_from_sa(&msg.nlh, &again);
 	assert(!ret || ret == -EOPNOTSUPP);
-	if (!ret)
+	if (!ret) {
 		check_same(p, len, &again);
+		check_kept(p, len, &again);
+		assert(!context_sa_info(again.data, again.len, &info, &why));
+	}
 	buf_free(&again);
+}
+
+/* Another SPI in its templates, and it is the same policy. */
+static void check_set_spi(const uint8_t *p, size_t len,
+			  const struct context_policy *info)
+{
+	const struct context_template *t = &info->template[0];
+	struct context_sa sa = {
+		.id = { .family = t->family, .proto = t->proto, .spi = t->spi },
+		.mode = t->mode, .reqid = t->reqid,
+	};
+	struct context_policy after;
+	struct field_error why;
+	struct buf copy = {};
+
+	if (!info->templates)
+		return;
+	memcpy(sa.id.dst, t->dst, 16);
+	memcpy(sa.src, t->src, 16);
+	buf_put(&copy, p, len);
+	if (!context_policy_set_spi(copy.data, copy.len, &sa, 0x01020304))
+		assert(!memcmp(copy.data, p, len));
+	assert(!context_policy_info(copy.data, copy.len, &after, &why));
+	assert(!context_key_cmp(info->key, info->key_len, after.key, after.key_len));
+	buf_free(&copy);
 }
 
 static void check_policy(const uint8_t *p, size_t len)
@@ -174,7 +223,36 @@ static void check_policy(const uint8_t *p, size_t len)
 		return;
 	assert(!context_from_policy(&msg.nlh, &again));
 	check_same(p, len, &again);
+	check_kept(p, len, &again);
+	check_set_spi(p, len, &info);
 	buf_free(&again);
+}
+
+/* With the names of another node: as good, or as bad, as before. */
+static void check_mapped(const uint8_t *p, size_t len)
+{
+	static const char *const pairs[] = {
+		"192.0.2.1=198.51.100.1", "192.0.2.2=198.51.100.2",
+		"10.1.0.0=10.9.0.9", "2001:db8::1=2001:db8::f",
+	};
+	struct context_policy policy;
+	struct field_error why;
+	struct context_sa sa;
+	struct map m = {};
+	struct buf b = {};
+	size_t i;
+
+	for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		assert(!map_add(&m, pairs[i]));
+	buf_put(&b, p, len);
+	map_context(&m, b.data, b.len);
+	if (context_is_sa(p, len))
+		assert(context_sa_info(b.data, b.len, &sa, &why) ==
+		       context_sa_info(p, len, &sa, &why));
+	else
+		assert(context_policy_info(b.data, b.len, &policy, &why) ==
+		       context_policy_info(p, len, &policy, &why));
+	buf_free(&b);
 }
 
 void check_context(const uint8_t *p, size_t len)
@@ -183,4 +261,5 @@ void check_context(const uint8_t *p, size_t len)
 		check_sa(p, len);
 	else
 		check_policy(p, len);
+	check_mapped(p, len);
 }
