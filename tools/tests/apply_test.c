@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "daemon.h"
+#include "lease.h"
 #include "vector.h"
 
 #define HANDLE 5
@@ -241,7 +242,7 @@ static int count(uint8_t type)
 	return n;
 }
 
-static uint64_t used(void)
+static uint64_t number_of(uint8_t type)
 {
 	const uint8_t *p = d.merges.data;
 	size_t left = d.merges.len;
@@ -250,7 +251,7 @@ static uint64_t used(void)
 
 	while (left && wire_header_parse(p, left, &h) == 1) {
 		r = (struct rd){ .p = p + WIRE_HEADER, .left = h.length };
-		if (h.type == WIRE_USED && rd_u32(&r) == HANDLE &&
+		if (h.type == type && rd_u32(&r) == HANDLE &&
 		    rd_u64(&r) == TAG)
 			return rd_u64(&r);
 		p += WIRE_HEADER + h.length;
@@ -263,7 +264,7 @@ static uint64_t used(void)
 static void assert_told(void)
 {
 	assert_int_equal(count(WIRE_USED), 1);
-	assert_int_equal(used(), DRAWN);
+	assert_int_equal(number_of(WIRE_USED), DRAWN);
 	assert_int_equal(count(WIRE_MERGE), 1);
 	assert_int_equal(d.lease_acks.len, 12);
 	assert_int_equal(d.applied[CACHE_APPLIED], 1);
@@ -396,6 +397,45 @@ static void test_frame(void **state)
 	get_fails = 1;
 	comes();
 	assert_false(apply_is_untold(&d, &p));
+}
+
+static struct cache_entry *offered(uint64_t end)
+{
+	const struct wire_sa sa = {
+		.handle = HANDLE, .tag = TAG, .lease_end = end, .sent = DRAWN,
+		.range_end = end + 2 * XFRMSYNC_LEASE_HEADROOM,
+		.given_end = end + 5 * XFRMSYNC_LEASE_HEADROOM,
+		.context = context.data, .context_len = context.len,
+	};
+
+	apply_sa(&d, &sa);
+	apply_flush(&d);
+	return cache_find_handle(&d.cache, HANDLE);
+}
+
+/* The active before had given out more than the one that offers a range knows of. */
+static void test_given_before(void **state)
+{
+	const uint64_t room = XFRMSYNC_LEASE_HEADROOM;
+	struct cache_entry *e;
+
+	(void)state;
+	e = offered(2 * room);
+	assert_int_equal(e->range_end, 4 * room);
+	assert_int_equal(e->given, 7 * room);
+	assert_int_equal(count(WIRE_GIVEN), 0);
+	e->known = e->given;
+	offered(6 * room);
+	assert_int_equal(e->lease_end, 6 * room);
+	assert_int_equal(e->range_end, 0);
+	assert_int_equal(e->given, 7 * room);
+	assert_int_equal(count(WIRE_GIVEN), 1);
+	assert_int_equal(number_of(WIRE_GIVEN), 7 * room);
+	/* It has heard. */
+	offered(7 * room);
+	assert_int_equal(e->range_end, 9 * room);
+	assert_int_equal(e->given, 12 * room);
+	assert_int_equal(count(WIRE_GIVEN), 1);
 }
 
 /* ---- policies ---- */
@@ -576,6 +616,7 @@ int main(void)
 		TEST(test_straggler),
 		TEST(test_again),
 		TEST(test_frame),
+		TEST(test_given_before),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
