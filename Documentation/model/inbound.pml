@@ -120,14 +120,24 @@ hidden byte m_epoch, m_serial, m_top, m_guard, m_base, x;
 #define MAY(i, n)	true
 #define AGAIN(n)	((exposed >> (n)) & 1)
 #else
+#ifdef M_NO_LIMIT
+#define MAY(i, n)	true
+#else
 #define MAY(i, n)	((n) <= limit[i])
+#endif
 #define AGAIN(n)	false
+#endif
+
+#ifdef M_STANDBY_DELIVERS	/* mutant: what the window that leads lets in */
+#define DELIVERS(i, n)	(LIVE(i) && MAY(i, n) || PASSIVE(i) && (n) > stored[i] + guard[i])
+#else
+#define DELIVERS(i, n)	(LIVE(i) && MAY(i, n))
 #endif
 
 inline accept(i, n)
 {
 	d_step {
-		LIVE(i) && sa[i] == SAFE && !((seen[i] >> (n)) & 1) && MAY(i, n) ->
+		DELIVERS(i, n) && sa[i] == SAFE && !((seen[i] >> (n)) & 1) ->
 #ifdef AVAILABLE
 		if
 		:: n > limit[i] -> exposed = exposed | (1 << n); REACHED(3)
@@ -243,6 +253,12 @@ inline open(i)
 {
 	d_step {
 		opening[i] ->
+#ifdef M_UNSAFE_USED	/* mutant: this node's own window is taken for the newest */
+		if
+		:: sa[i] == UNSAFE -> sa[i] = SAFE
+		:: else
+		fi;
+#endif
 		if
 		:: sa[i] == SAFE ->
 			top[i] = MIN(stored[i] + guard[i], LAST);
@@ -371,6 +387,12 @@ inline send_record(i, j)
 #define FRESH(j)	(m_serial > told[j])
 #endif
 
+#ifdef M_ONTO_ACTIVE	/* mutant: its daemon asks in its own epoch, which is in force */
+#define REFUSED(j)	(PASSIVE(j) && NEWER(epoch[j], m_epoch))
+#else
+#define REFUSED(j)	(!PASSIVE(j) || NEWER(epoch[j], m_epoch))
+#endif
+
 inline apply(i, j)
 {
 	d_step {
@@ -385,7 +407,7 @@ inline apply(i, j)
 		m_base = base[i];
 #endif
 		if
-		:: !PASSIVE(j) || NEWER(epoch[j], m_epoch) -> conn[AT(i, j)] = false
+		:: REFUSED(j) -> conn[AT(i, j)] = false
 		:: else ->
 			if
 			:: m_serial == GONE -> sa[j] = DEAD; told[j] = GONE

@@ -237,6 +237,12 @@ inline take_over(i)
 	}
 }
 
+#ifdef M_UNSAFE_USED	/* mutant: this node's own counter is taken for the newest */
+#define USABLE(i)	(sa[i] == SAFE || sa[i] == UNSAFE)
+#else
+#define USABLE(i)	(sa[i] == SAFE)
+#endif
+
 inline open(i)
 {
 	d_step {
@@ -250,7 +256,7 @@ inline open(i)
 		hole[i] = 0;	/* mutant: as if it were the last epoch's numbers alone */
 #endif
 		if
-		:: sa[i] == SAFE ->
+		:: USABLE(i) ->
 			lease_end[i] = oseq[i] + RANGE;
 			target[i] = lease_end[i];
 			REACHED(3)
@@ -305,10 +311,16 @@ inline bump(i)
 }
 
 /* Node i hears j's hello, late as it may be: an active steps down, fence first. */
+#ifdef M_STAYS_ACTIVE	/* mutant: it goes on, on its lease */
+#define HEARS(i)	!is_active[i]
+#else
+#define HEARS(i)	true
+#endif
+
 inline hear(i, j)
 {
 	d_step {
-		NEWER(epoch[j], epoch[i]) ->
+		NEWER(epoch[j], epoch[i]) && HEARS(i) ->
 		epoch[i] = epoch[j];
 		told[i] = 0;
 		disk[i] = epoch[j];
@@ -447,8 +459,10 @@ inline send_offer(i, j)
 			 told[j] != target[i])
 #endif
 
-#ifdef M_OLD_EPOCH
+#if defined(M_OLD_EPOCH)
 #define REFUSED(j)	(is_active[j] || opening[j])
+#elif defined(M_ONTO_ACTIVE)	/* mutant: its daemon asks in its own epoch, which is in force */
+#define REFUSED(j)	(!is_active[j] && !opening[j] && NEWER(epoch[j], m_epoch))
 #else
 #define REFUSED(j)	(is_active[j] || opening[j] || NEWER(epoch[j], m_epoch))
 #endif

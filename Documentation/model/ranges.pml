@@ -201,6 +201,12 @@ inline connect(i, j)
 	}
 }
 
+#ifdef M_GIVEN_IGNORED	/* mutant: it takes the range, and says nothing */
+#define KNOWS_MORE(j)	false
+#else
+#define KNOWS_MORE(j)	(start < known[j])
+#endif
+
 /* j takes what it is told, raises, and answers. */
 inline tell(i, j)
 {
@@ -210,15 +216,13 @@ inline tell(i, j)
 		offered[AT(i, j)] = true;
 		start = laid_from[i] + PLACE(i, j) * RANGE;
 		if
-		:: start < known[j] ->
+		:: KNOWS_MORE(j) ->
 			/* It may be another's. What this node has stays, above what it is raised to. */
 			if
 			:: lease_end[j] <= start -> lease_end[j] = 0
 			:: else
 			fi;
-#ifndef M_GIVEN_IGNORED
 			says_given[j] = known[j];
-#endif
 			REACHED(2)
 		:: else ->
 			lease_end[j] = MAX(lease_end[j], start + RANGE);
@@ -278,7 +282,7 @@ inline restart_daemon(i)
 		if
 		:: is_active[i] ->
 #ifdef M_GIVEN_IN_MEMORY
-			given[i] = 0;
+			given[i] = 0;	/* mutant: the module has it not */
 #endif
 			laid_for[i] = 0;
 			offered[AT(i, LEFT(i))] = true;

@@ -151,6 +151,10 @@ mutant 1 "fence after the flip" $m -DM_FENCE_LATE
 mutant 1 "counter lowered" $m -DM_LOWER -DCAP=2 -DRESTARTS=0
 mutant 3 "equal epochs" $m -DM_EQUAL_EPOCHS
 mutant 1 "restore of an older epoch" $m -DM_OLD_EPOCH
+mutant 1 "restore onto an active" $m -DM_ONTO_ACTIVE -DRESTARTS=0
+mutant 3 "an active that hears of a higher epoch stays active" $m \
+	-DM_STAYS_ACTIVE -DTAKEOVERS=1 -DRESTARTS=0
+mutant 1 "an SA that is not safe is used" $m -DM_UNSAFE_USED -DRESTARTS=0
 mutant 1 "grant before all acknowledged" $m -DM_GRANT_EARLY
 mutant 1 "grant before all acknowledged, three nodes" $m "${three[@]}" \
 	-DM_GRANT_EARLY -DRESTARTS=0 -DLAST=12
@@ -200,10 +204,16 @@ m=ranges
 full "ranges: two takeovers" $m -DTAKEOVERS=2 -DRENEWALS=1
 full "ranges: an active takes a newer epoch" $m -DTAKEOVERS=1 -DRENEWALS=2 -DBUMPS=1
 full "ranges: restart of a daemon" $m -DTAKEOVERS=1 -DRENEWALS=1 -DDAEMONS=1
+full "ranges: two takeovers, restart of a daemon" $m \
+	-DTAKEOVERS=2 -DRENEWALS=2 -DDAEMONS=1 -DLAST=11
 
 mutant 1 "ranges as if none had been given out" $m -DM_GIVEN_FORGOTTEN -DTAKEOVERS=3 -DRENEWALS=1
 mutant 1 "a peer is told of what is given out so far, and no more" $m \
 	-DM_GIVEN_EXACT -DTAKEOVERS=3 -DRENEWALS=1
+mutant 1 "what was given out is in a daemon's memory" $m \
+	-DM_GIVEN_IN_MEMORY -DTAKEOVERS=2 -DRENEWALS=2 -DDAEMONS=1 -DLAST=11
+mutant 1 "who knows of more takes a range all the same" $m \
+	-DM_GIVEN_IGNORED -DTAKEOVERS=3 -DRENEWALS=1 -DDAEMONS=1 -DLAST=13
 mutant 1 "ranges: what a member sent itself is ignored" $m \
 	-DM_USED_IGNORED -DTAKEOVERS=1 -DRENEWALS=1 -DBUMPS=1
 
@@ -254,6 +264,10 @@ full "inbound, available" $m -DAVAILABLE -DTAKEOVERS=2 -DRESTARTS=1 -DLAST=4
 ends "inbound: every run ends" $m -DTAKEOVERS=1 -DRESTARTS=1 -DLAST=3
 
 mutant 2 "no guard" $m -DM_NO_GUARD -DRESTARTS=0 -DLAST=4
+mutant 2 "strict: no limit" $m -DM_NO_LIMIT -DRESTARTS=0 -DLAST=4
+mutant 2 "a standby delivers what its window lets in" $m -DM_STANDBY_DELIVERS -DRESTARTS=0 -DLAST=4
+mutant 2 "inbound: an SA that is not safe is used" $m -DM_UNSAFE_USED -DRESTARTS=0 -DLAST=4
+mutant 2 "inbound: restore onto an active" $m -DM_ONTO_ACTIVE -DTAKEOVERS=1 -DLAST=4
 mutant 2 "inbound not fenced before the final window" $m \
 	-DM_FINAL_UNFENCED -DHANDOVERS=1 -DRESTARTS=0 -DLAST=4
 mutant 2 "windows are not merged" $m -DM_NOT_MERGED -DBUMPS=1 -DFIRST=1 -DRESTARTS=0 -DLAST=4
