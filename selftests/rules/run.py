@@ -130,6 +130,8 @@ def check(rules):
             tap.result(rule, str(error))
         else:
             tap.result(rule, "")
+    units = sum(rule.unit for rule in rules)
+    print(f"# {len(rules)} entries: {len(rules) - units} told by a kselftest, {units} by a unit test")
     return tap.failed
 
 
