@@ -229,6 +229,15 @@ plan_says() {
 	py is "(lambda p, s: $2)(s, $of)" "$said"
 }
 
+# finds NAME CHECK PYTHON: over c, a finding of check about that
+finds() {
+	local said
+
+	said=$(ask "$1" check --json)	# likewise
+	py is "any($3 for c in ({'sas': [], 'policies': [], **f} for f in s['checks'])
+		if c['check'] == '$2')" "$said"
+}
+
 role_is() { status "$1" "s['role'] == '$2'"; } # NAME ROLE
 
 in_step() { # ACTIVE STANDBY: connected, nothing left to tell

@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 31
+plan 33
 
 here=$(dirname "$0")
 nic=$BUILD/offload/xsoffload.ko
@@ -88,7 +88,11 @@ told() { # NUMBER: of the SA with crypto offload, B knows it
 packets "packet offload: status says that it cannot be taken over" status a "s['unsafe_total'] == 1 and
 	'0x00009009' in s['unsafe'][0]['sa'] and 'packet offload' in s['unsafe'][0]['why']"
 packets "packet offload: and is not ready" status a "not s['ready']"
-packets "packet offload: check names it" says a "packet offload.*0x00009009"
+packets "packet offload: check names it" finds a offload "'1 SAs with packet offload' in c['text'] and
+	['esp $packet spi 0x00009009'] == [n['sa'] for n in c['sas']]"
+packets "packet offload: for people, too" says a "^  *esp $packet spi 0x00009009: packet offload"
+packets "packet offload: check of the standby names it" finds b ready "['esp $packet spi 0x00009009'] ==
+	[n['sa'] for n in c['sas']] and 'the active could not' in c['sas'][0]['why']"
 packets "packet offload: so does the standby" busywait 10000 status b "s['unsafe_total'] == 1 and
 	'0x00009009' in s['unsafe'][0]['sa']"
 packets "packet offload: a dry run would fence it" grep -q "0x00009009.*fence" <(ask b takeover --dry-run)

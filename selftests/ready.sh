@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 70
+plan 78
 
 
 need_daemon
@@ -51,8 +51,30 @@ ip -n "$A" xfrm policy add src 192.0.3.1 dst 192.0.3.7 dir out tmpl \
 	proto esp reqid 77 mode transport level use
 check "one with an optional template" busywait 20000 status b "s['unsafe_total'] == 2"
 check "the active says so, too" status a "any('level use' in u['why'] for u in s['unsafe'])"
-# shellcheck disable=SC2016 # the inner shell's
-check "and so does check" in_ns "$A" bash -c '"$0" check | grep -q "optional template"' "$XFRMSYNC"
+check "and so does check, which names the policy" finds a policies \
+	"'1 with an optional template' in c['text'] and c['policies'] == ['policy out 192.0.3.1/32 -> 192.0.3.7/32']"
+check "and the SA, with the reason" finds a policies \
+	"['esp 192.0.3.7 spi 0x00006100'] == [n['sa'] for n in c['sas']] and 'level use' in c['sas'][0]['why']"
+check "check of the standby names what is not safe" finds b ready "sorted(n['sa'] for n in c['sas']) ==
+	['esp 192.0.3.1 spi 0x00006000', 'esp 192.0.3.7 spi 0x00006100'] and
+	any('restored' in n['why'] for n in c['sas'])"
+check "people read that" grep -q "^  *esp 192.0.3.1 spi 0x00006000: .*restored" <(ask b check)
+more() { # add|delete: SAs of the same policy
+	local n args=()
+
+	[ "$1" = delete ] || args=(reqid 77 mode transport aead 'rfc4106(gcm(aes))' "$(key 20 more)" 128)
+	for n in 1 2 3 4 5 6 7 8 9; do
+		ip -n "$A" xfrm state "$1" src 192.0.3.1 dst 192.0.3.7 proto esp spi 0x611$n \
+			"${args[@]}" || return
+	done
+}
+check "nine more such SAs" more add
+check "all are in its JSON" busywait 20000 finds b ready "len(c['sas']) == 11"
+ask a check | sed -n '/^warn *policies/,/^ *-> /p' >"$TMP/named"
+check_equal "people read of eight of them" 8 "$(grep -c "^  *esp .*level use" "$TMP/named")"
+check "and where the others are" grep -q "^  *and 2 more SAs: xfrmsync check --json" "$TMP/named"
+more delete
+check "as before" busywait 20000 status b "s['unsafe_total'] == 2"
 check "people read it" grep -q "not safe: .*0x00006000" <(ask b status)
 
 check "a dry run: what would be used" busywait 10000 \

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 25
+plan 27
 
 need_tool
 check "the module loads" load_module capture=scan scan_interval_ms=20
@@ -36,6 +36,9 @@ check "traffic" carries "$A"
 check "status says so" status a "s['capture'] == 'scan'"
 check "people read it" grep -q "followed by scan" <(ask a status)
 check "check says why that is not enough" says a "capture.*scan: .*nothing limits"
+check "and names the SAs" finds a capture "{'$A_SPI', '$B_SPI'} == {n['sa'].split()[-1] for n in c['sas']} and
+	all('no packet hook' in n['why'] for n in c['sas'])"
+check "for people, too" says a "^  *esp $B_OUT spi $A_SPI: no packet hook"
 check "no SA can be taken over" status a "s['unsafe_total'] == 2 and not s['ready']"
 check "for that reason" status a "all('no packet hook' in u['why'] for u in s['unsafe'])"
 check "the standby knows" busywait 10000 status b "s['unsafe_total'] == 2 and not s['ready']"

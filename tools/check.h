@@ -15,7 +15,8 @@
 enum check_result { CHECK_OK, CHECK_WARN, CHECK_FAIL };
 
 struct check {
-	json_t *list;		/* of objects: check, result, text, hint */
+	/* of objects: check, result, text; hint, sas (of sa and why), policies */
+	json_t *list;
 	unsigned int failed, warned;
 };
 
@@ -26,11 +27,20 @@ struct check {
 void check_say(struct check *c, enum check_result result, const char *what,
 	       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* check_kernel.c */
+/*
+ * An SA, or a policy, that the last finding is about; why: of its own, or NULL.
+ * The first are printed, all of them are in JSON.
+ */
+void check_name_sa(struct check *c, const char *sa, const char *why);
+void check_name_policy(struct check *c, const char *policy);
+
+/* check_kernel.c: of SAs, those that the filter takes for the cluster's */
 void check_kernel_config(struct check *c);
-void check_kernel_capture(struct check *c, const struct genl_status *st);
+void check_kernel_capture(struct check *c, struct genl *g,
+			  const struct genl_status *st,
+			  const struct conf_filter *filter);
 void check_kernel_algorithms(struct check *c);
-void check_kernel_xfrm(struct check *c);
+void check_kernel_xfrm(struct check *c, const struct conf_filter *filter);
 
 /* check_tls.c */
 void check_tls(struct check *c, const struct conf *conf);

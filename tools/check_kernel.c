@@ -4,22 +4,19 @@
  * Out: findings about them.
  * Looks only. An algorithm that is asked for may be loaded as a module by it.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <libmnl/libmnl.h>
 #include <linux/if_alg.h>
-#include <linux/xfrm.h>
 
 #include "check.h"
-#include "xfrm_attr.h"
+#include "daemon.h"
+#include "secret.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -119,7 +116,8 @@ static int setting(const char *path)
 	return v;
 }
 
-void check_kernel_capture(struct check *c, const struct genl_status *st)
+/* True: changes are noticed in the packet path. */
+static bool has_hook(struct check *c, const struct genl_status *st)
 {
 	const char *method = genl_capture_str(st->capture);
 
@@ -127,7 +125,7 @@ void check_kernel_capture(struct check *c, const struct genl_status *st)
 	    !setting("/sys/kernel/debug/kprobes/enabled")) {
 		check_say(c, CHECK_FAIL, "capture",
 			  "kprobe, but kprobes are switched off: no change of an SA is noticed\necho 1 >/sys/kernel/debug/kprobes/enabled");
-		return;
+		return false;
 	}
 	if ((st->capture == XFRMSYNC_CAPTURE_FTRACE ||
 	     st->capture == XFRMSYNC_CAPTURE_KPROBE) &&
@@ -135,24 +133,52 @@ void check_kernel_capture(struct check *c, const struct genl_status *st)
 		check_say(c, CHECK_FAIL, "capture",
 			  "%s, but kernel.ftrace_enabled is 0: no change of an SA is noticed\nsysctl kernel.ftrace_enabled=1",
 			  method);
-		return;
+		return false;
 	}
 	switch (st->capture) {
 	case XFRMSYNC_CAPTURE_FTRACE:
 		check_say(c, CHECK_OK, "capture", "ftrace");
-		break;
+		return true;
 	case XFRMSYNC_CAPTURE_KPROBE:
 		check_say(c, CHECK_WARN, "capture",
 			  "kprobe: about four times as dear for each packet as ftrace\nload the module with capture=ftrace to see why not");
-		break;
+		return true;
 	case XFRMSYNC_CAPTURE_SCAN:
 		check_say(c, CHECK_WARN, "capture",
 			  "scan: changes are seen late, and nothing limits what is sent meanwhile\nload the module with capture=ftrace to see why not");
-		break;
+		return false;
 	default:
 		check_say(c, CHECK_FAIL, "capture",
 			  "%s: no change of an SA is noticed\nsee the kernel's log", method);
+		return false;
 	}
+}
+
+struct unhooked {
+	struct check *c;
+	const struct conf_filter *filter;
+};
+
+static int name_unhooked(const struct record *r, void *data)
+{
+	struct unhooked *u = data;
+	char name[128];
+
+	if (ready_is_managed(u->filter, r))
+		check_name_sa(u->c, sa_id_str(&r->id, name, sizeof(name)),
+			      READY_NO_HOOK);
+	return 0;
+}
+
+void check_kernel_capture(struct check *c, struct genl *g,
+			  const struct genl_status *st,
+			  const struct conf_filter *filter)
+{
+	struct unhooked u = { .c = c, .filter = filter };
+
+	if (!has_hook(c, st) && genl_dump(g, name_unhooked, &u))
+		check_say(c, CHECK_WARN, "capture", "the module's SAs cannot be listed: %s",
+			  g->error);
 }
 
 /* 0 when the kernel has it, -ENOENT, or another -errno: it cannot be asked. */
@@ -206,97 +232,149 @@ void check_kernel_algorithms(struct check *c)
 		check_say(c, CHECK_OK, "algorithms", "the usual ones of ESP are there");
 }
 
-struct xfrm_look {
-	unsigned int optional;	/* policies with a template of level use */
-	unsigned int offloaded;	/* SAs that the NIC encrypts and encapsulates */
-	char which[80];		/* one of them */
+/* What XFRM has, as contexts tell it: no keys. */
+struct look {
+	const struct conf_filter *filter;
+	struct context_policy *pol;	/* with a template of level use */
+	size_t n_pol, room_pol;
+	struct context_sa *sa;		/* that one of these spares, or a NIC numbers */
+	size_t n_sa, room_sa;
 };
 
-static void found_offload(struct xfrm_look *l, const struct xfrm_usersa_info *sa)
+static void look_free(struct look *l)
 {
-	char dst[INET6_ADDRSTRLEN] = "?";
-
-	inet_ntop(sa->family, &sa->id.daddr, dst, sizeof(dst));
-	snprintf(l->which, sizeof(l->which), "%s spi 0x%08x", dst,
-		 ntohl(sa->id.spi));
-	l->offloaded++;
+	free(l->pol);
+	free(l->sa);
+	*l = (struct look){ .filter = l->filter };
 }
 
-/* Keys pass through buf: the caller wipes it. */
-static int look(const struct nlmsghdr *nlh, void *data)
+static void *one_more(void *list, size_t n, size_t *room, size_t size)
 {
-	size_t head = nlh->nlmsg_type == XFRM_MSG_NEWPOLICY ?
-		      sizeof(struct xfrm_userpolicy_info) :
-		      sizeof(struct xfrm_usersa_info);
-	const struct xfrm_user_offload *off;
-	const struct xfrm_user_tmpl *t;
-	struct xfrm_look *l = data;
-	const struct nlattr *a;
-	size_t i, n;
+	if (n < *room)
+		return list;
+	list = reallocarray(list, *room ? 2 * *room : 16, size);
+	if (list)
+		*room = *room ? 2 * *room : 16;
+	return list;
+}
 
-	mnl_attr_for_each(a, nlh, head) {
-		if (mnl_attr_get_type(a) == XFRMA_OFFLOAD_DEV &&
-		    nlh->nlmsg_type == XFRM_MSG_NEWSA &&
-		    mnl_attr_get_payload_len(a) >= sizeof(*off)) {
-			off = mnl_attr_get_payload(a);
-			if (off->flags & XFRM_OFFLOAD_PACKET)
-				found_offload(l, mnl_nlmsg_get_payload(nlh));
-		}
-		if (mnl_attr_get_type(a) != XFRMA_TMPL)
-			continue;
-		t = mnl_attr_get_payload(a);
-		n = mnl_attr_get_payload_len(a) / sizeof(*t);
-		for (i = 0; i < n && !t[i].optional; i++)
-			;
-		l->optional += i < n;
+static int look_policy(const uint8_t *p, size_t len, void *data)
+{
+	struct context_policy pol, *more;
+	struct look *l = data;
+
+	/* One that is not understood tells its templates, if they can be read. */
+	context_policy_info(p, len, &pol, NULL);
+	if (!pol.optional)
+		return 0;
+	more = one_more(l->pol, l->n_pol, &l->room_pol, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	l->pol = more;
+	l->pol[l->n_pol++] = pol;
+	return 0;
+}
+
+static bool is_spared(const struct look *l, const struct context_sa *sa)
+{
+	size_t i;
+
+	for (i = 0; i < l->n_pol; i++) {
+		if (context_policy_spares(&l->pol[i], sa))
+			return true;
 	}
-	return MNL_CB_OK;
+	return false;
 }
 
-static int dump(struct mnl_socket *nl, uint16_t type, struct xfrm_look *l)
+static int look_sa(const uint8_t *p, size_t len, void *data)
 {
-	static char buf[65536];
+	struct context_sa sa = {}, *more;
+	struct look *l = data;
+	int ret = context_sa_info(p, len, &sa, NULL);
 
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	unsigned int seq = time(NULL);
-	ssize_t n;
-	int ret;
+	/* Of one whose selector's interface is gone all is known. */
+	if ((ret && ret != -ENODEV) ||
+	    !conf_filter_match(l->filter, sa.id.family, sa.src, sa.id.dst,
+			       sa.reqid, sa.if_id, sa.id.mark, sa.id.mark_mask) ||
+	    (!sa.packet_offload && !is_spared(l, &sa)))
+		return 0;
+	more = one_more(l->sa, l->n_sa, &l->room_sa, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	l->sa = more;
+	l->sa[l->n_sa++] = sa;
+	return 0;
+}
 
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = seq;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -1;
+#define TRIES 5		/* what is dumped may change meanwhile */
+
+static int look(struct look *l)
+{
+	int tries = TRIES, ret;
+	struct xfrm x;
+
+	ret = xfrm_open(&x);
+	if (ret)
+		return ret;
 	do {
-		n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		ret = n < 0 ? -1 : mnl_cb_run(buf, n, seq,
-					      mnl_socket_get_portid(nl), look, l);
-	} while (ret > 0);
-	explicit_bzero(buf, sizeof(buf));
+		look_free(l);
+		ret = xfrm_dump_policies(&x, look_policy, l);
+		ret = ret ?: xfrm_dump_sas(&x, look_sa, l);
+	} while (ret == -EINTR && --tries);
+	xfrm_close(&x);
 	return ret;
 }
 
-/* What cannot be fenced on this node, so that it cannot be taken over safely. */
-void check_kernel_xfrm(struct check *c)
+static void say_optional(struct check *c, const struct look *l)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_XFRM, SOCK_CLOEXEC);
-	struct xfrm_look l = {};
-	bool failed;
+	char name[128];
+	size_t i;
 
-	failed = !nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ||
-		 dump(nl, XFRM_MSG_GETPOLICY, &l) || dump(nl, XFRM_MSG_GETSA, &l);
-	if (failed)
-		check_say(c, CHECK_WARN, "policies", "cannot be read: %s", strerror(errno));
-	if (l.optional)
-		check_say(c, CHECK_WARN, "policies",
-			  "%u with an optional template (level use): where their SA is stopped, plaintext leaves\nuse level required",
-			  l.optional);
-	else if (!failed)
+	check_say(c, CHECK_WARN, "policies",
+		  "%zu with an optional template (level use): where their SA is stopped, plaintext leaves\nuse level required",
+		  l->n_pol);
+	for (i = 0; i < l->n_pol; i++)
+		check_name_policy(c, l->pol[i].name);
+	for (i = 0; i < l->n_sa; i++) {
+		if (is_spared(l, &l->sa[i]))
+			check_name_sa(c, sa_id_str(&l->sa[i].id, name, sizeof(name)),
+				      READY_OPTIONAL);
+	}
+}
+
+static void say_offload(struct check *c, const struct look *l)
+{
+	char name[128];
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n_sa; i++)
+		n += l->sa[i].packet_offload;
+	if (!n)
+		return;
+	check_say(c, CHECK_WARN, "offload",
+		  "%zu SAs with packet offload: the kernel does not see their numbers, they are not taken over\nuse crypto offload, or none",
+		  n);
+	for (i = 0; i < l->n_sa; i++) {
+		if (l->sa[i].packet_offload)
+			check_name_sa(c, sa_id_str(&l->sa[i].id, name, sizeof(name)),
+				      READY_PACKET_OFFLOAD);
+	}
+}
+
+/* What cannot be fenced on this node, so that it cannot be taken over safely. */
+void check_kernel_xfrm(struct check *c, const struct conf_filter *filter)
+{
+	struct look l = { .filter = filter };
+	int ret;
+
+	secret_protect();	/* keys pass through */
+	ret = look(&l);
+	if (ret)
+		check_say(c, CHECK_WARN, "policies", "cannot be read: %s", strerror(-ret));
+	if (l.n_pol)
+		say_optional(c, &l);
+	else if (!ret)
 		check_say(c, CHECK_OK, "policies", "none lets plaintext out where its SA is stopped");
-	if (l.offloaded)
-		check_say(c, CHECK_WARN, "offload",
-			  "%u SAs with packet offload: the kernel does not see their numbers, they are not taken over (%s%s)\nuse crypto offload, or none",
-			  l.offloaded, l.which, l.offloaded > 1 ? ", ..." : "");
-	if (nl)
-		mnl_socket_close(nl);
+	say_offload(c, &l);
+	look_free(&l);
 }

@@ -16,6 +16,7 @@
 
 #include "check.h"
 #include "cmd.h"
+#include "control.h"
 #include "print.h"
 #include "state.h"
 
@@ -29,6 +30,13 @@ static const char help[] =
 	CMD_COMMON_HELP;
 
 static const struct option options[] = { CMD_LONG, { NULL, 0, NULL, 0 } };
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
 
 static const char *const words[] = {
 	[CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail",
@@ -54,6 +62,29 @@ void check_say(struct check *c, enum check_result result, const char *what,
 	if (hint)
 		json_object_set_new(o, "hint", json_string(hint));
 	json_array_append_new(c->list, o);
+}
+
+static void name(struct check *c, const char *list, json_t *what)
+{
+	json_t *o = json_array_get(c->list, json_array_size(c->list) - 1);
+
+	if (!json_object_get(o, list))
+		json_object_set_new(o, list, json_array());
+	json_array_append_new(json_object_get(o, list), what);
+}
+
+void check_name_sa(struct check *c, const char *sa, const char *why)
+{
+	json_t *o = json_pack("{s:s}", "sa", sa);
+
+	if (why)
+		json_object_set_new(o, "why", json_string(why));
+	name(c, "sas", o);
+}
+
+void check_name_policy(struct check *c, const char *policy)
+{
+	name(c, "policies", json_string(policy));
 }
 
 static bool has_net_admin(void)
@@ -168,7 +199,30 @@ static void check_watchdog(struct check *c, const struct conf *conf,
 		check_say(c, CHECK_OK, "watchdog", "off: while its daemon hangs an active carries on to the ends of its leases");
 }
 
-static void check_ready(struct check *c, const json_t *o)
+/* Under the last reason, each SA with its own. */
+static void name_unsafe(struct check *c, const struct cmd_common *common)
+{
+	json_t *req = json_pack("{s:s}", "cmd", "unsafe"), *o;
+	int fd = cmd_daemon(common);
+	bool done = false;
+
+	if (fd >= 0 && !control_send(fd, req)) {
+		while (!done && (o = control_recv(fd, TIMEOUT_MS))) {
+			done = json_object_get(o, "done");
+			if (!done)
+				check_name_sa(c, text_of(o, "sa"), text_of(o, "why"));
+			json_decref(o);
+		}
+	}
+	if (!done)
+		check_say(c, CHECK_WARN, "ready", "the daemon does not name all of its SAs\nask once more");
+	if (fd >= 0)
+		close(fd);
+	json_decref(req);
+}
+
+static void check_ready(struct check *c, const struct cmd_common *common,
+			const json_t *o)
 {
 	const char *role = json_string_value(json_object_get(o, "role"));
 	const json_t *why;
@@ -178,6 +232,8 @@ static void check_ready(struct check *c, const json_t *o)
 		check_say(c, CHECK_OK, "ready", "the %s is ready", role ? role : "node");
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		check_say(c, CHECK_FAIL, "ready", "%s", json_string_value(why));
+	if (i)
+		name_unsafe(c, common);
 }
 
 static void check_daemon(struct check *c, const struct cmd_common *common,
@@ -195,45 +251,50 @@ static void check_daemon(struct check *c, const struct cmd_common *common,
 	}
 	check_say(c, CHECK_OK, "daemon", "runs");
 	check_spi_peers(c, conf, o);
-	check_ready(c, o);
+	check_ready(c, common, o);
 	json_decref(o);
 }
 
-/* False where there is none that can be used. */
-static bool check_conf(struct check *c, const struct cmd_common *common,
-		       struct conf *conf)
+/* err: why there is none that can be used, or empty. */
+static void check_conf(struct check *c, const char *file,
+		       const struct conf *conf, const char *err)
 {
-	const char *file = common->conf_file ? common->conf_file : CONF_DEFAULT_FILE;
-	char err[512];
-
-	if (conf_load(conf, file, err, sizeof(err))) {
+	if (*err)
 		check_say(c, CHECK_FAIL, "configuration", "%s\nsee xfrmsync.conf(5)", err);
-		return false;
-	}
-	check_say(c, CHECK_OK, "configuration", "%s: node %u, %s", file,
-		  conf->node_id, conf->node_name);
-	return true;
+	else
+		check_say(c, CHECK_OK, "configuration", "%s: node %u, %s", file,
+			  conf->node_id, conf->node_name);
 }
 
 static void check_all(struct check *c, const struct cmd_common *common)
 {
+	const char *file = common->conf_file ? common->conf_file : CONF_DEFAULT_FILE;
+	/* Without a configuration all SAs count. */
+	const struct conf_filter all = {}, *filter = &all;
 	bool root = check_rights(c), module = false;
 	struct genl_status st;
+	char err[512] = "";
 	struct conf conf;
 	struct genl g;
 
+	if (conf_load(&conf, file, err, sizeof(err)))
+		snprintf(err + strlen(err), sizeof(err) - strlen(err), "%s",
+			 *err ? "" : "cannot be read");
+	else
+		filter = &conf.filter;
 	check_kernel_config(c);
 	if (root)
 		module = check_module(c, &g, &st);
 	if (module) {
-		check_kernel_capture(c, &st);
+		check_kernel_capture(c, &g, &st, filter);
 		check_role(c, &st);
 		genl_close(&g);
 	}
 	check_kernel_algorithms(c);
 	if (root)
-		check_kernel_xfrm(c);
-	if (check_conf(c, common, &conf)) {
+		check_kernel_xfrm(c, filter);
+	check_conf(c, file, &conf, err);
+	if (!*err) {
 		check_state(c, &conf, module ? &st : NULL);
 		if (module)
 			check_watchdog(c, &conf, &st);
@@ -243,6 +304,35 @@ static void check_all(struct check *c, const struct cmd_common *common)
 		check_daemon(c, common, &conf);
 	}
 	check_say(c, CHECK_OK, "clock", "not needed: leases and ages do not go by it (certificates do)");
+}
+
+#define NAMED 8		/* of each kind; JSON has all */
+
+static void print_more(const struct print *p, size_t n, const char *what)
+{
+	if (n > NAMED)
+		fprintf(p->out, "%23sand %zu more %s: xfrmsync check --json\n", "",
+			n - NAMED, what);
+}
+
+static void print_names(const struct print *p, const json_t *o)
+{
+	const json_t *sas = json_object_get(o, "sas");
+	const json_t *policies = json_object_get(o, "policies"), *v;
+	size_t i;
+
+	json_array_foreach(policies, i, v) {
+		if (i < NAMED)
+			fprintf(p->out, "%23s%s\n", "", json_string_value(v));
+	}
+	print_more(p, json_array_size(policies), "policies");
+	json_array_foreach(sas, i, v) {
+		if (i < NAMED)
+			fprintf(p->out, "%23s%s%s%s\n", "", text_of(v, "sa"),
+				json_object_get(v, "why") ? ": " : "",
+				text_of(v, "why"));
+	}
+	print_more(p, json_array_size(sas), "SAs");
 }
 
 static void print_finding(const struct print *p, const json_t *o)
@@ -257,6 +347,7 @@ static void print_finding(const struct print *p, const json_t *o)
 	print_end(p, colour);
 	fprintf(p->out, "  %-15s %s\n", json_string_value(json_object_get(o, "check")),
 		json_string_value(json_object_get(o, "text")));
+	print_names(p, o);
 	if (hint)
 		fprintf(p->out, "%23s-> %s\n", "", hint);
 }

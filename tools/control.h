@@ -3,9 +3,9 @@
  * In: one JSON object a line on the daemon's Unix socket ({"cmd": "status"}).
  * Out: JSON objects, a line each; the last of a reply has "done": true, and
  *      "error": "text" and "exit": N where the command failed.
- * Only root (SO_PEERCRED) is heard. Commands: status, show, monitor,
- * takeover (force_unsafe, dry_run), standby, event (an object for all who
- * monitor).
+ * Only root (SO_PEERCRED) is heard. Commands: status, unsafe (an object for
+ * each SA that a takeover would not use: sa, why), show, monitor, takeover (force_unsafe,
+ * dry_run), standby, event (an object for all who monitor).
  */
 #ifndef XFRMSYNC_TOOLS_CONTROL_H
 #define XFRMSYNC_TOOLS_CONTROL_H

@@ -197,9 +197,12 @@ static void reason(json_t *list, size_t n, const char *what)
 	json_array_append_new(list, json_string(text));
 }
 
-/* SAs that a takeover would not use, by name; the first of very many. */
+/* SAs that a takeover would not use, by name; the first of very many in a list, or
+ * a line each to a client.
+ */
 struct unsafe {
 	const struct daemon *d;
+	struct client *all;
 	json_t *list;
 	size_t n;
 };
@@ -209,11 +212,16 @@ struct unsafe {
 static void add_unsafe(struct unsafe *u, const struct sa_id *id, const char *why)
 {
 	char name[128];
+	json_t *o;
 
-	if (u->n++ < UNSAFE_NAMED)
-		json_array_append_new(u->list,
-			json_pack("{s:s, s:s}", "sa",
-				  sa_id_str(id, name, sizeof(name)), "why", why));
+	if (u->n++ >= UNSAFE_NAMED && !u->all)
+		return;
+	o = json_pack("{s:s, s:s}", "sa", sa_id_str(id, name, sizeof(name)),
+		      "why", why);
+	if (u->all)
+		say(u->all, o);
+	else
+		json_array_append_new(u->list, o);
 }
 
 static int count_unsafe(const struct record *k, struct cache_entry *e,
@@ -263,7 +271,7 @@ static void find_unsafe(struct daemon *d, struct unsafe *u)
 	const char *why;
 
 	u->d = d;
-	u->list = json_array();
+	u->list = u->all ? NULL : json_array();
 	u->n = 0;
 	if (!role_is_active(d) && !d->synced) {
 		ready_each(d, count_unsafe, u);
@@ -336,6 +344,27 @@ static json_t *conflicts_json(struct daemon *d)
 	return list;
 }
 
+/* All that status names the first of. */
+static void say_unsafe(struct client *c)
+{
+	struct unsafe u = { .all = c };
+	struct daemon *d = c->d;
+	struct cache_entry *e;
+	char name[128], text[200];
+
+	find_unsafe(d, &u);
+	if (!d->applied[CACHE_CONFLICT] || role_is_active(d))
+		return;
+	cache_for_each(&d->cache, e) {
+		if (e->applied != CACHE_CONFLICT)
+			continue;
+		snprintf(text, sizeof(text), "in conflict with this node's own: %s is in the way",
+			 e->way ? sa_id_str(&e->way->id, name, sizeof(name)) :
+				  "another SA");
+		add_unsafe(&u, &e->id, text);
+	}
+}
+
 static json_t *counters_json(struct daemon *d)
 {
 	struct genl_stats stats;
@@ -356,7 +385,7 @@ static json_t *status_json(struct daemon *d)
 {
 	json_t *obj, *why, *peers = json_array();
 	struct genl_status st = {};
-	struct unsafe u;
+	struct unsafe u = {};
 	size_t i;
 
 	find_unsafe(d, &u);
@@ -526,7 +555,7 @@ static void dry_run(struct client *c, bool force)
 		/* One that is not filled is given no exact numbers. */
 		.list = json_array(), .force = force, .planned = p && d->synced,
 	};
-	struct unsafe u;
+	struct unsafe u = {};
 	json_t *obj, *why;
 
 	find_unsafe(d, &u);
@@ -597,6 +626,9 @@ static void command(struct client *c, json_t *req)
 		obj = status_json(c->d);
 		json_object_set_new(obj, "done", json_true());
 		say(c, obj);
+	} else if (!strcmp(cmd, "unsafe")) {
+		say_unsafe(c);
+		say_done(c, 0, NULL);
 	} else if (!strcmp(cmd, "show")) {
 		ret = genl_dump(&c->d->req, show_one, &show);
 		say_done(c, ret ? 1 : 0, ret ? c->d->req.error : NULL);

@@ -393,6 +393,8 @@ void exempt_all(struct daemon *d);
 /* A record of this kernel, ours to look after; e and why may be NULL. */
 typedef int ready_fn(const struct record *k, struct cache_entry *e,
 		     const char *why, void *data);
+/* Why an SA cannot be protected, whoever says so. */
+extern const char READY_OPTIONAL[], READY_PACKET_OFFLOAD[], READY_NO_HOOK[];
 /* NULL: safe. Of this kernel's SA; of an entry of the cache, without the kernel. */
 const char *ready_why(const struct daemon *d, const struct record *k);
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);

@@ -23,7 +23,6 @@
 
 static const char FENCED_HERE[] = "it is fenced on this node: rekey it, or takeover --force-unsafe";
 static const char HOLE[] = "a node that was active unheard has lost the numbers that it used: rekey it";
-static const char NO_HOOK[] = "no packet hook: nothing stops it at a lease's end, and what it accepts is told late";
 
 /* True for an SA that has received and, as far as is known, never sent. */
 static bool is_inbound(const struct cache_entry *e)
@@ -267,7 +266,7 @@ void lease_refused(struct daemon *d, struct cache_entry *e)
 static bool may_lease(struct daemon *d, struct cache_entry *e)
 {
 	if (e->info.packet_offload) {
-		set_unsafe(d, e, "packet offload: its NIC alone knows its numbers");
+		set_unsafe(d, e, READY_PACKET_OFFLOAD);
 		return false;
 	}
 	if (e->rec.flags & XFRMSYNC_RECORD_F_FENCED) {
@@ -285,7 +284,7 @@ static bool may_lease(struct daemon *d, struct cache_entry *e)
 	}
 	if (e->rec.dir == XFRMSYNC_DIR_IN) {
 		if (d->no_hook)
-			set_unsafe(d, e, NO_HOOK);
+			set_unsafe(d, e, READY_NO_HOOK);
 		return false;
 	}
 	if (e->rec.lease_end > e->lease_end)
@@ -299,7 +298,7 @@ static bool may_lease(struct daemon *d, struct cache_entry *e)
 		return false;
 	}
 	if (d->no_hook)
-		set_unsafe(d, e, NO_HOOK);
+		set_unsafe(d, e, READY_NO_HOOK);
 	return !d->no_hook;
 }
 

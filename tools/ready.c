@@ -22,6 +22,10 @@ static bool is_raised(const struct record *k)
 	       (k->lease_end > k->oseq || !k->oseq);
 }
 
+const char READY_OPTIONAL[] = "its policy's template is optional (level use): while it is stopped, its traffic leaves in clear";
+const char READY_PACKET_OFFLOAD[] = "packet offload: its NIC alone knows its numbers";
+const char READY_NO_HOOK[] = "no packet hook: nothing stops it at a lease's end, and what it accepts is told late";
+
 static const char UNTOLD[] = "it came to this node while another one was active, which did not tell it: that one may have sent with it";
 static const char BEHIND[] = "its counters here may be behind what another node used";
 
@@ -73,7 +77,7 @@ const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e)
 	if (e->unsafe)
 		return e->unsafe;
 	if (cache_lets_plaintext(&d->cache, &e->info))
-		return "its policy's template is optional (level use): while it is stopped, its traffic leaves in clear";
+		return READY_OPTIONAL;
 	why = role_is_active(d) ? NULL : why_policy(d, e);
 	if (why)
 		return why;
