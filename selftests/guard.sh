@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 303
+plan 312
 
 here=$(dirname "$0")
 
@@ -271,6 +271,8 @@ check "unfilled: and nothing after that" send_and_count "$P" 10.1.0.1 50 "$TMP/a
 check "alone: a pair" fresh guard=strict
 check "alone: guards of 32" idle 32
 dies_unfilled
+check "alone: a dry run: what is not known it says" grep -q \
+	"$B_SPI: use, .* guard not known, predicted loss not known" <(ask b takeover --dry-run)
 check "alone: without a daemon it takes over" ask b takeover
 start b
 check "alone: a new daemon" busywait 20000 runs b
@@ -323,6 +325,8 @@ check "hold: guards of 32" idle 32
 seq=$(kernel_seq "$A")
 check "hold: the active steps down" ask a standby
 check "hold: nothing tells it of its SAs" occupy "$A"
+check "hold: a dry run: it would deliver what the other one covers" plan_says a "not s('$B_SPI')['held'] and
+	p['held'] == 0"
 check "hold: it takes over again" ask a takeover
 check_equal "hold: the limit is in force before it looks" $((seq + 32)) "$(kernel_limit "$A")"
 before=$(at a) held=$(held)
@@ -335,6 +339,11 @@ check "hold: it looks" wait_step a b
 check "hold: on it goes" send_and_count "$P" 10.1.0.1 20 "$TMP/at-a"
 check "hold: in step" wait_step a b
 check "hold: nothing tells the other one of its SAs" occupy "$B"
+check "hold: a dry run: it would deliver nothing at first" plan_says b "s('$B_SPI')['held'] and
+	s('$B_SPI')['predicted_loss'] is None and
+	p['unpredicted'] == p['held'] == sum(sa['held'] for sa in p['sas'])"
+check "hold: people read it" grep -q "$B_SPI: use, held until .* predicted loss not known" \
+	<(ask b takeover --dry-run)
 check "hold: which takes over, planned" ask b takeover
 check_equal "hold: both have the same record" "$(kernel_seq "$A")" "$(kernel_limit "$B")"
 carry "$B"
@@ -378,6 +387,8 @@ stop a
 running=b
 check "own: a dry run, without a daemon: what it would use" plan_says a "p['unsafe'] == 0 and
 	p['safe'] == 2 and s('$B_SPI')['action'] == 'use'"
+check "own: and hold" plan_says a "s('$B_SPI')['held'] and s('$B_SPI')['guard'] == 0 and
+	s('$B_SPI')['predicted_loss'] is None"
 check "own: and takes over again, without a daemon" ask a takeover
 check_equal "own: it delivers nothing" "delivered 0, held 50" "$(holds_all a "$A")"
 start a
@@ -390,6 +401,8 @@ check "third: guards of 32" idle 32
 dies_unfilled
 running=''
 printf '\n[peer c]\naddress = 192.0.2.3\n' >>"$TMP/b.conf"
+check "third: a dry run, without a daemon: by how much its window is led is not known" plan_says b \
+	"s('$B_SPI')['guard'] is None and s('$B_SPI')['predicted_loss'] is None and s('$B_SPI')['held']"
 check "third: with another peer, without a daemon, it takes over" ask b takeover
 carry "$B"
 check "third: a sender is past the guard" say 40
@@ -465,6 +478,14 @@ check "predicted: planned, nothing would be lost" busywait 10000 plan_says b \
 check "predicted: the link is cut" part
 check "predicted: by a crash, the guard" busywait 20000 plan_says b \
 	"s('$B_SPI')['guard'] == s('$B_SPI')['predicted_loss'] == 40"
+# An SA that has neither sent nor received has no direction yet, and may lose a guard.
+check "predicted: the sum has it" plan_says b "p['predicted_loss'] >= 40 and p['unpredicted'] == 0 and
+	p['predicted_loss'] == sum(sa['predicted_loss'] for sa in p['sas']) and
+	p['held'] == p['rekeyed'] == 0"
+check "predicted: people read it" grep -q "$B_SPI: use, jump .*, guard 40, predicted loss 40" \
+	<(ask b takeover --dry-run)
+check "predicted: and the sum" grep -q "in sum: 2 SAs are safe, 0 not; .*predicted loss [48]0 packets" \
+	<(ask b takeover --dry-run)
 check "predicted: the active dies" crash
 check_equal "predicted: a sender of single packets loses that many" 40 "$(lost)"
 check "predicted: and no more" send_and_count "$P" 10.1.0.1 20 "$TMP/at-b"

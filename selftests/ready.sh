@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 78
+plan 81
 
 
 need_daemon
@@ -88,6 +88,11 @@ ip -n "$A" link set xs0 up
 check "planned again" busywait 20000 plan_says b "p['would'].startswith('ask')"
 check "what not, and why" plan_says b "s('0x00006000')['action'].startswith('fence') and
 	'restored' in s('0x00006000')['why']"
+check "what would be rekeyed" plan_says b "p['rekeyed'] == 2 and s('0x00006000')['rekey'] and
+	not s('$A_SPI')['rekey'] and s('0x00006000')['predicted_loss'] is None and p['unpredicted'] == 2"
+check "people read it" grep -q "$A_SPI: use, jump 0, guard 0, predicted loss 0" <(ask b takeover --dry-run)
+check "and the sum" grep -q "in sum: 2 SAs are safe, 2 not; 2 to be rekeyed, 0 held; predicted loss 0 " \
+	<(ask b takeover --dry-run)
 check_fails "it would not be as it should" ask b takeover --dry-run
 check "nothing was changed" status b "s['role'] == 'standby'"
 

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 174
+plan 180
 
 
 need_daemon
@@ -348,6 +348,11 @@ check "rebooted, a node stores a takeover, and dies" stored $next
 check "what a script made is fenced" is_fenced "$B" "${esp_out[@]}"
 check "a dry run, without the daemon, says so" plan_says b "p['unsafe'] == 1 and
 	s('$A_SPI')['action'].startswith('fence') and 'did not tell it' in s('$A_SPI')['why']"
+check "and that it would be rekeyed" plan_says b "p['rekeyed'] == 1 and s('$A_SPI')['rekey'] and
+	s('$A_SPI')['predicted_loss'] is None and p['unpredicted'] == 1"
+check "by force it would be used" py is \
+	"s['rekeyed'] == s['unpredicted'] == s['predicted_loss'] == 0" \
+	"$(ask b takeover --dry-run --force-unsafe --json)"
 check_fails "which is not as it should be" ask b takeover --dry-run
 check "people read it" grep -q "0x.*: fence, and ask for a rekey because it came" <(ask b takeover --dry-run)
 check "told once more, without the daemon, it is active" ask b takeover
@@ -369,6 +374,17 @@ check_equal "and has nothing to go on with" "$went_on" "$(goes_on)"
 check "it stays one" role_is b standby
 check "the first one is told to go on" ask a takeover --force-unsafe
 check "in step, as before" wait_step a b
+oseq=$(sa_oseq "$B" "${esp_out[@]}") sent=$(sa_oseq "$A" "${esp_out[@]}")
+stop b
+check "a dry run of a standby, without the daemon: the numbers that it would leave out" plan_says b \
+	"p['unsafe'] == 0 and 0 < s('$A_SPI')['jump'] <= $oseq and s('$A_SPI')['jump'] >= $oseq - $sent"
+check "what it would lose, where that is known" plan_says b "s('$A_SPI')['guard'] == 0 and
+	s('$A_SPI')['predicted_loss'] == 0 and not s('$A_SPI')['rekey']"
+check "and what is not" plan_says b "any('by how much a guard' in n for n in p['not_known'])"
+check "people read it" grep -q "$A_SPI: use, jump [0-9][0-9]*, guard 0, predicted loss 0" \
+	<(ask b takeover --dry-run)
+start b
+wait_step a b
 
 # --- what was touched on the standby goes when the active's goes ----------------------
 

@@ -1355,19 +1355,37 @@ static void rekey_other_way(struct daemon *d, const struct cache_entry *e)
 			 "to be renegotiated, and nothing of it is here to ask by");
 }
 
+static bool is_renegotiated(const struct daemon *d, const struct cache_entry *e)
+{
+	return (e->applied == CACHE_CONFLICT &&
+		d->conf.on_conflict == CONF_CONFLICT_RENEGOTIATE) ||
+	       (e->applied == CACHE_UNSUPPORTED &&
+		d->conf.unsupported == CONF_UNSUPPORTED_RENEGOTIATE);
+}
+
+size_t apply_renegotiated(const struct daemon *d, const struct cache_entry **list,
+			  size_t max)
+{
+	const struct cache_entry *e;
+	size_t n = 0;
+
+	if (!max)
+		return 0;
+	cache_for_each(&d->cache, e) {
+		if (n < max && is_renegotiated(d, e))
+			list[n++] = e;
+	}
+	return n;
+}
+
 void apply_renegotiate(struct daemon *d)
 {
-	bool conflicts = d->applied[CACHE_CONFLICT] &&
-			 d->conf.on_conflict == CONF_CONFLICT_RENEGOTIATE;
-	bool kinds = d->applied[CACHE_UNSUPPORTED] &&
-		     d->conf.unsupported == CONF_UNSUPPORTED_RENEGOTIATE;
 	struct cache_entry *e;
 
-	if (!conflicts && !kinds)
+	if (!d->applied[CACHE_CONFLICT] && !d->applied[CACHE_UNSUPPORTED])
 		return;
 	cache_for_each(&d->cache, e) {
-		if ((conflicts && e->applied == CACHE_CONFLICT) ||
-		    (kinds && e->applied == CACHE_UNSUPPORTED))
+		if (is_renegotiated(d, e))
 			rekey_other_way(d, e);
 	}
 }

@@ -17,6 +17,7 @@
 #include "cmd.h"
 #include "daemon.h"
 #include "genl.h"
+#include "plan.h"
 #include "state.h"
 
 #define DEFAULT_TIMEOUT_S 10
@@ -69,8 +70,9 @@ struct change {
 	struct bindings limits;	/* inbound ones that others have, too (strict) */
 	struct bindings windows;	/* of these, with nothing open */
 	bool is_own;		/* nobody was active after this node */
-	json_t *plan;		/* of a dry run: what becomes of each SA */
-	size_t plan_unsafe;	/* of these */
+	bool plans;		/* a dry run: what becomes of each SA */
+	bool holds;		/* strict, and others may be behind this node */
+	struct plan plan;
 };
 
 static double elapsed_ms(const struct change *c)
@@ -80,28 +82,6 @@ static double elapsed_ms(const struct change *c)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (now.tv_sec - c->since.tv_sec) * 1e3 +
 	       (now.tv_nsec - c->since.tv_nsec) / 1e6;
-}
-
-/* A line for each SA. */
-static void print_plan(const json_t *o)
-{
-	const json_t *sa;
-	size_t i;
-
-	json_array_foreach(json_object_get(o, "sas"), i, sa) {
-		printf("  %s: %s%s%s",
-		       json_string_value(json_object_get(sa, "sa")),
-		       json_string_value(json_object_get(sa, "action")),
-		       json_object_get(sa, "why") ? " because " : "",
-		       json_object_get(sa, "why") ?
-		       json_string_value(json_object_get(sa, "why")) : "");
-		/* A daemon alone knows them. */
-		if (json_object_get(sa, "jump"))
-			printf(", jump %lld, guard %lld",
-			       (long long)json_integer_value(json_object_get(sa, "jump")),
-			       (long long)json_integer_value(json_object_get(sa, "guard")));
-		putchar('\n');
-	}
 }
 
 /* A sentence about what was done, or would be; takes the reference. */
@@ -124,7 +104,7 @@ static int report(const struct change *c, json_t *o, const char *what)
 	json_array_foreach(json_object_get(o, "reasons"), i, why)
 		printf("  not ready: %s\n", json_string_value(why));
 	if (c->dry_run)
-		print_plan(o);
+		plan_print(stdout, o);
 	json_decref(o);
 	return CMD_OK;
 }
@@ -214,20 +194,40 @@ static bool is_owner(const struct conf *conf, const struct state *s)
 	       !s->handed[0];
 }
 
+/*
+ * Whoever takes over from this node next may do so with what it was told while this
+ * one was active before, or, of several peers, with what the active told it: not
+ * known to cover what this one would deliver.
+ */
+static bool is_behind(const struct conf *conf, const struct state *s)
+{
+	return conf->guard == CONF_GUARD_STRICT &&
+	       (s->node == conf->node_id || conf->n_peers > 1);
+}
+
+/* Inbound, as far as is known, and another node may have it. */
+static bool may_hold(const struct record *r)
+{
+	return r->window && r->dir != XFRMSYNC_DIR_OUT &&
+	       r->flags & XFRMSYNC_RECORD_F_SHARED;
+}
+
 /* What a daemon would say, too, as far as it is known without one. */
 static int plan_one(const struct record *r, void *data)
 {
-	const char *why = NULL;
 	struct change *c = data;
+	struct plan_sa sa = {
+		.jump = plan_jump(r), .held = c->holds && may_hold(r),
+		.guard_unknown = !c->is_own && !plan_is_not_led(r),
+	};
 
 	if (!ready_is_managed(c->filter, r))
 		return 0;
 	/* What is its own and untold is let go. */
 	if (!c->is_own || (r->flags & XFRMSYNC_RECORD_F_FENCED &&
 			   !(r->flags & XFRMSYNC_RECORD_F_UNTOLD)))
-		why = ready_why_not_raised(r, c->outdated);
-	c->plan_unsafe += !!why;
-	json_array_append_new(c->plan, ready_plan(&r->id, why, c->force));
+		sa.why = ready_why_not_raised(r, c->outdated);
+	plan_add(&c->plan, &r->id, &sa);
 	return 0;
 }
 
@@ -239,7 +239,8 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 		return CMD_OK;
 	c->outdated = s->outdated;
 	c->is_own = !s->epoch || is_owner(conf, s);
-	if (c->plan && genl_dump(g, plan_one, c))
+	c->holds = is_behind(conf, s);
+	if (c->plans && genl_dump(g, plan_one, c))
 		return cmd_fail(&c->common, "the module's SAs: %s", g->error);
 	if (c->force || c->is_own)
 		return let_go(c, g);
@@ -254,17 +255,6 @@ static int fence_unsafe(struct change *c, const struct conf *conf,
 	return CMD_OK;
 }
 
-/*
- * Whoever takes over from this node next may do so with what it was told while this
- * one was active before, or, of several peers, with what the active told it: not
- * known to cover what this one would deliver.
- */
-static bool is_behind(const struct conf *conf, const struct state *s)
-{
-	return conf->guard == CONF_GUARD_STRICT &&
-	       (s->node == conf->node_id || conf->n_peers > 1);
-}
-
 /* How far they cover it, only a daemon learns: until then it delivers nothing. Not
  * even what comes late, as its highest number may lie above its last limit.
  */
@@ -276,8 +266,7 @@ static int keep_limit(const struct record *r, void *data)
 	};
 	struct change *c = data;
 
-	if (!ready_is_managed(c->filter, r) || !r->window || r->dir == XFRMSYNC_DIR_OUT ||
-	    !(r->flags & XFRMSYNC_RECORD_F_SHARED))
+	if (!ready_is_managed(c->filter, r) || !may_hold(r))
 		return 0;
 	/* What it was given to may have delivered what came late. */
 	return (c->is_own ? 0 : bindings_fill(&c->windows, r)) ?:
@@ -413,11 +402,20 @@ static bool goes_on(const struct conf *conf, const struct genl_status *st)
 	       state_is_unfinished(&s, st->role, st->epoch, st->node);
 }
 
+/* The module's records do not tell it. */
+static json_t *not_known(void)
+{
+	return json_pack("[s, s, s]",
+			 "without the daemon, what an active said of an SA: whether it, or a policy that uses it, is safe",
+			 "without the daemon, by how much a guard leads a window, unless something below it was not seen",
+			 "without the daemon, whether an active would hand over: these are the numbers of a crash");
+}
+
 /* What was done, or would be; exit code 1 where that would leave SAs fenced. */
 static int say_done(const struct change *c, const struct genl_status *st,
 		    const char *what)
 {
-	size_t unsafe = c->plan ? c->plan_unsafe : c->unsafe.n;
+	size_t unsafe = c->plans ? c->plan.unsafe : c->unsafe.n;
 	json_t *o;
 	int ret;
 
@@ -425,13 +423,12 @@ static int say_done(const struct change *c, const struct genl_status *st,
 		      genl_role_str(c->dry_run ? st->role : c->role), "epoch",
 		      (json_int_t)st->epoch, "epoch_node", (json_int_t)st->node,
 		      "daemon", 0, "unsafe", (json_int_t)unsafe);
-	if (c->plan) {
-		json_object_set(o, "sas", c->plan);
-		json_object_set_new(o, "safe",
-				    json_integer(json_array_size(c->plan) - unsafe));
+	if (c->plans) {
+		plan_put(&c->plan, o);
+		json_object_set_new(o, "not_known", not_known());
 	}
 	ret = report(c, o, what);
-	return c->plan && unsafe && !c->force ? CMD_FAILED : ret;
+	return c->plans && unsafe && !c->force ? CMD_FAILED : ret;
 }
 
 static int change_directly(struct change *c, const struct conf *conf,
@@ -493,13 +490,14 @@ static int without_daemon(struct change *c)
 		goto unlock;
 	}
 	if (c->dry_run && c->role == XFRMSYNC_ROLE_ACTIVE)
-		c->plan = json_array();
+		c->plans = true;
+	plan_init(&c->plan, c->force);
 	ret = lock < 0 ? fence_alone(c, &conf, &g, lock) :
 			 change_directly(c, &conf, &g);
 	bindings_free(&c->unsafe);
 	bindings_free(&c->limits);
 	bindings_free(&c->windows);
-	json_decref(c->plan);
+	plan_free(&c->plan);
 	genl_close(&g);
 unlock:
 	if (lock >= 0)

@@ -22,6 +22,7 @@
 #include "json_memory.h"
 #include "log.h"
 #include "migrate.h"
+#include "plan.h"
 
 #define CLIENTS 32
 #define LINE_MAX_BYTES 65536
@@ -517,65 +518,103 @@ static void takeover_done(struct daemon *d, int code, const char *text)
 	}
 }
 
-/* One SA of a dry run. */
-struct plan {
-	json_t *list;
-	size_t safe, unsafe;
-	bool planned, force;
+/* Of a dry run. */
+struct rehearsal {
+	const struct daemon *d;
+	struct plan plan;
+	bool planned, again;
+	const struct cache_entry **lost;	/* their other direction is rekeyed */
+	size_t n_lost;
 };
+
+/* By what the active told: one that has sent, and never received. */
+static bool is_outbound(const struct cache_entry *e)
+{
+	return e->rec.dir == XFRMSYNC_DIR_OUT ||
+	       (e->rec.dir != XFRMSYNC_DIR_IN && e->sent && !e->rec.seq);
+}
+
+static bool is_renegotiated(const struct rehearsal *r,
+			    const struct cache_entry *e)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_lost && e->applied == CACHE_APPLIED; i++) {
+		if (conflict_is_other_way(&e->info, &r->lost[i]->info))
+			return true;
+	}
+	return false;
+}
 
 static int plan_one(const struct record *k, struct cache_entry *e,
 		    const char *why, void *data)
 {
-	uint64_t jump = 0, guard = 0;
-	struct plan *p = data;
-	json_t *o = ready_plan(&k->id, why, p->force);
+	struct rehearsal *r = data;
+	const struct daemon *d = r->d;
+	struct plan_sa sa = { .why = why };
 
-	/* Numbers that nobody sends, for the receiver to leap over; and packets of
-	 * the peer that would be taken for replays, at most. Planned: none.
-	 */
-	if (e && !p->planned && k->dir != XFRMSYNC_DIR_IN && k->oseq > e->sent)
-		jump = k->oseq - e->sent;
-	if (e && !p->planned)
-		guard = e->rec.guard;
-	json_object_set_new(o, "jump", json_integer(jump));
-	json_object_set_new(o, "guard", json_integer(guard));
-	json_object_set_new(o, "predicted_loss", json_integer(guard));
-	p->safe += !why;
-	p->unsafe += !!why;
-	json_array_append_new(p->list, o);
+	/* What the active knows of goes on exactly, if it hands over. */
+	if (!e || !r->planned)
+		sa.jump = plan_jump(k);
+	if (e && !r->planned && !is_outbound(e))
+		sa.guard = e->rec.guard;
+	/* This daemon was not told, if another one was. */
+	sa.guard_unknown = !e && !d->synced && !role_is_owner(d) &&
+			   !plan_is_not_led(k);
+	sa.held = e && !is_outbound(e) &&
+		  inbound_would_hold(d, e, r->again, r->planned);
+	sa.rekey = e && is_renegotiated(r, e);
+	plan_add(&r->plan, &k->id, &sa);
 	return 0;
+}
+
+static int rehearse(struct daemon *d, struct rehearsal *r, bool force)
+{
+	size_t max = d->applied[CACHE_CONFLICT] + d->applied[CACHE_UNSUPPORTED];
+	int ret;
+
+	plan_init(&r->plan, force);
+	if (role_is_active(d))
+		return 0;
+	r->lost = max ? calloc(max, sizeof(*r->lost)) : NULL;
+	r->n_lost = apply_renegotiated(d, r->lost, r->lost ? max : 0);
+	ret = max && !r->lost ? -ENOMEM : ready_each(d, plan_one, r);
+	free(r->lost);
+	if (ret)
+		plan_free(&r->plan);
+	return ret;
 }
 
 static void dry_run(struct client *c, bool force)
 {
 	struct daemon *d = c->d;
 	struct peer *p = peer_active(d);
-	struct plan plan = {
+	struct rehearsal r = {
 		/* One that is not filled is given no exact numbers. */
-		.list = json_array(), .force = force, .planned = p && d->synced,
+		.d = d, .planned = p && d->synced, .again = role_would_be_again(d),
 	};
 	struct unsafe u = {};
 	json_t *obj, *why;
+	int ret;
 
+	ret = rehearse(d, &r, force);
+	if (ret) {
+		say_done(c, 1, ret == -ENOMEM ? strerror(ENOMEM) : d->req.error);
+		return;
+	}
 	find_unsafe(d, &u);
 	json_decref(u.list);
 	why = reasons(d, &u);
-	if (!role_is_active(d) && ready_each(d, plan_one, &plan)) {
-		json_decref(plan.list);
-		json_decref(why);
-		say_done(c, 1, d->req.error);
-		return;
-	}
-	obj = json_pack("{s:s, s:b, s:o, s:o, s:I, s:I, s:b}", "would",
+	obj = json_pack("{s:s, s:b, s:o, s:b}", "would",
 			role_is_active(d) && role_out_of_sight(d) ?
 			    "stay active, in a new epoch: a peer is out of sight" :
 			role_is_active(d) ? "change nothing: already active" :
 			p ? "ask the active to hand over" :
 			    "take over without an active",
 			"ready", json_array_size(why) == 0, "reasons", why,
-			"sas", plan.list, "safe", (json_int_t)plan.safe,
-			"unsafe", (json_int_t)plan.unsafe, "done", 1);
+			"done", 1);
+	plan_put(&r.plan, obj);
+	plan_free(&r.plan);
 	if (p)
 		json_object_set_new(obj, "active", json_string(p->name));
 	say(c, obj);

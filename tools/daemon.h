@@ -273,6 +273,9 @@ int inbound_hold(struct daemon *d);
 int inbound_fill(struct daemon *d);
 /* Before that peer is told that its records are the last: it goes without guards. */
 void inbound_given(struct daemon *d, const struct peer *p);
+/* By a takeover now (flip's again, exact) that SA would deliver nothing at first. */
+bool inbound_would_hold(const struct daemon *d, const struct cache_entry *e,
+			bool again, bool exact);
 /* This node became active; before: the active before it, or NULL. */
 void inbound_taken_over(struct daemon *d, const struct peer *before);
 void inbound_unknown(struct daemon *d, struct cache_entry *e,
@@ -362,6 +365,9 @@ size_t apply_count(const struct daemon *d, enum cache_applied what);
 
 /* Before the next role: what is in conflict is rekeyed by its other direction. */
 void apply_renegotiate(struct daemon *d);
+/* For which it would do so, max of them at most; how many. */
+size_t apply_renegotiated(const struct daemon *d, const struct cache_entry **list,
+			  size_t max);
 
 /* ---- renumber.c: inbound SAs whose SPI is in use here ---- */
 /* What the active told, by the SPI that it has here, in copy; false: it is the same. */
@@ -400,8 +406,6 @@ const char *ready_why(const struct daemon *d, const struct record *k);
 const char *ready_why_entry(const struct daemon *d, const struct cache_entry *e);
 /* By the filter, and known to the module as the cluster's. */
 bool ready_is_managed(const struct conf_filter *f, const struct record *k);
-/* What a dry run says of an SA, with a daemon and without; why: not safe, or NULL. */
-json_t *ready_plan(const struct sa_id *id, const char *why, bool force);
 /* Why an SA is not used that no daemon knows more of; NULL where it is. */
 const char *ready_why_not_raised(const struct record *k, bool outdated);
 int ready_each(struct daemon *d, ready_fn *fn, void *data);	/* 0 or not, as fn */
@@ -458,6 +462,8 @@ void role_fill_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		       uint32_t node);
 /* Nobody was active after this node, in this boot. */
 bool role_is_owner(const struct daemon *d);
+/* What this node told in its time before may be all that a peer takes over with. */
+bool role_would_be_again(const struct daemon *d);
 void role_cancel(struct daemon *d, const char *why);	/* a takeover that waits */
 /* done is called once, maybe before this returns. */
 void role_takeover(struct daemon *d, bool force,

@@ -351,17 +351,33 @@ static int hold_some(struct daemon *d, struct bindings *list)
 	return ret;
 }
 
+/* Of two nodes, the other one's limit lies below this one's window; but one that has
+ * handed over stands where this one does.
+ */
+static bool holds_any(const struct daemon *d, bool again, bool exact)
+{
+	return is_strict(d) && (again || exact || d->conf.n_peers > 1);
+}
+
+bool inbound_would_hold(const struct daemon *d, const struct cache_entry *e,
+			bool again, bool exact)
+{
+	if (!holds_any(d, again, exact) || !has_guard(d, e) ||
+	    e->applied == CACHE_CONFLICT)
+		return false;
+	/* Where its window stands; or where the others do since this node was active,
+	 * and it goes on up to there.
+	 */
+	return !again || inbound_limit(d, e) <= e->rec.seq;
+}
+
 int inbound_hold(struct daemon *d)
 {
 	struct bindings list = {};
 	struct cache_entry *e;
 	int ret = 0;
 
-	/* Of two nodes, the other one's limit lies below this one's window; but
-	 * one that has handed over stands where this one does.
-	 */
-	if (!is_strict(d) ||
-	    (!d->again && !d->taken_exact && d->conf.n_peers < 2))
+	if (!holds_any(d, d->again, d->taken_exact))
 		return 0;
 	cache_for_each(&d->cache, e) {
 		struct record rec = {

@@ -348,18 +348,6 @@ static void detail_time(const struct print *p, const char *what, uint64_t when)
 		fprintf(p->out, " (%s ago)", print_age(p, when, age, sizeof(age)));
 }
 
-/* Whether a number was seen, by the kernel's own order of the bits. */
-static bool seen(const struct record *r, uint64_t n)
-{
-	uint32_t bit;
-
-	if (r->flags & F(BMP))
-		bit = ((uint32_t)n - 1) % r->window;
-	else
-		bit = r->seq - n;
-	return bit / 32 < r->bmp_words && (r->bmp[bit / 32] >> bit % 32) & 1;
-}
-
 /*
  * The window as a picture: 64 numbers a line, the newest first, a dot for one
  * that has not arrived.
@@ -373,13 +361,13 @@ static void detail_window(const struct print *p, const struct record *r)
 	span = r->window < r->bmp_words * 32 ? r->window : r->bmp_words * 32;
 	span = r->seq < span ? r->seq : span;
 	for (i = 0; i < span; i++)
-		missing += !seen(r, r->seq - i);
+		missing += !record_has_seen(r, r->seq - i);
 	fprintf(p->out, "  window    %u packets, %" PRIu64 " of the last %" PRIu64 " missing\n",
 		r->window, missing, span);
 	for (i = 0; i < span; i++) {
 		if (i % 64 == 0)
 			fprintf(p->out, "%s            ", i ? "\n" : "");
-		fputc(seen(r, r->seq - i) ? '#' : '.', p->out);
+		fputc(record_has_seen(r, r->seq - i) ? '#' : '.', p->out);
 	}
 	if (span)
 		fputc('\n', p->out);

@@ -115,19 +115,6 @@ const char *ready_why(const struct daemon *d, const struct record *k)
 	return !why && k->flags & XFRMSYNC_RECORD_F_UNTOLD ? UNTOLD : why;
 }
 
-json_t *ready_plan(const struct sa_id *id, const char *why, bool force)
-{
-	char name[128];
-	json_t *o;
-
-	o = json_pack("{s:s, s:b, s:s}", "sa", sa_id_str(id, name, sizeof(name)),
-		      "safe", !why, "action", !why || force ? "use" :
-		      "fence, and ask for a rekey");
-	if (why)
-		json_object_set_new(o, "why", json_string(why));
-	return o;
-}
-
 struct walk {
 	struct daemon *d;
 	ready_fn *fn;

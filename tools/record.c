@@ -290,6 +290,17 @@ int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 	return p.full ? -EMSGSIZE : 0;
 }
 
+bool record_has_seen(const struct record *r, uint64_t n)
+{
+	uint32_t bit;
+
+	if (r->flags & XFRMSYNC_RECORD_F_BMP)
+		bit = ((uint32_t)n - 1) % r->window;
+	else
+		bit = r->seq - n;
+	return bit / 32 < r->bmp_words && (r->bmp[bit / 32] >> bit % 32) & 1;
+}
+
 static json_t *spi_json(uint32_t spi)
 {
 	char buf[16];

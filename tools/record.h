@@ -81,6 +81,9 @@ int record_parse(const void *attr, size_t len, struct record *r);
  */
 int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r);
 
+/* A number of the window, not above seq: by the kernel's own order of the bits. */
+bool record_has_seen(const struct record *r, uint64_t n);
+
 /* A JSON object as DESIGN's `show --json` says; caller owns the reference. */
 json_t *record_json(const struct record *r);
 /* The inverse, of an object that the daemon mirrors. Return: 0 or -EINVAL. */

@@ -705,6 +705,15 @@ bool role_is_owner(const struct daemon *d)
 	       !d->st.handed[0];
 }
 
+/* What this node told in a time before is not known, or it stands there still,
+ * whoever of its daemons and boots that was.
+ */
+bool role_would_be_again(const struct daemon *d)
+{
+	return d->st.node == d->conf.node_id || d->st.handed[0] ||
+	       d->was_unfinished;
+}
+
 void role_finish(struct daemon *d, const char *how, bool exact)
 {
 	/* Whom it gave everything to may have taken the next epoch, and died; or
@@ -712,11 +721,7 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	 * node: who is told now stays, whichever has the larger id.
 	 */
 	uint64_t epoch = d->st.epoch + 1 + (d->st.handed[0] || d->asked);
-	/* What this node told in a time before is not known, or it stands there still,
-	 * whoever of its daemons and boots that was.
-	 */
-	bool again = d->st.node == d->conf.node_id || d->st.handed[0] ||
-		     d->was_unfinished;
+	bool again = role_would_be_again(d);
 	char text[400];
 	size_t unsafe;
 	int ret;

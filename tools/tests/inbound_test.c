@@ -114,6 +114,31 @@ static void test_held(void **state)
 	assert_false(inbound_held(&d, e));
 }
 
+/* Of a dry run: what inbound_hold() gives a limit at which nothing new passes. */
+static void test_would_hold(void **state)
+{
+	(void)state;
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	assert_false(inbound_would_hold(&d, e, true, true));	/* available */
+	d.conf.guard = CONF_GUARD_STRICT;
+	assert_true(inbound_would_hold(&d, e, false, false));	/* two peers */
+	d.conf.n_peers = 1;
+	assert_false(inbound_would_hold(&d, e, false, false));
+	assert_true(inbound_would_hold(&d, e, false, true));	/* handed over */
+	/* It goes on after it was active: as far as the other one covers it. */
+	assert_false(inbound_would_hold(&d, e, true, false));	/* nobody was told */
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	assert_false(inbound_would_hold(&d, e, true, false));
+	e->rec.seq = 120;
+	assert_true(inbound_would_hold(&d, e, true, false));
+	e->rec.dir = XFRMSYNC_DIR_OUT;
+	assert_false(inbound_would_hold(&d, e, true, false));
+	e->rec.dir = XFRMSYNC_DIR_IN;
+	e->applied = CACHE_CONFLICT;
+	assert_false(inbound_would_hold(&d, e, true, false));
+}
+
 /* The last records of a planned takeover come without guards. */
 static void test_given(void **state)
 {
@@ -319,6 +344,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_would_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
