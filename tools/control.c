@@ -17,10 +17,10 @@
 #include "control.h"
 
 #define CHUNK 16384
-/* The longest line is a record with the largest window, about 2 KB; a status
- * has a few hundred bytes for each peer. More than this is not ours.
+/* The longest line is a dry run's, with some 250 bytes for each SA, or twice as
+ * many where it is not safe. More than this is not ours.
  */
-#define MAX_LINE (4 << 20)
+#define MAX_LINE (64 << 20)
 
 int control_connect(const char *path)
 {

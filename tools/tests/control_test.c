@@ -99,10 +99,10 @@ static void test_nonsense(void **state)
 	assert_next(3);
 }
 
-/* A line of many chunks, in pieces, from another process. */
+/* A line of many chunks, in pieces, from another process: a plan of 20,000 SAs. */
 static void test_long(void **state)
 {
-	size_t len = 300000, i;
+	size_t len = 5000000, i;
 	json_t *o;
 	char *text;
 	pid_t pid;
