@@ -20,7 +20,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/wires.sh
 . "$(dirname "$0")/wires.sh"
-plan "${n_results:-15}"
+plan "${n_results:-16}"
 
 need_daemon
 setup_ns A B P H W
