@@ -10,6 +10,7 @@ In: the folder with the nodes' configurations; the namespaces of wires.sh; from 
       story=1    the daemons' words of all rounds
       segments=1 bursts are packets of many segments (UDP GSO), each of which draws a number
       case=C,... rounds with that story, in turn (campaign_given.py); any other word: as drawn
+      again=P    the new active crashes, too, in that share of the rounds (0.15)
 Out: results.
 
 What a strict guard costs right after a planned takeover is counted by name (campaign_given.py).
@@ -60,7 +61,7 @@ class Campaign:
         self.up, self.split, self.stuck, self.claimed = {"a", "b"}, False, 0, True
         self.unread = 0
         # A planned takeover whose giver was not filled since; what may be of it after a crash.
-        self.given, self.cases = None, ()
+        self.given, self.cases, self.crashed_again = None, (), False
         # Who crashed, and what of it is not back; how many frames to gateways there were then.
         self.dead, self.left, self.crashed = None, [], 0
         # The standby at the crash: its SAs, where its policies pointed; its windows after it.
@@ -297,11 +298,11 @@ class Campaign:
         return proc.returncode, text
 
     def told_to_take_over(self, node):
-        """What it says; or None, which is a finding: a takeover always works (safety.rst). A daemon that
-        just starts, or is dead, is no reason: the tool waits for the one, and does without the other. What
-        the daemon refuses by its code is not in any round: it was told to be standby, or to read its
-        configuration (a round begins with that, and is in step behind it), while it asks the active to hand
-        over; a third node became active meanwhile; its disk, or the module, fails."""
+        """What it says; or None, which is a finding: a takeover always works (safety.rst). A daemon
+        that just starts, or is dead, is no reason: the tool waits for the one, and does without the
+        other. What the daemon refuses by its code is not in any round: it was told to be standby, or
+        to read its configuration (a round begins with that, and is in step behind it), while it asks
+        the active to hand over; a third node became active meanwhile; its disk, or the module, fails."""
         code, text = self.command(node, "takeover")
         if not code:
             return text
@@ -511,7 +512,7 @@ class Campaign:
     def takeover(self, node):
         given, self.given = self.given, None
         strict = given and self.options["guard"] == "strict"
-        self.cases = given.cases(node, self.dead) if strict else self.after_split(node)
+        self.cases = given.cases(node, self.dead) if strict else self.not_filled(node)
         text = self.told_to_take_over(node)
         if text is None:
             return False
@@ -524,8 +525,18 @@ class Campaign:
         self.totals["handed_over"] += "handed over" in text
         return True
 
-    def after_split(self, new):
-        """Who heard of another active, and was not filled by it before that one died, fences."""
+    @staticmethod
+    def is_back(node, when="filled"):
+        """It was active, and follows the new one."""
+        status = node.status()
+        return status and status["role"] == "standby" and (when == "heard" or status["ready"])
+
+    def not_filled(self, new):
+        """Who heard of another active, and was not filled by it before that one died, fences; what
+        it does not say to be fenced, has to carry. Where it was active itself: after a split, or a
+        crash."""
+        if self.crashed_again:      # what is on its way is heard after the crash, too
+            return () if self.is_back(new) else ("fenced",)
         status = new.status() if self.split else None
         return ("fenced",) if status and not status["ready"] else ()
 
@@ -667,23 +678,41 @@ class Campaign:
         self.world.switch.set(["sa", "sb"], True)
 
     def crash_again(self):
-        """The new active crashes as soon as the old one is back, in step or not. Whether that one
-        may take over again is its own decision; what it may not is to repeat a number."""
-        if self.rng.random() > 0.15:
+        """The new active crashes as soon as the old one is back, has heard of it, or is filled. If
+        that one is filled, all that is there has to carry. If it is not, but has heard of the new
+        active, it fences, and says so of each; what it does not name has to carry. If it has not even
+        heard of it, it is active all along, with numbers that the peers may have seen the other one
+        pass: nothing has to carry then. No number is repeated, ever."""
+        if self.rng.random() > float(self.options.get("again", 0.15)):
             return
-        self.return_all()
         self.totals["second_crashes"] += 1
+        # A draw of its own: the rounds of a seed stay what they were.
+        when = random.Random(f"{SEED}/{self.number}/again").choice(("back", "heard", "filled"))
+        slow = when == "heard" and "daemon" in self.left
+        if slow:
+            # Who is active is the first that it hears; to be filled takes seconds.
+            self.world.slow(self.standby, "rate 32kbit")
+        self.return_all()
+        if when != "back" and self.claimed:
+            self.note(f"not before the old one has {'heard of it' if when == 'heard' else 'all'}")
+            self.until(lambda: self.is_back(self.standby, when), 10, 0.02)
         self.crash()
+        if slow:
+            self.world.impair("")       # what was on its way is gone
+        self.left, self.crashed_again = ["up", "daemon"], True
+        if self.takeover(self.standby):
+            self.active, self.standby = self.standby, self.active
+            self.world.move(self.active)
+            self.revive()
+            wanted = list(self.expected())
+            self.totals["second_expected"] += len(wanted)
+            self.carried(wanted, "after the second crash")
+            self.pump(2)
+            self.drain()
+            self.attack()
+        self.cases, self.crashed_again = (), False
         for tunnel in self.tunnels.values():
             tunnel.fresh = True
-        self.left = ["up", "daemon"]
-        if not self.takeover(self.standby):
-            return
-        self.active, self.standby = self.standby, self.active
-        self.world.move(self.active)
-        self.pump(2)
-        self.drain()
-        self.attack()
 
     def mend(self):
         """What an IKE daemon does about what was lost; what it does not know, goes."""
@@ -757,7 +786,7 @@ class Campaign:
         self.rng, self.noise = random.Random(f"{SEED}/{number}"), random.Random(f"{SEED}/{number}/noise")
         self.number, self.broken = number, broken
         self.began, self.story, self.left, self.split = time.monotonic(), [], [], False
-        self.cases = ()
+        self.cases, self.crashed_again = (), False
         if self.active.proc is None or broken or self.rng.random() < 1 / REBUILD:
             self.build()
         if self.rng.random() < 0.5:
