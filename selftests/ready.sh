@@ -21,13 +21,20 @@ tmpdir
 modprobe -aq esp4 ah4 xfrm_user
 pair_confs "$A" "$B"
 start_sink "$P" "$TMP/p"
+for ns in "$A" "$B"; do start_sink "$ns" "$TMP/in-${ns##*-}"; done
 
 watch_expiries() { # NS FILE
 	ip -n "$1" xfrm monitor expire >"$2" 2>/dev/null &
 	lib_pids+=($!)
 }
 expired() { grep -q "spi $2.*" <(tr '\n' ' ' <"$1"); } # FILE SPI
-carries() { send_and_count "$1" 10.2.0.1 5 "$TMP/p"; } # NS
+come_in() { send_packets "$P" 10.1.0.1 5 && [ "$(delivered "$1")" -ge "$2" ]; } # FILE N
+carries() { # NS: both ways; what comes in has to pass the guard, which is behind a few packets more
+	local in=$TMP/in-${1##*-}
+
+	send_and_count "$1" 10.2.0.1 5 "$TMP/p" || { echo "not to P"; return 1; }
+	busywait 10000 come_in "$in" $(($(delivered "$in") + 5)) || { echo "not from P"; return 1; }
+}
 
 # --- what is not safe, and why --------------------------------------------------------
 
