@@ -26,7 +26,7 @@ mkdir -p "$logs"
 passed=0 failed=0 skipped=0 broken=()
 # Of those that take a minute or more, each kernel has its own.
 on_6_1=(campaign-strict switchover three three-lease three-ranges matrix-file lifetimes-file lease lease-distance
-	lease-gso reload save conflict map sync peers)
+	lease-gso reload save conflict map sync peers flood)
 on_6_12=(campaign-sharp guard ready matrix split lifetimes async lease-settings leave unsupported migrate
 	fence-paths pmtu)
 not_on_6_1=() not_on_6_12=()
