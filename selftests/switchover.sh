@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 185
+plan 192
 
 need_daemon
 setup_ns A B P
@@ -128,6 +128,23 @@ set_dead() { # MS
 }
 
 set_dead 60000
+
+# What is asked of the daemon meanwhile, waits for it.
+kill -STOP "${pid[a]}"
+waits=$(grep -c "to hand over" "$TMP/b.log") took=$(grep -c "handed over" "$TMP/b.log")
+read_again=$(reloads b)
+ask b takeover --timeout 200 >"$TMP/asked" 2>&1 &
+asked=$!
+check "a takeover waits for the active" busywait 20000 asked_more b "$waits"
+kill -HUP "${pid[b]}"
+kill -CONT "${pid[a]}"
+check "its configuration is read again then: it takes over all the same" wait $asked
+check_equal "by a hand-over" $((took + 1)) "$(grep -c "handed over" "$TMP/b.log")"
+check "and the configuration is read again" busywait 20000 reloads_are_more b "$read_again"
+check "in step after that" wait_step b a
+check "back again after that" ask a takeover
+check "in step as before" wait_step a b
+carry "$A"
 
 b_has_asked() { # A has B's wish, and hangs; and so does B
 	waits=$(grep -c "to hand over" "$TMP/b.log")

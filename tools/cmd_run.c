@@ -214,6 +214,8 @@ static int try_conf(struct daemon *d, const struct conf *next)
 	return 0;
 }
 
+#define RELOAD_PAUSE (50 * LOOP_MS)
+
 /* Links are closed and come back with a full sync: simple, and always right. */
 static void reload(struct daemon *d)
 {
@@ -231,7 +233,6 @@ static void reload(struct daemon *d)
 		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
 		goto out;
 	}
-	role_cancel(d, "the configuration was read again meanwhile; try again");
 	peer_exit(d);
 	if (try_conf(d, &next)) {
 		log_err("the old configuration stays");
@@ -258,6 +259,17 @@ out:
 	notify_status(d, "READY=1\n");
 }
 
+/* A planned takeover that waits for the active ends first, one way or the other. */
+static void reload_after_takeover(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+
+	if (d->handover_wait)
+		loop_timer_set(&d->loop, t, RELOAD_PAUSE);
+	else
+		reload(d);
+}
+
 static void signal_event(struct loop_fd *f, uint32_t events)
 {
 	struct daemon *d = f->data;
@@ -266,7 +278,7 @@ static void signal_event(struct loop_fd *f, uint32_t events)
 	(void)events;
 	while (read(f->fd, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGHUP)
-			reload(d);
+			reload_after_takeover(&d->reload_timer);
 		else
 			d->loop.stop = true;
 	}
@@ -287,6 +299,8 @@ static int watch_signals(struct daemon *d, struct loop_fd *f)
 	sigset_t set;
 	int fd, ret;
 
+	d->reload_timer.cb = reload_after_takeover;
+	d->reload_timer.data = d;
 	block_signals(&set);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)

@@ -168,6 +168,7 @@ struct daemon {
 
 	/* planned takeover */
 	struct loop_timer handover_timer;
+	struct loop_timer reload_timer;	/* asked for while handover_wait */
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
