@@ -390,15 +390,16 @@ static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
  * @quiet_ms: nothing came out of crypto for so long: that was all
  *
  * An asynchronous cipher has packets that were numbered before: dropped behind the
- * fence they would be lost for no reason. What comes is delivered meanwhile: it is in
+ * fence they would be lost for no reason. (Those are that still have a tunnel's SA
+ * before them: it would draw a number.) What comes is delivered meanwhile: it is in
  * the last records. The caller puts the fence up next, whole.
  *
- * Context: process, role_mutex held; sleeps for DRAIN_TRIES times @quiet_ms
- *	at most; a fatal signal ends that.
+ * Context: process, role_mutex held; sleeps for DRAIN_TRIES times @quiet_ms at
+ *	most, and not for longer than XFRMSYNC_MAX_DRAIN; a fatal signal ends that.
  */
 void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
 {
-	unsigned int n;
+	unsigned int left = min_t(u32, DRAIN_TRIES * quiet_ms, XFRMSYNC_MAX_DRAIN);
 
 	lockdep_assert_held(&ns->role_mutex);
 
@@ -407,9 +408,9 @@ void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
 	WRITE_ONCE(ns->fenced, true);
 	atomic_inc(&fences);
 	synchronize_net();
-	for (n = 0; n < DRAIN_TRIES; n++)
-		if (is_dry(ns, quiet_ms))
-			break;
+	do {
+		left -= quiet_ms;
+	} while (!is_dry(ns, quiet_ms) && left >= quiet_ms);
 }
 
 /* What passed as one that may leave, or may be delivered, has done so. */

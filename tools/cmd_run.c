@@ -222,6 +222,7 @@ static void reload(struct daemon *d)
 	struct conf next;
 	char err[512];
 
+	loop_timer_stop(&d->reload_timer);
 	notify_reloading();
 	if (conf_load(&next, d->conf.file, err, sizeof(err))) {
 		log_err("%s: the old configuration stays", err);
@@ -259,12 +260,12 @@ out:
 	notify_status(d, "READY=1\n");
 }
 
-/* A planned takeover that waits for the active ends first, one way or the other. */
+/* A planned takeover ends first, one way or the other, on both sides. */
 static void reload_after_takeover(struct loop_timer *t)
 {
 	struct daemon *d = t->data;
 
-	if (d->handover_wait)
+	if (d->handover_wait || d->asked_by || d->handover_to)
 		loop_timer_set(&d->loop, t, RELOAD_PAUSE);
 	else
 		reload(d);

@@ -849,6 +849,12 @@ static int check_whole(struct parser *p)
 			      line_of(p, SYNC, "heartbeat_ms"),
 			      "dead_ms (%u) must be at least twice heartbeat_ms (%u)",
 			      c->dead_ms, c->heartbeat_ms);
+	/* It says nothing meanwhile. */
+	if (10 * c->drain_ms > c->dead_ms)
+		return refuse(p, line_of(p, SYNC, "drain_ms") ? line_of(p, SYNC, "drain_ms") :
+			      line_of(p, SYNC, "dead_ms"),
+			      "ten times drain_ms (%u) must not be more than dead_ms (%u)",
+			      c->drain_ms, c->dead_ms);
 	/* One sign of life may be late, or go to a kernel that is busy. */
 	if (c->watchdog_ms && c->watchdog_ms <= 2 * c->heartbeat_ms)
 		return refuse(p, line_of(p, SYNC, "watchdog_ms"),

@@ -167,7 +167,7 @@ struct daemon {
 	size_t applied[CACHE_STATES];	/* entries of the cache, each kind */
 
 	/* planned takeover */
-	struct loop_timer handover_timer;
+	struct loop_timer handover_timer, give_timer;
 	struct loop_timer reload_timer;	/* asked for while handover_wait */
 	bool handover_wait;
 	bool takeover_force;
@@ -186,6 +186,8 @@ struct daemon {
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
+	bool handed_low;		/* ... and it was taken back, in vain: not past it */
+	struct peer *asked_by;		/* it shall be handed over to, by give_timer */
 	bool handed_forgotten;		/* ... and it came back without its memory */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */

@@ -172,12 +172,12 @@ static void give(struct daemon *d, struct peer *p)
 			 p->name, x.failed + x.again);
 }
 
+static void hand_over(struct loop_timer *t);
+
 void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		      uint32_t node)
 {
-	bool filled;
-
-	if (!role_is_active(d) || d->handover_to) {
+	if (!role_is_active(d) || d->handover_to || d->asked_by) {
 		log_warn("peer %s: asks for a handover, but this node is not the active",
 			 p->name);
 		return;
@@ -192,6 +192,22 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 	}
 	log_info("peer %s: asks to become active: handing over", p->name);
 	peer_handover_say(p, WIRE_HANDOVER_COMING);
+	d->asked_by = p;
+	d->give_timer.cb = hand_over;
+	d->give_timer.data = d;
+	loop_timer_set(&d->loop, &d->give_timer, 0);
+}
+
+/* That it comes is on its way: what follows takes its time (drain_ms, the disk). */
+static void hand_over(struct loop_timer *t)
+{
+	struct daemon *d = t->data;
+	struct peer *p = d->asked_by;
+	bool filled;
+
+	d->asked_by = NULL;
+	if (!p || !role_is_active(d))
+		return;
 	d->handover_to = p;
 	filled = peer_is_filled(p);
 	if (role_step_down(d, d->st.epoch, d->st.node, d->conf.drain_ms)) {
@@ -210,6 +226,7 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		give(d, p);
 		d->handed_to = p;
 		d->handed_lost = false;
+		d->handed_low = false;
 		loop_timer_stop(&d->resume_timer);
 		d->handed_forgotten = false;
 	}
@@ -250,6 +267,7 @@ static void take_back(struct daemon *d)
 {
 	if (!role_resume(d))
 		return;
+	d->handed_low = true;
 	d->resume_timer.cb = try_again;
 	d->resume_timer.data = d;
 	loop_timer_set(&d->loop, &d->resume_timer, RESUME_RETRY);
@@ -445,6 +463,8 @@ void handover_give_back(struct daemon *d)
 
 void handover_peer_down(struct daemon *d, struct peer *p)
 {
+	if (d->asked_by == p)
+		d->asked_by = NULL;
 	if (d->handover_to == p)
 		d->handover_to = NULL;
 	if (d->handed_to == p)
@@ -459,6 +479,8 @@ void handover_peer_down(struct daemon *d, struct peer *p)
 /* Another link took its place; what was on its way is void all the same. */
 void handover_link_replaced(struct daemon *d, struct peer *p)
 {
+	if (d->asked_by == p)
+		d->asked_by = NULL;
 	if (d->handover_to == p)
 		d->handover_to = NULL;
 	if (d->handed_to == p)
@@ -479,5 +501,6 @@ void handover_peers_changed(struct daemon *d)
 			d->handed_to = &d->peer[i];
 	}
 	d->handed_lost = true;
+	d->asked_by = NULL;
 	loop_timer_stop(&d->resume_timer);
 }

@@ -500,7 +500,7 @@ static void heard(struct daemon *d, struct peer *p)
 	}
 	/* Not where it was taken back, and failed: that is at the exact numbers. */
 	given = d->handed_to == p && p->epoch_node == p->node_id &&
-		p->epoch == d->st.epoch + 1 && !d->resume_timer.at_ns;
+		p->epoch == d->st.epoch + 1 && !d->handed_low;
 	handover_heard(d, p, order);
 	if (role_is_active(d))
 		return;
@@ -628,6 +628,7 @@ static void in_force(struct daemon *d, const struct state *next)
 	d->source = NULL;
 	d->handover_to = NULL;
 	d->handed_to = NULL;
+	d->handed_low = false;
 }
 
 /*
@@ -926,6 +927,9 @@ int role_standby(struct daemon *d, const char *why)
 	int ret;
 
 	role_cancel(d, "told to be standby meanwhile");
+	/* What it gave stays given: one that waits to go on itself, does not. */
+	if (d->resume_timer.at_ns)
+		d->handed_to = NULL;
 	loop_timer_stop(&d->resume_timer);
 	d->want_active = false;
 	d->unseen = false;

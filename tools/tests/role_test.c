@@ -494,6 +494,9 @@ static void test_resumes_not_if_told(void **state)
 	assert_true(d.resume_timer.at_ns);
 	assert_int_equal(role_standby(&d, "told so"), 0);
 	assert_false(d.resume_timer.at_ns);
+	/* Nor when the other one says once more that it did not take it. */
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
 }
 
 /* It stands at the exact numbers, not past them. */
