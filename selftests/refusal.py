@@ -24,10 +24,10 @@ HELLO, PING, PONG = 1, 3, 4
 SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, POLICY, ACK, RESYNC, FILL, REFUSED = 16, 17, 18, 21, 23, 24, 29, 30
 ACTIVE, STANDBY = 1, 2
 EPOCH, NODE = 7, 1
-ESP, TUNNEL = 50, 1
+ESP, TUNNEL, ROUTE_OPTIMIZATION = 50, 1, 2
 OUT, IN = ("192.0.3.1", "192.0.3.2"), ("192.0.3.2", "192.0.3.1")
 
-# SPI, addresses, algorithm, bits of its key, more fields.
+# SPI, addresses, algorithm, bits of its key, more fields, mode.
 CASES = {
     "good": (0x5000, OUT, b"rfc4106(gcm(aes))", 160, b""),
     "algorithm": (0x5001, IN, b"rfc4106(gcm(none))", 160, b""),
@@ -36,6 +36,9 @@ CASES = {
     "field": (0x5004, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
     "apart": (0x5006, ("192.0.3.1", "192.0.3.8"), b"rfc4106(gcm(aes))", 160, b""),
     "taken": (0x5005, IN, b"rfc4106(gcm(aes))", 160, b""),
+    "mode": (0x5007, IN, b"rfc4106(gcm(aes))", 160, b"", ROUTE_OPTIMIZATION),
+    "attribute": (0x5008, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x8000 | 200, b"V", 0, 5)
+                  + bytes([1 if sys.byteorder == "little" else 2]) + bytes(4)),
 }
 
 
@@ -79,9 +82,9 @@ def policy(ends, more):
     return out + more
 
 
-def context(spi, ends, name, bits, more):
+def context(spi, ends, name, bits, more, mode=TUNNEL):
     src, dst = (address(end) for end in ends)
-    out = field(1, struct.pack("!HBBII", socket.AF_INET, ESP, TUNNEL, spi, 1) + dst + src)
+    out = field(1, struct.pack("!HBBII", socket.AF_INET, ESP, mode, spi, 1) + dst + src)
     out += field(2, struct.pack("!HBBBBH", socket.AF_INET, 0, 0, 0, 0, 0) + bytes(44)) + limits()
     out += field(5, struct.pack("!II", 128, 0))
     out += field(6, struct.pack("!III", 1, 64, 2))

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 57
+plan 62
 
 here=$(dirname "$0")
 need_daemon
@@ -48,21 +48,27 @@ ip -n "$B" xfrm state add src 192.0.3.7 dst 192.0.3.1 proto esp spi 0x5005 reqid
 ip netns exec "$B" ip xfrm monitor >"$TMP/expire" 2>&1 &
 lib_pids+=($!)
 check "somebody listens" busywait 10000 listens
-other a "$A" 192.0.2.2 active good algorithm again key field taken
+other a "$A" 192.0.2.2 active good algorithm again key field taken mode attribute
 check "it takes what comes" busywait 20000 said "^sent"
-check "one SA is there, beside its own" sas_are "$B" 2
+check "two SAs are there, beside its own" sas_are "$B" 3
 check "an unknown algorithm is refused" said "^0x5001 1 .*(esp, tunnel, rfc4106(gcm(none)) with 160 bits)"
 check "of another SA, too" said "^0x5002 1 .*rfc4106(gcm(none))"
 check_equal "the kernel was asked once" 1 "$(grep -c "does not support a kind of SA: .*gcm(none)" "$TMP/b.log")"
 check "a length of key that there is not is refused" said "^0x5003 1 .*with 168 bits"
+check "a mode that there is not is refused" said "^0x5007 1 .*(esp, ro"
+check_fails "an attribute that the kernel does not know does not stand in the way" said "^0x5008"
+check "but it is named" logged b "does not know what SAs of a kind have: attribute 200 (esp, tunnel, rfc4106(gcm(aes)) with 160 bits)"
+check "in the status as well" status b "s['lacking'] == ['attribute 200 (esp, tunnel, rfc4106(gcm(aes)) with 160 bits)']"
+lacks() { ask b status | grep -q "attribute 200 (esp, tunnel.*: used without"; }
+check "for people, too" lacks
 check "what is not understood is refused as that" said "^0x5004 3 field 0x0100 is mandatory"
 check "a conflict is told as that" said "^0x5005 2 its SPI is in use by esp 192.0.3.1 spi 0x00005005 from 192.0.3.7, reqid 9"
 check_fails "what is there is not told" said "^0x5000"
-check "the standby is not ready" status b "not s['ready'] and '3 SAs are of kinds that this node\\'s kernel does not support' in s['reasons']"
+check "the standby is not ready" status b "not s['ready'] and '4 SAs are of kinds that this node\\'s kernel does not support' in s['reasons']"
 check "and names them" unsafe b 0x00005001 "does not support its kind"
-check "all of them" status b "s['unsafe_total'] == 4"
+check "all of them" status b "s['unsafe_total'] == 5"
 # The namespace in which it was tried is another one.
-check_fails "none of them was ever in its kernel" expired "spi 0x0000500[1-4]"
+check_fails "none of them was ever in its kernel" expired "spi 0x0000500[12347]"
 
 # --- it takes over all the same -------------------------------------------------------------
 

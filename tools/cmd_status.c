@@ -155,6 +155,9 @@ static void print_conflicts(const struct print *p, const json_t *o)
 		fputs("  new-spi ", p->out);
 		conflict_print(p->out, sa);
 	}
+	json_array_foreach(json_object_get(o, "lacking"), i, sa)
+		fprintf(p->out, "  not known to this kernel: %s: used without\n",
+			json_string_value(sa));
 }
 
 static void print_overlaps(const struct print *p, const json_t *o)

@@ -289,6 +289,20 @@ static void find_unsafe(struct daemon *d, struct unsafe *u)
 		ready_each(d, count_untold, u);
 }
 
+/* What SAs have, and this node's kernel passes over. */
+static json_t *lacking_json(const struct daemon *d)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < d->kinds.n; i++) {
+		if (*d->kinds.kind[i].lacking)
+			json_array_append_new(list,
+				json_string(d->kinds.kind[i].lacking));
+	}
+	return list;
+}
+
 /* What would keep this node from carrying the tunnels on. */
 static json_t *reasons(struct daemon *d, const struct unsafe *u)
 {
@@ -416,6 +430,7 @@ static json_t *status_json(struct daemon *d)
 		json_string(conf_on_conflict_str(d->conf.on_conflict)));
 	json_object_set_new(obj, "conflict", conflicts_json(d));
 	json_object_set_new(obj, "new_spi", renumber_json(d));
+	json_object_set_new(obj, "lacking", lacking_json(d));
 	json_object_set_new(obj, "losses",
 		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			  "resyncs", (json_int_t)d->resyncs,

@@ -145,8 +145,59 @@ void kinds_open(struct kinds *k)
 			 strerror(-ret));
 }
 
-/* 0: it was taken; else why not. */
-static int try(struct kinds *k, const uint8_t *p, size_t len)
+/* Told to a node, and not to its kernel; or to no kernel of another byte order. */
+static bool is_for_kernel(const struct field *f)
+{
+	return f->class != FIELD_MANDATORY && f->type != CONTEXT_OFFLOAD &&
+	       f->type != CONTEXT_PMTU &&
+	       (fields_name(f->type) || f->class == FIELD_VENDOR);
+}
+
+static bool has_field(const struct buf *ctx, uint16_t type)
+{
+	struct rd r = { .p = ctx->data, .left = ctx->len };
+	struct field_error why;
+	uint16_t last = 0;
+	struct field f;
+
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (f.type == type)
+			return true;
+	}
+	return false;
+}
+
+/* XFRM passes over attributes that it does not know: what it does not tell, it has not. */
+static void look_what_is_lacking(struct kinds *k, const uint8_t *p, size_t len,
+				 const struct sa_id *id, char *buf, size_t size)
+{
+	struct rd r = { .p = p, .left = len };
+	struct field_error why;
+	struct buf told = {};
+	const char *name;
+	uint16_t last = 0;
+	struct field f;
+	size_t n = 0;
+
+	*buf = '\0';
+	if (xfrm_get_sa(&k->scratch, id, &told)) {
+		buf_free(&told);
+		return;
+	}
+	while (field_next(&r, &last, &f, &why) > 0 && n < size) {
+		if (!is_for_kernel(&f) || has_field(&told, f.type))
+			continue;
+		name = fields_name(f.type);
+		n += name ? snprintf(buf + n, size - n, "%s%s", n ? ", " : "", name) :
+			    snprintf(buf + n, size - n, "%sattribute %u", n ? ", " : "",
+				     f.type & ~CONTEXT_VENDOR_BASE);
+	}
+	buf_free(&told);
+}
+
+/* 0: it was taken, but for what is lacking; else why not. */
+static int try(struct kinds *k, const uint8_t *p, size_t len, char *lacking,
+	       size_t size)
 {
 	static const struct record unused;
 
@@ -162,8 +213,10 @@ static int try(struct kinds *k, const uint8_t *p, size_t len)
 		return -ENOMEM;
 	forget_keys(&copy);
 	ret = xfrm_add_sa(&k->scratch, copy.data, copy.len, &unused);
-	if (!ret)
+	if (!ret) {
+		look_what_is_lacking(k, p, len, &info.id, lacking, size);
 		xfrm_delete_sa(&k->scratch, &info.id);
+	}
 	buf_free(&copy);
 	return ret;
 }
@@ -184,12 +237,12 @@ static struct kind *ask(struct kinds *k, const uint8_t *p, size_t len,
 			const uint8_t *hash)
 {
 	struct kind *more;
-	char what[120];
+	char what[120], lacking[KIND_WHY] = "";
 	int ret;
 
 	if (k->n == MAX_KINDS || !k->opened)
 		return NULL;
-	ret = try(k, p, len);
+	ret = try(k, p, len, lacking, sizeof(lacking));
 	if (is_passing(ret))
 		return NULL;
 	more = reallocarray(k->kind, k->n + 1, sizeof(*more));
@@ -200,9 +253,15 @@ static struct kind *ask(struct kinds *k, const uint8_t *p, size_t len,
 	memset(more, 0, sizeof(*more));
 	memcpy(more->hash, hash, KIND_HASH);
 	more->supported = !ret;
+	describe(p, len, what, sizeof(what));
+	if (*lacking) {
+		snprintf(more->lacking, sizeof(more->lacking), "%.100s (%s)",
+			 lacking, what);
+		log_warn("this node's kernel does not know what SAs of a kind have: %s: they are used without",
+			 more->lacking);
+	}
 	if (!ret)
 		return more;
-	describe(p, len, what, sizeof(what));
 	snprintf(more->why, sizeof(more->why), "%.70s (%s)", k->scratch.error,
 		 what);
 	log_warn("this node does not support a kind of SA: %s", more->why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * In: contexts of SAs that shall be installed here.
- * Out: whether this kernel supports their kind: algorithms, mode, attributes.
+ * Out: whether this kernel supports their kind: algorithms, mode; attributes that it lacks.
  * The daemon's loop; asks the kernel, in a namespace of its own, once for each kind.
  */
 #ifndef XFRMSYNC_TOOLS_KIND_H
@@ -20,6 +20,7 @@ struct kind {
 	uint8_t hash[KIND_HASH];	/* of all that makes the kind */
 	bool supported;
 	char why[KIND_WHY];
+	char lacking[KIND_WHY];	/* what the kernel passes over, and of what kind; or "" */
 };
 
 /* Zeroed: empty. */
