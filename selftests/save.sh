@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 118
+plan 129
 
 here=$(dirname "$0")
 need_daemon
@@ -44,6 +44,9 @@ start_sink "$A" "$TMP/a"
 check "traffic through A" send_and_count "$A" "$B_IN" 20 "$TMP/p"
 check "both ways" send_and_count "$P" "$A_IN" 30 "$TMP/a"
 
+# No SA of the file uses it.
+ip -n "$A" xfrm policy add src 10.77.0.1 dst 10.78.0.1 dir out tmpl src 192.0.3.1 dst 192.0.3.2 \
+	proto esp reqid 77 mode tunnel
 check_fails "without a key nothing is saved" tool "$A" save --stop "$TMP/file"
 check "which is said" says "no key to seal the file with"
 check_fails "no file was made" [ -e "$TMP/file" ]
@@ -187,6 +190,7 @@ ip -n "$A" xfrm state add src "$A_OUT" dst "$B_OUT" proto esp spi "$A_SPI" reqid
 	flag esn replay-window 128 replay-oseq "$before" aead 'rfc4106(gcm(aes))' "$(key 20 "$A_SPI")" 128
 check_fails "nor with another reqid" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
 check "which is said" says "esp 192.0.3.2 spi $A_SPI: not loaded: it is here with its keys, and with other parameters"
+check "its policies went again" policies_are "$A" 0
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 
@@ -201,6 +205,12 @@ ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy add src 10.1.0.1 dst 10.2.0.1 dir out action block
 check_fails "another policy has the name" tool "$A" load "${K[@]}" --spi "$A_SPI" "$TMP/file"
 check "then the SA was not loaded either" sas_are "$A" 0
+ip -n "$A" xfrm policy flush
+# In has two: fwd is put last.
+ip -n "$A" xfrm policy add src 10.2.0.1 dst 10.1.0.1 dir fwd action block
+check_fails "so has the second of two" tool "$A" load "${K[@]}" --spi "$B_SPI" "$TMP/file"
+check "then the first one is not there either" policies_are "$A" 1
+check "nor the SA" sas_are "$A" 0
 ip -n "$A" xfrm policy flush
 
 # --- a number that a takeover jumped to, and nobody sent ---------------------------------
@@ -259,6 +269,34 @@ carry6 "$B"
 check "traffic through B" send_and_count "$B" "$B_IN" 20 "$TMP/p"
 check "both ways" send_and_count "$P" "$A_IN" 20 "$TMP/b"
 check_equal "nothing refused as a replay" 0 "$(($(replays "$B") + $(replays "$P")))"
+
+# --- of a machine of the other byte order, and SAs of one SPI --------------------------------
+
+ip -n "$C" xfrm state flush
+ip -n "$C" xfrm policy flush
+sed 's/#.*//' "$here/../tools/tests/vectors/file-sealed-s390x.hex" | xxd -r -p >"$TMP/big"
+printf 0123456789abcdef0123456789abcdef >"$TMP/big.key"
+chmod 600 "$TMP/big.key"
+# The other one has a direction and a window, which 6.12 does not take.
+check "a file of a big-endian machine" tool "$C" load --key "$TMP/big.key" --spi 0x12345678 \
+	--force-unsafe "$TMP/big"
+check "has its SA" sas_are "$C" 1
+its_key() { ip -n "$C" xfrm state | grep -q 0x404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f; }
+check "with its key" its_key
+ip -n "$C" xfrm state flush
+ip -n "$C" xfrm policy flush
+
+# Asked for the marked one, XFRM tells the one that was made after it and takes any mark.
+for n in "mark 5 mask 255" ""; do
+	# shellcheck disable=SC2086 # words
+	ip -n "$C" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto esp spi 0x3003 reqid 7 mode tunnel \
+		$n aead 'rfc4106(gcm(aes))' "$(key 20 "hidden $n")" 128
+done
+check_fails "an SA that another one hides" tool "$C" save "${K[@]}" "$TMP/hidden"
+check "is not saved with the other one's keys" says "mark 0x5/0xff: not saved: another SA, .* hides it"
+check_fails "nor shown with them" tool "$C" show --context
+check "but named" says "mark 0x5/0xff: another SA, .* hides it"
+ip -n "$C" xfrm state flush
 
 nl "$A" role-set standby 5 1 >/dev/null
 check_fails "a standby refuses" tool "$A" load "${K[@]}" "$TMP/file"

@@ -513,7 +513,7 @@ static void update(struct daemon *d, struct cache_entry *e,
 	ret = update_sa(d, e, k);
 	buf_clear(ctx);
 	if (!ret)
-		ret = xfrm_get_sa(&d->xfrm, &e->id, ctx);
+		ret = xfrm_look_up_sa(&d->xfrm, &e->id, ctx);
 	if (!ret && context_same_parameters(ctx->data, ctx->len, e->context,
 					    e->context_len)) {
 		done(d, e);
@@ -536,7 +536,7 @@ static void existing(struct daemon *d, struct cache_entry *e,
 	bool same;
 	int ret;
 
-	ret = xfrm_get_sa(&d->xfrm, &e->id, &ctx);
+	ret = xfrm_look_up_sa(&d->xfrm, &e->id, &ctx);
 	if (ret == -ESRCH) {
 		create(d, e);
 		goto out;
@@ -818,12 +818,14 @@ static void forget(struct daemon *d, struct cache_entry *e)
 static void uninstall(struct daemon *d, struct cache_entry *e)
 {
 	struct record k;
+	int ret = 0;
 
 	/* One that was created a moment ago gets its tag first. */
 	if (e->queued)
 		apply_flush(d);
-	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag &&
-	    xfrm_delete_sa(&d->xfrm, &e->id) == -EPERM)
+	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag)
+		ret = xfrm_delete_sa(&d->xfrm, &e->id);
+	if (ret && ret != -ESRCH)
 		log_warn("%s: cannot delete it: %s", name_of(e), d->xfrm.error);
 	forget(d, e);
 }

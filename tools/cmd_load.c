@@ -6,6 +6,7 @@
  * Asks the kernel; the daemon need not run.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -349,7 +350,7 @@ static bool is_taken(struct load *l, const struct context_sa *info,
 {
 	struct buf ctx = {};
 	bool taken = false;
-	int ret = xfrm_get_sa(&l->x, &info->id, &ctx);
+	int ret = xfrm_look_up_sa(&l->x, &info->id, &ctx);
 
 	if (!ret)
 		ret = context_sa_info(ctx.data, ctx.len, way, NULL);
@@ -886,6 +887,17 @@ static int refuse_all_joined(struct load *l)
 	return ret;
 }
 
+/* Nothing ends it between an SA and its policies. */
+static void load_whole_sa(struct load *l, struct context_entry *e)
+{
+	sigset_t set, before;
+
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	load_sa(l, e);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* Named by its context, where that can be read behind a record that is not. */
 static void malformed(struct load *l, const struct context_entry *e)
 {
@@ -926,7 +938,7 @@ static int load_all(struct load *l)
 		if (ret < 0)
 			malformed(l, &e);
 		else if (e.kind == CONTEXT_ENTRY_SA)
-			load_sa(l, &e);
+			load_whole_sa(l, &e);
 	}
 	for (i = 0; i < l->n_clashes; i++)
 		renegotiate(l, &l->clash[i]);

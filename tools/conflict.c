@@ -87,10 +87,10 @@ void conflict_print(FILE *out, const json_t *o)
 bool conflict_is_other_way(const struct context_sa *a,
 			   const struct context_sa *b)
 {
+	/* Each way may have an interface of its own. */
 	return a->id.family == b->id.family && a->id.proto == b->id.proto &&
 	       a->mode == b->mode && a->reqid == b->reqid &&
-	       a->if_id == b->if_id && !memcmp(a->src, b->id.dst, 16) &&
-	       !memcmp(a->id.dst, b->src, 16);
+	       !memcmp(a->src, b->id.dst, 16) && !memcmp(a->id.dst, b->src, 16);
 }
 
 void conflict_note_policy(struct conflict_uses *u,
@@ -119,7 +119,7 @@ bool conflict_free_spi(struct xfrm *x, const struct context_sa *sa,
 	int ret;
 
 	while (spi_search_next(s, &id.spi)) {
-		ret = xfrm_get_sa(x, &id, &ctx);
+		ret = xfrm_look_up_sa(x, &id, &ctx);
 		buf_free(&ctx);
 		if (ret == -ESRCH) {
 			*spi = id.spi;

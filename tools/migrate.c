@@ -104,7 +104,7 @@ static bool is_taken(struct moves *l, const struct move *one)
 	}
 	if (sa_id_equal(&one->info.id, &one->next.id))
 		return false;
-	taken = !xfrm_get_sa(l->m->x, &one->next.id, &other);
+	taken = !xfrm_look_up_sa(l->m->x, &one->next.id, &other);
 	buf_free(&other);
 	return taken;
 }

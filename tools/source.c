@@ -77,9 +77,6 @@ static void check_bound(struct daemon *d, struct cache_entry *e,
 	d->bind_due |= !e->bound;
 }
 
-/* The kernel's SA of that name. XFRM takes the first one that the mark fits: with a
- * wider mark, or without one, another SA hides it.
- */
 static int read_sa(struct daemon *d, const struct sa_id *id,
 		   struct context_sa *info, struct buf *ctx)
 {
@@ -90,15 +87,9 @@ static int read_sa(struct daemon *d, const struct sa_id *id,
 	if (ret)
 		return ret;
 	ret = context_sa_info(ctx->data, ctx->len, info, &why);
-	if (ret) {
+	if (ret)
 		context_error_str(&why, d->xfrm.error, sizeof(d->xfrm.error));
-		return ret;
-	}
-	if (sa_id_equal(id, &info->id))
-		return 0;
-	snprintf(d->xfrm.error, sizeof(d->xfrm.error),
-		 "another SA, whose mark takes in its own, hides it");
-	return -EEXIST;
+	return ret;
 }
 
 /* An SA whose context is new, or may be another. */

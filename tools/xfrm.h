@@ -35,8 +35,15 @@ int xfrm_open_fd(struct xfrm *x, int fd);
 void xfrm_close(struct xfrm *x);
 int xfrm_event_fd(const struct xfrm *x);
 
-/* A context of the kernel's into out (empty, the caller wipes). 0; -ESRCH; -errno. */
+/*
+ * xfrm_get_sa - the kernel's context of an SA into out (empty, the caller wipes)
+ * XFRM finds the first one that the mark fits: with a wider mark, or without one,
+ * another SA hides it.
+ * Return: 0; -ESRCH; -EEXIST: hidden; -errno.
+ */
 int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
+/* The same of whichever XFRM finds: it stands in the way of a new one of that name. */
+int xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
 
 typedef int (*xfrm_context_cb)(const uint8_t *p, size_t len, void *data);
 
@@ -52,6 +59,7 @@ int xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data);
 int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		const struct record *live);
 int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
+/* 0; -ESRCH; -EBUSY: another SA hides it, and would go in its place; -errno. */
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
 /* Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use. */
 int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);

@@ -38,7 +38,7 @@ int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 			const struct record *r, size_t n,
 			struct genl_result *res);
-int __wrap_xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
+int __wrap_xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
 int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		       const struct record *live);
 
@@ -90,7 +90,7 @@ int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 	return 0;
 }
 
-int __wrap_xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
+int __wrap_xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 {
 	(void)x;
 	(void)id;
