@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 192
+plan 193
 
 need_daemon
 setup_ns A B P
@@ -130,6 +130,7 @@ set_dead() { # MS
 set_dead 60000
 
 # What is asked of the daemon meanwhile, waits for it.
+check "in step, with that" wait_step a b
 kill -STOP "${pid[a]}"
 waits=$(grep -c "to hand over" "$TMP/b.log") took=$(grep -c "handed over" "$TMP/b.log")
 read_again=$(reloads b)
