@@ -154,30 +154,30 @@ static void put_field(struct buf *b, const struct field *f)
 
 int context_keep_unknown(const uint8_t *old, size_t len, struct buf *ctx)
 {
-	struct rd ro = { .p = old, .left = len };
-	struct rd rn = { .p = ctx->data, .left = ctx->len };
-	uint16_t last_o = 0, last_n = 0;
+	struct rd r_was = { .p = old, .left = len };
+	struct rd r_is = { .p = ctx->data, .left = ctx->len };
+	uint16_t last_was = 0, last_is = 0;
 	struct field_error why;
-	struct field fo, fn;
+	struct field was, is;
 	struct buf both = {};
-	bool more_o, more_n;
+	bool more_was, more_is;
 
 	if (!context_same_parameters(old, len, ctx->data, ctx->len))
 		return 0;
-	more_o = next_unknown(&ro, &last_o, &fo);
-	if (!more_o)
+	more_was = next_unknown(&r_was, &last_was, &was);
+	if (!more_was)
 		return 0;
-	more_n = field_next(&rn, &last_n, &fn, &why) > 0;
-	while (more_o || more_n) {
+	more_is = field_next(&r_is, &last_is, &is, &why) > 0;
+	while (more_was || more_is) {
 		/* Of one type it is the kernel's. */
-		if (more_o && more_n && fo.type == fn.type) {
-			more_o = next_unknown(&ro, &last_o, &fo);
-		} else if (more_o && (!more_n || fo.type < fn.type)) {
-			put_field(&both, &fo);
-			more_o = next_unknown(&ro, &last_o, &fo);
+		if (more_was && more_is && was.type == is.type) {
+			more_was = next_unknown(&r_was, &last_was, &was);
+		} else if (more_was && (!more_is || was.type < is.type)) {
+			put_field(&both, &was);
+			more_was = next_unknown(&r_was, &last_was, &was);
 		} else {
-			put_field(&both, &fn);
-			more_n = field_next(&rn, &last_n, &fn, &why) > 0;
+			put_field(&both, &is);
+			more_is = field_next(&r_is, &last_is, &is, &why) > 0;
 		}
 	}
 	if (both.bad) {

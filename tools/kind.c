@@ -190,7 +190,7 @@ static void look_what_is_lacking(struct kinds *k, const uint8_t *p, size_t len,
 		name = fields_name(f.type);
 		n += name ? snprintf(buf + n, size - n, "%s%s", n ? ", " : "", name) :
 			    snprintf(buf + n, size - n, "%sattribute %u", n ? ", " : "",
-				     f.type & ~CONTEXT_VENDOR_BASE);
+				     f.type & ~(unsigned int)CONTEXT_VENDOR_BASE);
 	}
 	buf_free(&told);
 }
