@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Messages made from the netlink specification, good, mutated and hostile, in three namespaces;
+# SAs come and go, there is traffic, and others read the stream.
+#
+#   A 10.1.0.1 --- 192.0.2.1 ===== ESP ===== 192.0.2.2 --- 10.2.0.1 B
+#
+# XFRMSYNC_MESSAGES: how many (3000).
+# timeout: 600
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+plan 9
+
+here=$(dirname "$0")
+# Where its own limits are small they are reached.
+load_module park_max=64 || bail "the module does not load"
+modprobe -aq esp4 esp6 ah4 ah6 xfrm_user
+setup_ns A B C
+setup_veth "$A" "$B"
+tunnel "$A" "$B" window=128
+background /usr/bin/python3 "$here/churn.py" forever "$A" "$B"
+churn=$BG_PID
+results /usr/bin/python3 "$here/genl_fuzz.py" "$A" "$B" "$C"
+kill "$churn"
+wait "$churn" 2>/dev/null
+for ns in "$A" "$B" "$C"; do
+	ip -n "$ns" xfrm state flush
+	nl "$ns" role-set none >/dev/null
+done
+check "nothing is left" unload_module
+check "it loads again" load_module
+check "and goes" unload_module
