@@ -246,6 +246,7 @@ class Campaign:
         there = self.active.kernel.sas().keys()
         for tunnel in self.tunnels.values():
             tunnel.fresh = any(sa.spi not in there for sa in tunnel.sas.values())
+            tunnel.pointed = False
         self.note(f"in step: {what}")
 
     # ---- a round's parts ---------------------------------------------------------------
@@ -547,7 +548,7 @@ class Campaign:
                 used = way == IN or self.points.get(tunnel.inside) == sa.spi
                 if sa.spi in self.had and used:
                     yield tunnel, way
-                elif tunnel.fresh:
+                elif tunnel.fresh or tunnel.pointed:
                     self.totals["lost"] += 1
                     self.note(f"lost: {tunnel.number} {'out' if way == OUT else 'in'} {sa.spi:#x}")
                 else:
@@ -648,6 +649,7 @@ class Campaign:
         self.carried([(t, way) for t in tunnels for way in (IN, OUT)], "an SA that a rekey left")
         for tunnel in tunnels:
             tunnel.sas = new[tunnel]
+            tunnel.pointed = True       # in step with the standby, or not
         # What came too late stays where it was: the policies of before.
         self.point([t for t in tunnels if all(sa.spi in self.had for sa in t.sas.values())])
 

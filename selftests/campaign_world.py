@@ -90,6 +90,7 @@ class Tunnel:
         self.inside, self.outside = host(1, number, family), host(2, number, family)
         self.sas, self.old = {}, []     # way -> Sa; those that a rekey left
         self.fresh = False              # changed since the standby was in step
+        self.pointed = False            # its policies alone
 
     def policies(self, gateway):
         """The policies of the gateway, or of the peer."""
