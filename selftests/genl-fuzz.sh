@@ -5,7 +5,7 @@
 #
 #   A 10.1.0.1 --- 192.0.2.1 ===== ESP ===== 192.0.2.2 --- 10.2.0.1 B
 #
-# XFRMSYNC_MESSAGES: how many (3000).
+# XFRMSYNC_MESSAGES: how many (1000).
 # timeout: 600
 
 # shellcheck source=selftests/lib.sh

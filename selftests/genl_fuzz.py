@@ -16,7 +16,7 @@ import time
 import nl
 from kt import check, equal, ip, main, rng, sa_text
 
-MESSAGES = int(os.environ.get("XFRMSYNC_MESSAGES", "3000"))
+MESSAGES = int(os.environ.get("XFRMSYNC_MESSAGES", "1000"))
 SOCKETS = 3                 # in each namespace
 LONGEST = 60000             # bytes
 GENL_HEADER = 4             # bytes
