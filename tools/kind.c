@@ -255,7 +255,7 @@ static struct kind *ask(struct kinds *k, const uint8_t *p, size_t len,
 	more->supported = !ret;
 	describe(p, len, what, sizeof(what));
 	if (*lacking) {
-		snprintf(more->lacking, sizeof(more->lacking), "%.100s (%s)",
+		snprintf(more->lacking, sizeof(more->lacking), "%.70s (%s)",
 			 lacking, what);
 		log_warn("this node's kernel does not know what SAs of a kind have: %s: they are used without",
 			 more->lacking);
