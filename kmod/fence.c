@@ -370,6 +370,31 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
+/**
+ * xfrmsync_fence_set() - put the fence up, or take it down
+ * @ns: the namespace
+ * @up: up: no packet of a managed SA is protected or delivered
+ *
+ * After it was put up, no packet that saw it down is still on its way to the
+ * first hook's end.
+ *
+ * Context: process, role_mutex held; may sleep.
+ */
+void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
+{
+	lockdep_assert_held(&ns->role_mutex);
+
+	if (ns->fenced == up)
+		return;
+	WRITE_ONCE(ns->fenced, up);
+	if (up) {
+		atomic_inc(&fences);
+		synchronize_net();
+	} else {
+		atomic_dec(&fences);
+	}
+}
+
 /* Nothing left for so long; or who asked is being killed. */
 static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
 {
@@ -385,14 +410,14 @@ static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
 #define DRAIN_TRIES 10
 
 /**
- * xfrmsync_fence_drain() - no number is drawn any more, and what has one may leave
- * @ns: the namespace, whose fence is down
+ * xfrmsync_fence_drain() - put the fence up by steps: what has its number may leave
+ * @ns: the namespace
  * @quiet_ms: nothing came out of crypto for so long: that was all
  *
  * An asynchronous cipher has packets that were numbered before: dropped behind the
  * fence they would be lost for no reason. (Those are that still have a tunnel's SA
  * before them: it would draw a number.) What comes is delivered meanwhile: it is in
- * the last records. The caller puts the fence up next, whole.
+ * the last records.
  *
  * Context: process, role_mutex held; sleeps for DRAIN_TRIES times @quiet_ms at
  *	most, and not for longer than XFRMSYNC_MAX_DRAIN; a fatal signal ends that.
@@ -403,48 +428,14 @@ void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
 
 	lockdep_assert_held(&ns->role_mutex);
 
-	/* Who sees the second and not yet the first drops a packet, no more. */
+	/* Who sees the fence and not yet this drops a packet, no more. */
 	WRITE_ONCE(ns->draining, true);
-	WRITE_ONCE(ns->fenced, true);
-	atomic_inc(&fences);
-	synchronize_net();
+	xfrmsync_fence_set(ns, true);
 	do {
 		left -= quiet_ms;
 	} while (!is_dry(ns, quiet_ms) && left >= quiet_ms);
-}
-
-/* What passed as one that may leave, or may be delivered, has done so. */
-static void end_drain(struct xfrmsync_net *ns)
-{
 	WRITE_ONCE(ns->draining, false);
-	synchronize_net();
-}
-
-/**
- * xfrmsync_fence_set() - put the fence up, or take it down
- * @ns: the namespace
- * @up: up: no packet of a managed SA is protected or delivered
- *
- * After it was put up, no packet that saw it down is still on its way to the
- * first hook's end.
- *
- * Context: process, role_mutex held; may sleep.
- */
-void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
-{
-	lockdep_assert_held(&ns->role_mutex);
-
-	if (ns->draining)
-		end_drain(ns);
-	if (ns->fenced == up)
-		return;
-	WRITE_ONCE(ns->fenced, up);
-	if (up) {
-		atomic_inc(&fences);
-		synchronize_net();
-	} else {
-		atomic_dec(&fences);
-	}
+	synchronize_net();	/* what may leave, or be delivered, has done so */
 }
 
 /**

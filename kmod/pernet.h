@@ -35,7 +35,8 @@
  * @node: node id of the epoch in force; under @role_mutex
  * @life: number of the time since there was no role last; under @role_mutex
  * @fenced: no packet of a managed SA passes; written under @role_mutex
- * @draining: fenced, but what has its number may leave, and what comes is delivered
+ * @draining: fenced, but what has its number may leave, and what comes is delivered;
+ *	written under @role_mutex
  * @watchdog_ms: so long may the daemon of an active be silent, 0 for ever; under @role_mutex
  * @watchdog_at: jiffies at which it was silent for too long; under @role_mutex
  * @watchdog: looks then
