@@ -1151,12 +1151,15 @@ static int find_stray(const struct record *rec, void *data)
 static size_t delete_strays(struct daemon *d)
 {
 	struct strays s = { .d = d };
+	struct record k;
 	size_t i;
 
 	if (genl_dump(&d->req, find_stray, &s))
 		log_warn("cannot list the SAs: %s", d->req.error);
-	for (i = 0; i < s.n; i++)
-		xfrm_delete_sa(&d->xfrm, &s.id[i]);
+	for (i = 0; i < s.n; i++) {
+		if (!genl_get(&d->req, &s.id[i], &k))
+			xfrm_delete_sa(&d->xfrm, &s.id[i]);
+	}
 	free(s.id);
 	return s.n;
 }

@@ -230,13 +230,6 @@ static bool is_named(const uint8_t *p, size_t len, const struct sa_id *id)
 	       sa_id_equal(&info.id, id);
 }
 
-static int say_hidden(struct xfrm *x, int ret)
-{
-	snprintf(x->error, sizeof(x->error),
-		 "another SA, whose mark takes in its own, hides it");
-	return ret;
-}
-
 int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 {
 	int ret = xfrm_look_up_sa(x, id, out);
@@ -244,7 +237,9 @@ int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 	if (ret || is_named(out->data, out->len, id))
 		return ret;
 	buf_clear(out);
-	return say_hidden(x, -EEXIST);
+	snprintf(x->error, sizeof(x->error),
+		 "another SA, whose mark takes in its own, hides it");
+	return -EEXIST;
 }
 
 struct dump {
@@ -325,16 +320,8 @@ int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len)
 
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 {
-	struct nlmsghdr *nlh;
-	struct buf found = {};
-	bool hidden;
+	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
 
-	hidden = !xfrm_look_up_sa(x, id, &found) &&
-		 !is_named(found.data, found.len, id);
-	buf_free(&found);
-	if (hidden)
-		return say_hidden(x, -EBUSY);
-	nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
 	put_sa_id(nlh, id);
 	return talk(x, nlh, NULL, NULL);
 }
