@@ -241,20 +241,16 @@ size_t inbound_stuck(struct daemon *d, uint64_t now, struct cache_entry **list,
 	struct cache_entry *e;
 	size_t i, n = 0;
 
-	if (!is_strict(d) || !d->taken_ns)
-		return 0;
-	cache_for_each(&d->cache, e) {
-		if (n == max)
-			break;
-		for (i = 0; !e->stuck_asked && i < d->n_peers; i++) {
-			if (is_missing(d, &d->peer[i], now) &&
-			    inbound_waits_for(d, e, &d->peer[i]))
-				break;
-		}
-		if (e->stuck_asked || i == d->n_peers)
+	for (i = 0; d->taken_ns && i < d->n_peers; i++) {
+		if (!is_missing(d, &d->peer[i], now))
 			continue;
-		e->stuck_asked = true;
-		list[n++] = e;
+		cache_for_each(&d->cache, e) {
+			if (n == max || e->stuck_asked ||
+			    !inbound_waits_for(d, e, &d->peer[i]))
+				continue;
+			e->stuck_asked = true;
+			list[n++] = e;
+		}
 	}
 	return n;
 }
