@@ -168,7 +168,7 @@ struct daemon {
 
 	/* planned takeover */
 	struct loop_timer handover_timer, give_timer;
-	struct loop_timer reload_timer;	/* asked for while handover_wait */
+	struct loop_timer reload_timer;	/* asked for, and a hand-over is under way */
 	bool handover_wait;
 	bool takeover_force;
 	bool same_boot;			/* st was written in this boot */
@@ -183,11 +183,11 @@ struct daemon {
 	bool final_lost;		/* our last records could not be read */
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
+	struct peer *asked_by;		/* it shall be handed over to, by give_timer */
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
 	bool handed_lost;		/* ... and the link it went by is gone */
 	bool handed_low;		/* ... and it was taken back, in vain: not past it */
-	struct peer *asked_by;		/* it shall be handed over to, by give_timer */
 	bool handed_forgotten;		/* ... and it came back without its memory */
 	bool handover_coming;		/* the active said so */
 	uint64_t handover_frames;	/* taken from it at the last look */

@@ -68,8 +68,7 @@ int genl_status_get(struct genl *g, struct genl_status *st);
  * crypto before it is fenced whole; up to ten times as long in all. 0: at once.
  */
 int genl_role_set(struct genl *g, uint32_t role, uint64_t epoch, uint32_t node,
-		  uint32_t drain_ms,
-		  struct genl_status *st);
+		  uint32_t drain_ms, struct genl_status *st);
 /* A sign of life, and how long the next one may take; 0: it need not come. */
 int genl_watchdog_set(struct genl *g, uint32_t ms, struct genl_status *st);
 int genl_stats_get(struct genl *g, struct genl_stats *stats);

@@ -145,7 +145,7 @@ void kinds_open(struct kinds *k)
 			 strerror(-ret));
 }
 
-/* Told to a node, and not to its kernel; or to no kernel of another byte order. */
+/* Not what is told to a node alone; a vendor's of the other byte order is lacking, too. */
 static bool is_for_kernel(const struct field *f)
 {
 	return f->class != FIELD_MANDATORY && f->type != CONTEXT_OFFLOAD &&
