@@ -296,6 +296,7 @@ static const struct {
 	{ NODE "[sync]\ninterval_ms = 4294967296\n", 5, "milliseconds" },
 	{ NODE "[sync]\nheartbeat_ms = 9\n", 5, "from 10" },
 	{ NODE "[sync]\nheartbeat_ms = 1000\ndead_ms = 1999\n", 6, "at least twice" },
+	{ NODE "[sync]\nheartbeat_ms = 100\ndead_ms = 900\ndrain_ms = 91\n", 7, "ten times drain_ms" },
 	{ NODE "[sync]\nheartbeat_ms = 60000\n", 5, "at least twice" },
 	{ NODE "[sync]\nwatchdog_ms = 2000\n", 5, "more than twice heartbeat_ms (1000)" },
 	{ NODE "[sync]\nwatchdog_ms = 3600001\n", 5, "from 0 to 3600000" },

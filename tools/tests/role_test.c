@@ -36,7 +36,8 @@ static struct genl_status kernel;
 static struct state at_flip;		/* on disk when the role was set */
 static uint64_t oseq;			/* the SA's, in the kernel */
 static uint64_t oseq_given_back;	/* ... when the peer was told to go on */
-static bool given_back, asked, asked_on_disk;
+static bool given_back, asked, asked_on_disk, comes;
+static uint32_t drained_ms;
 static int answer;
 
 int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
@@ -60,7 +61,7 @@ int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 			 struct genl_status *out)
 {
 	(void)g;
-	(void)drain_ms;
+	drained_ms = drain_ms;
 	(void)role;
 	(void)epoch;
 	(void)node;
@@ -130,6 +131,7 @@ void __wrap_apply_finish(struct daemon *x)
 void __wrap_peer_handover_say(struct peer *p, uint32_t result)
 {
 	(void)p;
+	comes |= result == WIRE_HANDOVER_COMING;
 	if (result != WIRE_HANDOVER_REFUSED)
 		return;
 	given_back = true;
@@ -328,6 +330,37 @@ static void test_has_its_own_range_asked(void **state)
 	assert_false(on_disk().requested);
 }
 
+/* ---- who is asked ---- */
+
+/* That it comes leaves first: what follows takes its time. */
+static void test_says_that_it_comes(void **state)
+{
+	(void)state;
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	d.conf.drain_ms = 7;
+	comes = false;
+	roles_set = 0;
+	handover_request(&d, &d.peer[0], d.st.epoch, d.st.node);
+	assert_true(comes);
+	assert_int_equal(roles_set, 0);
+	role_fails = 1;		/* what comes then is not of interest here */
+	d.give_timer.cb(&d.give_timer);
+	assert_int_equal(roles_set, 1);
+	assert_int_equal(drained_ms, 7);
+}
+
+static void test_gone_before_it_comes(void **state)
+{
+	(void)state;
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	roles_set = 0;
+	handover_request(&d, &d.peer[0], d.st.epoch, d.st.node);
+	handover_peer_down(&d, &d.peer[0]);
+	d.give_timer.cb(&d.give_timer);
+	assert_int_equal(roles_set, 0);
+	assert_true(role_is_active(&d));
+}
+
 /* ---- exact numbers that are not in force ---- */
 
 static void exact(void)
@@ -451,13 +484,19 @@ static void test_unfinished_twice_is_again(void **state)
 
 /* ---- active again ---- */
 
-static void test_resumes_later(void **state)
+/* Who was given to has not taken it. */
+static void comes_back_to_a_full_disk(void)
 {
-	(void)state;
 	gave();
 	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
 	disk_is_full(true);
 	handover_heard(&d, &d.peer[0], 0);
+}
+
+static void test_resumes_later(void **state)
+{
+	(void)state;
+	comes_back_to_a_full_disk();
 	assert_false(role_is_active(&d));
 	assert_true(d.resume_timer.at_ns);
 	d.resume_timer.cb(&d.resume_timer);
@@ -472,10 +511,7 @@ static void test_resumes_later(void **state)
 static void test_resumes_no_more(void **state)
 {
 	(void)state;
-	gave();
-	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
-	disk_is_full(true);
-	handover_heard(&d, &d.peer[0], 0);
+	comes_back_to_a_full_disk();
 	disk_is_full(false);
 	d.handed_to = NULL;
 	d.resume_timer.cb(&d.resume_timer);
@@ -486,10 +522,7 @@ static void test_resumes_no_more(void **state)
 static void test_resumes_not_if_told(void **state)
 {
 	(void)state;
-	gave();
-	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
-	disk_is_full(true);
-	handover_heard(&d, &d.peer[0], 0);
+	comes_back_to_a_full_disk();
 	disk_is_full(false);
 	assert_true(d.resume_timer.at_ns);
 	assert_int_equal(role_standby(&d, "told so"), 0);
@@ -526,6 +559,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_has_its_own_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_says_that_it_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_not_given_back, setup, teardown),
