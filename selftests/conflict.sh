@@ -63,7 +63,6 @@ peer_goes_back() { # SPI
 			aead 'rfc4106(gcm(aes))' "$(key 20 "$B_SPI")" 128
 }
 
-listens() { in_ns "$B" ss -Hf netlink | grep -q "xfrm.*ip/"; }
 expired() { grep -q "$1" "$TMP/expire"; } # TEXT
 
 setup_outside "$A" "$B" "$P"
@@ -91,9 +90,7 @@ check_fails "there is no other way" load --on-conflict=perhaps
 
 # --- load: renegotiate ----------------------------------------------------------------
 
-ip netns exec "$B" ip xfrm monitor expire >"$TMP/expire" 2>&1 &
-lib_pids+=($!)
-check "somebody listens" busywait 10000 listens
+xfrm_monitor "$B" "$TMP/expire" expire
 check_fails "to be renegotiated: it is not loaded" load --on-conflict=renegotiate
 check "which is a line" prints "^renegotiate esp $A_OUT spi $B_SPI from $B_OUT, reqid 1, tunnel; in the way: esp $A_OUT spi $B_SPI from 192.0.3.7; soft-expired for it: esp $B_OUT spi $A_SPI"
 check "its other direction is asked to be rekeyed" busywait 10000 expired "^Expired src $A_OUT dst $B_OUT"
@@ -209,6 +206,9 @@ set_conflict() { # WHAT
 }
 in_ns "$B" "$XFRMSYNC" monitor --json -c "$TMP/b.conf" >"$TMP/events" 2>&1 &
 lib_pids+=($!)
+# Until the daemon has heard of the monitor, it does not get what happens.
+hears() { send_packets "$1" "$2" 1; [ -s "$TMP/events" ]; } # NS ADDRESS
+check "somebody monitors" busywait 20000 hears "$P" "$A_IN"
 check "another setting" set_conflict new-spi
 check "then it has another SPI, and the standby is ready" busywait 20000 status b "s['ready'] and not s['conflict'] and len(s['new_spi']) == 1"
 moved=$(new_spi "$B")
@@ -245,9 +245,7 @@ check "which asks to rekey by the other direction" busywait 10000 expired "^Expi
 
 in_ns "$B" "$XFRMSYNC" monitor --json -c "$TMP/b.conf" >"$TMP/events" 2>&1 &
 lib_pids+=($!)
-# Until the daemon has heard of the monitor, it does not get what happens.
-hears() { send_packets "$B" "$B_IN" 1; [ -s "$TMP/events" ]; }
-check "who monitors hears" busywait 20000 hears
+check "who monitors hears" busywait 20000 hears "$B" "$B_IN"
 in_the_way "$B" "$A_OUT" "$B_SPI"
 ip -n "$B" xfrm policy flush
 check "by another SPI" load --on-conflict=new-spi --spi "$B_SPI" --json

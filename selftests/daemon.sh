@@ -174,7 +174,7 @@ stop() {
 
 	kill "-$signal" "${pid[$1]}" 2>/dev/null || unclean+=("$1 was gone already")
 	if [ "$signal" != KILL ] && ! ends "${pid[$1]}"; then
-		unclean+=("$1 did not end")
+		unclean+=("$1 did not end: $(cat "/proc/${pid[$1]}"/{status,stack})")
 		kill -KILL "${pid[$1]}"
 	fi
 	wait "${pid[$1]}" 2>/dev/null

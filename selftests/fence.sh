@@ -68,10 +68,6 @@ clear_tunnel
 flagged() { # FLAG
 	nl "$A" dump | grep "\"spi\": $((A_SPI))," | grep -q "\"$1\""
 }
-watch_expiries() {
-	ip -n "$A" xfrm monitor expire >"$TMP/expire" 2>/dev/null &
-	lib_pids+=($!)
-}
 expired() { grep -q "spi $A_SPI.*" <(tr '\n' ' ' <"$TMP/expire"); }
 restore() { # OSEQ SEQ: both SAs, as of an active
 	local n
@@ -84,7 +80,7 @@ restore() { # OSEQ SEQ: both SAs, as of an active
 	done
 }
 
-watch_expiries
+xfrm_monitor "$A" "$TMP/expire" expire
 role standby
 tunnel "$A" "$B" window=128
 check "two SAs come to a standby" untold_is 2

@@ -363,7 +363,7 @@ gives_unheard "given"
 check "given: the old one takes over again" ask a takeover
 carry "$A"
 check_equal "given: and does not" 0 "$(replays a "$A" "$from")"
-background ip -n "$A" xfrm monitor expire >"$TMP/expire"
+xfrm_monitor "$A" "$TMP/expire" expire
 say 20
 rekey_asked() { sed -n "/spi $B_SPI/,/hard/p" "$TMP/expire" | grep -q "hard 0"; }
 check "given: what waits for the dead one shall be rekeyed" busywait 20000 rekey_asked

@@ -49,8 +49,7 @@ flush() {
 
 tunnel "$A" "$P" link=1 window=128
 nl "$A" role-set active 1 1 >/dev/null
-ip -n "$A" xfrm monitor expire >"$TMP/expire" &
-lib_pids+=($!)
+xfrm_monitor "$A" "$TMP/expire" expire
 # A reader's last record of the SA; it asks for none, but when the module wakes it.
 "$here/nl.py" -n "$A" pull >"$TMP/pulled" &
 reader=$!
@@ -345,8 +344,3 @@ check "for the other one may still go on" is_ahead
 
 stop a
 check "every daemon ended cleanly" ended_cleanly
-for ns in "$A" "$B"; do
-	nl "$ns" role-set none >/dev/null
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-done

@@ -55,8 +55,7 @@ has_left() { busywait 20000 peer_is "$1" left; }		# NAME
 times() { grep -c -- "$2" "$TMP/$1.log"; }			# NAME TEXT
 
 # Expiries of A's SAs, as an IKE daemon hears them.
-ip -n "$A" xfrm monitor expire >"$TMP/expire" &
-lib_pids+=($!)
+xfrm_monitor "$A" "$TMP/expire" expire
 told() { grep -c "spi $1 " "$TMP/expire"; }			# SPI
 told_are() { [ "$(told "$1") $(told "$2")" = "$3" ]; }		# SPI SPI "TIMES TIMES"
 many_told() { grep -c 'reqid 7 ' "$TMP/expire"; }
@@ -168,8 +167,3 @@ check "a standby does not say who left" eval 'ask b standby && ! peer_is b left'
 
 stop b
 check "every daemon ended cleanly" ended_cleanly
-for ns in "$A" "$B"; do
-	nl "$ns" role-set none >/dev/null
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-done

@@ -166,6 +166,11 @@ lib_cleanup() {
 	for cmd in "${lib_later[@]}"; do eval "$cmd"; done
 	# One that a test has stopped, too.
 	for pid in "${lib_pids[@]}"; do kill "$pid" && kill -CONT "$pid" && wait "$pid"; done 2>/dev/null
+	# A role holds the module, and a connection that has something left to say its namespace.
+	if [ -n "$lib_loaded" ]; then
+		for ns in "${lib_netns[@]}"; do (nl "$ns" role-set none); done &>/dev/null
+	fi
+	[ -z "$lib_py_pid" ] || { kill "$lib_py_pid" && wait "$lib_py_pid"; } 2>/dev/null
 	for ns in "${lib_netns[@]}"; do ip netns delete "$ns"; done 2>/dev/null
 	[ -z "$lib_loaded" ] || unload_module || rc=1
 	rm -rf "$lib_out" "$lib_tmp"
@@ -219,10 +224,24 @@ unload_module() {
 	module_loaded || return 0
 	# In a trap a bare return has the status of before the trap.
 	busywait 10000 rmmod xfrmsync && return 0
-	# Who holds it: the column Dump of a socket, a namespace with a role.
+	lib_who_holds_it
+	return 1
+}
+
+# A dump that nobody reads (its socket's column), or a namespace with a role, in which
+# somebody is, or waits in the kernel.
+lib_who_holds_it() {
+	local pid of
+
 	cat /sys/module/xfrmsync/refcnt /proc/net/netlink
 	ip netns list
-	return 1
+	for pid in /proc/[1-9]*; do
+		of=$(readlink "$pid/ns/net") || continue
+		[ -s "$pid/cmdline" ] || continue	# a thread of the kernel
+		grep -q '^State:.D' "$pid/status" || [ "$of" != "$(readlink /proc/1/ns/net)" ] || continue
+		echo "$pid $of $(tr '\0' ' ' <"$pid/cmdline") $(sed -n 's/^State:.//p' "$pid/status")"
+		cat "$pid/stack"
+	done 2>/dev/null
 }
 
 need_tool() { # skips the test where the tool was not built
@@ -233,7 +252,7 @@ need_tool() { # skips the test where the tool was not built
 
 # In an emulated machine it takes a second to start, so what is asked often is asked of one
 # process. It starts with the module, in the background.
-lib_py_in='' lib_py_out=''
+lib_py_in='' lib_py_out='' lib_py_pid=''
 
 lib_py_start() {
 	local dir
@@ -243,7 +262,7 @@ lib_py_start() {
 	mkfifo "$dir/in" "$dir/out"
 	exec {lib_py_in}<>"$dir/in" {lib_py_out}<>"$dir/out"
 	/usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/answer.py" <&"$lib_py_in" >&"$lib_py_out" &
-	lib_pids+=($!)
+	lib_py_pid=$!
 	rm -r "$dir"
 }
 
@@ -290,6 +309,18 @@ setup_ns() {
 # Less work than ip's, which mounts a /sys: what is seen there is not the namespace's.
 in_ns() { # NS CMD...
 	nsenter --net="/run/netns/$1" "${@:2}"
+}
+
+# xfrm_monitor NS FILE [EVENT]: what `ip xfrm monitor EVENT` hears there, from here on.
+xfrm_monitor() {
+	background ip -n "$1" xfrm monitor "${@:3}" >"$2" 2>&1
+	busywait 20000 lib_listens "$1" $BG_PID >/dev/null || bail "nobody listens in $1"
+}
+
+# shellcheck disable=SC2016,SC2317 # awk's; busywait calls it
+lib_listens() { # NS PID: to a group of XFRM's
+	in_ns "$1" awk -v pid="$2" '$2 == 6 && $3 == pid && $4 !~ /^0*$/ { n++ } END { exit !n }' \
+		/proc/net/netlink
 }
 
 mac_of() { ip -n "$1" -br link show "$2" | awk '{ print $3 }'; } # NS DEV

@@ -23,10 +23,6 @@ pair_confs "$A" "$B"
 start_sink "$P" "$TMP/p"
 for ns in "$A" "$B"; do start_sink "$ns" "$TMP/in-${ns##*-}"; done
 
-watch_expiries() { # NS FILE
-	ip -n "$1" xfrm monitor expire >"$2" 2>/dev/null &
-	lib_pids+=($!)
-}
 expired() { grep -q "spi $2.*" <(tr '\n' ' ' <"$1"); } # FILE SPI
 come_in() { send_packets "$P" 10.1.0.1 5 && [ "$(delivered "$1")" -ge "$2" ]; } # FILE N
 carries() { # NS: both ways; what comes in has to pass the guard, which is behind a few packets more
@@ -105,7 +101,7 @@ check "nothing was changed" status b "s['role'] == 'standby'"
 
 # --- a soft expiry that nobody could use -----------------------------------------------
 
-watch_expiries "$B" "$TMP/expire"
+xfrm_monitor "$B" "$TMP/expire" expire
 ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.9 proto ah spi 0x6200 reqid 7 mode tunnel \
 	auth-trunc 'hmac(sha256)' "$(key 32 soft)" 128 limit time-soft 2
 check "an SA expires softly on the standby" busywait 20000 expired "$TMP/expire" 0x00006200

@@ -151,8 +151,3 @@ check "and is standby" grep -q '"role": "standby", "epoch": 1, "node": 1' <("$he
 # --- the end --------------------------------------------------------------------------
 
 check "every daemon ended cleanly" ended_cleanly
-for ns in "$A" "$B"; do
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-	nl "$ns" role-set none >/dev/null
-done

@@ -157,8 +157,7 @@ ip -n "$B" xfrm state flush
 sed -i 's/^boot_id .*/boot_id another/' "$TMP/b.state/state"
 start b
 check "the other one is rebooted" busywait 20000 role_is b standby
-ip -n "$A" xfrm monitor expire >"$TMP/expire" 2>/dev/null &
-lib_pids+=($!)
+xfrm_monitor "$A" "$TMP/expire" expire
 ip -n "$A" link set xs0 up
 check "it is filled, and the SAs are not safe there" busywait 20000 unsafe_is b 2
 check_fails "nor do they stand where it began to send" oseq_is "$B" "${esp_out[@]}" "$start"
@@ -474,8 +473,3 @@ check "without a role nothing is held" not_fenced "$B" "${esp_out[@]}"
 # --- the end --------------------------------------------------------------------------
 
 check "every daemon ended cleanly" ended_cleanly
-for ns in "$A" "$B"; do
-	ip -n "$ns" xfrm state flush
-	ip -n "$ns" xfrm policy flush
-	nl "$ns" role-set none >/dev/null
-done
