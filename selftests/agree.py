@@ -89,9 +89,15 @@ def at_lease_end(standby):
 
 
 def agree(name, func, *args):
-    """Asked until it is so: that the nodes are in step is told a moment later than it is so."""
-    until(lambda: not func(*args), 10)
-    found = func(*args)
+    """Asked until it is so: that the nodes are in step is told a moment later than it is so, and
+    a guard comes and goes with the traffic."""
+    found = []
+
+    def so():
+        found[:] = func(*args)
+        return not found
+
+    until(so, 10)
     check(name, not found, found[:8])
 
 
