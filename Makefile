@@ -110,9 +110,13 @@ campaign-vm: module-$(K) tool ## the demo, again and again, the active VM killed
 		selftests/campaign-kill.sh
 
 .PHONY: bench
-bench: module-$(K) tool ## instructions of a takeover, by the number of SAs: BENCH_SAS= BENCH_GUARDS= K=6.12
+bench: module-$(K) tool build/bench/packets ## instructions of a packet, and of a takeover by the number of SAs: BENCH="packets takeover" BENCH_SAS= BENCH_GUARDS= K=6.12
 	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" -e BENCH_GUARDS="$(BENCH_GUARDS)" \
-		selftests/bench/takeover.sh
+		$(patsubst %,selftests/bench/%.sh,$(or $(BENCH),packets takeover))
+
+build/bench/packets: selftests/bench/packets.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -o $@ $<
 
 .PHONY: lint
 lint: ## sparse, clang, analyzers, checkpatch, kernel-doc, cppcheck, shellcheck, words, man pages
