@@ -57,6 +57,7 @@ struct record {
 	bool set_guard;		/* bind only: guard_end is meant */
 	bool keep_flags;	/* bind only: flags are not */
 	uint32_t guard;		/* of the wire: how far a standby leads the window */
+	bool exposed;		/* of the wire: more was accepted than the receiver covered */
 	uint32_t restore_flags;	/* XFRMSYNC_RESTORE_F_*, restore only */
 	bool has_expect;	/* restore only: oseq that the SA must have */
 	uint64_t expect_oseq;

@@ -15,6 +15,7 @@
 #define HELLO_SPI_RANGE 2
 #define HELLO_LOST 4
 #define HELLO_SEES 8
+#define HELLO_KNOWS_EXPOSED 16
 
 int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 {
@@ -96,7 +97,8 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
 	buf_u8(b, (h->has_tag_key ? HELLO_TAG_KEY : 0) |
 		  (spi_range_is_set(&h->spi_range) ? HELLO_SPI_RANGE : 0) |
 		  (h->lost ? HELLO_LOST : 0) |
-		  (h->sees ? HELLO_SEES : 0));
+		  (h->sees ? HELLO_SEES : 0) |
+		  (h->knows_exposed ? HELLO_KNOWS_EXPOSED : 0));
 	buf_u64(b, h->instance);
 	buf_u8(b, name_len);
 	buf_put(b, h->name, name_len);
@@ -138,6 +140,7 @@ int wire_get_hello(struct rd *r, struct wire_hello *h)
 	}
 	h->own = rd_u64(r);
 	h->sees = flags & HELLO_SEES;
+	h->knows_exposed = flags & HELLO_KNOWS_EXPOSED;
 	if (get_chain(r, &h->chain))
 		return -EBADMSG;
 	if (flags & HELLO_LOST) {

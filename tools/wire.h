@@ -92,6 +92,7 @@ struct wire_hello {
 	uint64_t own;			/* epoch in which it became active last; 0 never */
 	uint64_t lost;			/* of these, the last one of which it has lost that; 0 */
 	bool sees;			/* it is connected with the active that it follows */
+	bool knows_exposed;		/* ... what that bit of a record is */
 	struct chain chain;		/* what is accounted for in what it has */
 };
 
@@ -121,7 +122,8 @@ int wire_get_sa(struct rd *r, struct wire_sa *sa, uint64_t now);
 
 /*
  * wire_put_record - the moving part of an SA
- * Only what is not zero takes room. sent equal to oseq takes none.
+ * Only what is not zero takes room. sent equal to oseq takes none. exposed is for
+ * those only who know it (HELLO): for others the record is not canonical then.
  */
 void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 		     uint64_t sent, uint64_t now);

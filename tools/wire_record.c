@@ -25,7 +25,8 @@ enum {
 	HAS_SENT	= 1 << 9,	/* u64; else sent is oseq */
 	HAS_DYING	= 1 << 10,	/* nothing */
 	HAS_GUARD	= 1 << 11,	/* u32 */
-	HAS_ALL		= (1 << 12) - 1,
+	HAS_EXPOSED	= 1 << 12,	/* nothing */
+	HAS_ALL		= (1 << 13) - 1,
 };
 
 static uint32_t age(uint64_t then, uint64_t now)
@@ -58,6 +59,7 @@ static uint16_t presence(const struct record *rec, uint64_t sent)
 	has |= sent != rec->oseq ? HAS_SENT : 0;
 	has |= rec->flags & XFRMSYNC_RECORD_F_DYING ? HAS_DYING : 0;
 	has |= rec->guard ? HAS_GUARD : 0;
+	has |= rec->exposed ? HAS_EXPOSED : 0;
 	return has;
 }
 
@@ -147,6 +149,7 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
 	if (has & HAS_GUARD)
 		rec->guard = rd_u32(r);
+	rec->exposed = has & HAS_EXPOSED;
 	/* One form for one record; and nothing was sent beyond the counter. */
 	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)
 		return -EBADMSG;

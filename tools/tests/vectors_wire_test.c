@@ -113,6 +113,7 @@ static void test_hello(void **state)
 	want.own = 9;
 	want.lost = 8;
 	want.sees = true;
+	want.knows_exposed = true;
 	memset(want.tag_key, 0, WIRE_TAG_KEY);
 	want.has_tag_key = false;
 	want.role = XFRMSYNC_ROLE_STANDBY;
@@ -148,20 +149,18 @@ static void test_context(void **state)
 	close_frame("frame-context", &b, &ours);
 }
 
-static void test_records(void **state)
+static void check_records(const char *name, const struct record *want,
+			  const uint64_t *want_sent, size_t n)
 {
-	const struct record want[] = { { .oseq = 9 }, all_values(), { .oseq = 0 } };
-	const uint64_t want_sent[] = { 9, SENT, 0 };
-	struct buf b = vector_read("frame-records"), ours = {};
+	struct buf b = vector_read(name), ours = {};
 	struct rd r = open_frame(&b, WIRE_RECORDS);
 	struct record got;
 	uint32_t handle;
 	uint64_t sent;
 	size_t i;
 
-	(void)state;
 	wire_begin(&ours, WIRE_RECORDS, EPOCH, NODE);
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < n; i++) {
 		assert_int_equal(wire_get_record(&r, &handle, &got, &sent, NOW), 0);
 		assert_int_equal(handle, i + 1);
 		assert_true(sent == want_sent[i]);
@@ -169,7 +168,21 @@ static void test_records(void **state)
 		wire_put_record(&ours, handle, &got, sent, NOW);
 	}
 	assert_true(rd_done(&r));
-	close_frame("frame-records", &b, &ours);
+	close_frame(name, &b, &ours);
+}
+
+static void test_records(void **state)
+{
+	const struct record want[] = { { .oseq = 9 }, all_values(), { .oseq = 0 } };
+	const struct record exposed[] = {
+		{ .seq = 9, .guard = 64, .exposed = true },
+		{ .seq = 1ULL << 32, .exposed = true },
+	};
+	const uint64_t want_sent[] = { 9, SENT, 0 }, none[] = { 0, 0 };
+
+	(void)state;
+	check_records("frame-records", want, want_sent, 3);
+	check_records("frame-records-exposed", exposed, none, 2);
 }
 
 static void test_merge(void **state)

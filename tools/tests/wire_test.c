@@ -101,6 +101,16 @@ static void test_hello(void **state)
 		r = (struct rd){ .p = b.data, .left = len };
 		assert_int_equal(wire_get_hello(&r, &got), -EBADMSG);
 	}
+	/* A flag, and nothing else of it. */
+	len = b.len;
+	h.knows_exposed = true;
+	buf_clear(&b);
+	wire_put_hello(&b, &h);
+	assert_int_equal(b.len, len);
+	assert_int_equal(b.data[5], 1 | 16);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_hello(&r, &got), 0);
+	assert_memory_equal(&h, &got, sizeof(h));
 	h.spi_range = (struct spi_range){ SPI_MIN, UINT32_MAX };
 	buf_clear(&b);
 	wire_put_hello(&b, &h);
@@ -305,6 +315,7 @@ static void round_trip(const struct record *rec, uint64_t sent)
 	assert_int_equal(got.last_used, rec->last_used);
 	assert_int_equal(got.replay_errors, rec->replay_errors);
 	assert_int_equal(got.guard, rec->guard);
+	assert_int_equal(got.exposed, rec->exposed);
 	for (len = 0; len < b.len; len++) {
 		r = (struct rd){ .p = b.data, .left = len };
 		assert_int_equal(wire_get_record(&r, &handle, &got, &got_sent,
@@ -331,6 +342,7 @@ static void test_merge(void **state)
 
 	(void)state;
 	rec.guard = 7;
+	rec.exposed = true;
 	wire_put_merge(&b, 5, 0x1122334455667788ULL, &rec);
 	assert_int_equal(take_merge(&b, &handle, &tag, &got), 0);
 	assert_int_equal(handle, 5);
@@ -338,6 +350,7 @@ static void test_merge(void **state)
 	assert_int_equal(got.seq, rec.seq);
 	assert_memory_equal(got.bmp, rec.bmp, sizeof(got.bmp));
 	assert_int_equal(got.bytes | got.guard | got.use_time, 0);
+	assert_false(got.exposed);
 	for (b.len--; b.len; b.len--)
 		assert_int_equal(take_merge(&b, &handle, &tag, &got), -EBADMSG);
 	buf_u64(&b, 1);
@@ -368,6 +381,10 @@ static void test_record_round_trip(void **state)
 	round_trip(&rec, 0);
 	rec.guard = 4096;
 	round_trip(&rec, 0);
+	rec.exposed = true;
+	round_trip(&rec, 0);
+	empty.exposed = true;
+	round_trip(&empty, 0);
 }
 
 static void test_record_golden(void **state)
@@ -391,6 +408,13 @@ static void test_record_golden(void **state)
 	wire_put_record(&b, 1, &rec, rec.oseq, NOW);
 	assert_int_equal(b.len, sizeof(want));
 	assert_memory_equal(b.data, want, sizeof(want));
+	/* Exposed: a bit more, and no byte. */
+	rec.exposed = true;
+	buf_clear(&b);
+	wire_put_record(&b, 1, &rec, rec.oseq, NOW);
+	assert_int_equal(b.len, sizeof(want));
+	assert_int_equal(b.data[4], 0x18);
+	assert_memory_equal(b.data + 5, want + 5, sizeof(want) - 5);
 	buf_free(&b);
 }
 
@@ -407,7 +431,7 @@ static void refused_record(const uint8_t *p, size_t len)
 
 static void test_record_refused(void **state)
 {
-	static const uint8_t unknown_bit[] = { 0, 0, 0, 1, 0x80, 0 };
+	static const uint8_t unknown_bit[] = { 0, 0, 0, 1, 0x20, 0 };
 	/* A value that stands there, but is zero: another form of nothing. */
 	static const uint8_t zero[] = { 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 };
 	/* More was sent than was drawn. */
