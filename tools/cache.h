@@ -73,6 +73,7 @@ struct mark {
 		bool asked;		/* soft-expired since, as it left the set */
 	} lease;
 	struct guard_mark guard;
+	bool exposed;			/* as the peer was told last */
 	char *refused;			/* why the peer has not installed it; NULL: it has */
 };
 
@@ -134,6 +135,7 @@ struct cache_entry {
 	struct guard_rate guard_rate;
 	uint32_t guard;
 	bool stuck_asked;		/* held for a peer that is gone: it shall be rekeyed */
+	bool rekey_due;			/* exposed.c: so shall this one, and was not asked for yet */
 	uint64_t guard_end;		/* that the module shall have, 0 for none */
 	uint64_t guard_in_force;	/* that it has */
 	bool guard_read;		/* what it let through before is not known yet */

@@ -406,7 +406,7 @@ static bool goes_on(const struct conf *conf, const struct genl_status *st)
 static json_t *not_known(void)
 {
 	return json_pack("[s, s, s]",
-			 "without the daemon, what an active said of an SA: whether it, or a policy that uses it, is safe",
+			 "without the daemon, what an active said of an SA: whether it, or a policy that uses it, is safe, and whether it was exposed",
 			 "without the daemon, by how much a guard leads a window, unless something below it was not seen",
 			 "without the daemon, whether an active would hand over: these are the numbers of a crash");
 }

@@ -390,6 +390,7 @@ static int start(struct daemon *d, struct loop_fd *signals)
 		return ret;
 	apply_init(d);
 	inbound_init(d);
+	exposed_init(d);
 	leave_init(d);
 	exempt_all(d);
 	ret = watchdog_start(d);

@@ -110,13 +110,18 @@ static void print_stopped(const struct print *p, const json_t *o)
 			num(o, "stopped"));
 }
 
-/* A strict guard delivers none of these; without it they are delivered. */
+/* A strict guard delivers none of these; without it they are delivered. A standby
+ * says what it was told.
+ */
 static void print_exposed(const struct print *p, const json_t *o)
 {
 	const json_t *peer;
 	size_t i;
 
-	if (num(o, "exposed") && strcmp(text(o, "guard"), "strict"))
+	if (num(o, "exposed") && !strcmp(text(o, "role"), "standby"))
+		fprintf(p->out, "  exposed: %" PRIu64 " SAs, by the active's last word, had accepted packets that this node did not know of\n",
+			num(o, "exposed"));
+	else if (num(o, "exposed") && strcmp(text(o, "guard"), "strict"))
 		fprintf(p->out, "  exposed: %" PRIu64 " SAs have accepted packets that no standby knows of yet: after a crash now they could be replayed\n",
 			num(o, "exposed"));
 	json_array_foreach(json_object_get(o, "peers"), i, peer) {

@@ -191,6 +191,27 @@ static int set_guard(struct parser *p, const struct key *k, char *base,
 		      k->name, value);
 }
 
+static const char *const guard_rekeys[] = {
+	[CONF_GUARD_REKEY_EXPOSED] = "exposed",
+	[CONF_GUARD_REKEY_ALL] = "all",
+	[CONF_GUARD_REKEY_NO] = "no",
+};
+
+static int set_guard_rekey(struct parser *p, const struct key *k, char *base,
+			   const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(guard_rekeys); i++) {
+		if (!strcmp(value, guard_rekeys[i])) {
+			*(enum conf_guard_rekey *)(base + k->offset) = i;
+			return 0;
+		}
+	}
+	return refuse(p, p->line, "%s = %s: exposed, all or no is wanted",
+		      k->name, value);
+}
+
 static const char *const on_conflicts[] = {
 	[CONF_CONFLICT_DENY] = "deny",
 	[CONF_CONFLICT_RENEGOTIATE] = "renegotiate",
@@ -501,6 +522,7 @@ static const struct key keys[] = {
 	{ SYNC, "guard_min", set_u32, NUM(guard_min, 0, 65536) },
 	{ SYNC, "guard_max", set_u32, NUM(guard_max, 1, 1048576) },
 	{ SYNC, "guard_max_rate", set_u32, NUM(guard_max_rate, 0, UINT32_MAX) },
+	{ SYNC, "guard_rekey", set_guard_rekey, NUM(guard_rekey, 0, 0) },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");
@@ -736,6 +758,7 @@ static void set_defaults(struct conf *c)
 	c->guard = CONF_GUARD_AVAILABLE;
 	c->guard_max = 4096;
 	c->guard_max_rate = 100000;
+	c->guard_rekey = CONF_GUARD_REKEY_EXPOSED;
 }
 
 /* A file whose content decides whom we trust, or which is a secret. */

@@ -91,6 +91,13 @@ enum conf_guard {
 	CONF_GUARD_STRICT,	/* are not delivered */
 };
 
+/* The SAs that are rekeyed after a crash takeover, as they can have accepted more. */
+enum conf_guard_rekey {
+	CONF_GUARD_REKEY_EXPOSED,	/* that the active said so of last */
+	CONF_GUARD_REKEY_ALL,		/* that have accepted anything */
+	CONF_GUARD_REKEY_NO,		/* none */
+};
+
 struct conf {
 	char file[256];
 	/* [node] */
@@ -131,6 +138,7 @@ struct conf {
 	uint32_t guard_min;	/* packets; default 0, strict: 32 */
 	uint32_t guard_max;	/* packets; default 4096 */
 	uint32_t guard_max_rate;	/* packets per second, 0: any; default 100000 */
+	enum conf_guard_rekey guard_rekey;	/* default exposed */
 };
 
 /*

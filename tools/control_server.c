@@ -445,7 +445,9 @@ static json_t *status_json(struct daemon *d)
 	json_object_set_new(obj, "guard",
 			    json_string(conf_guard_str(d->conf.guard)));
 	json_object_set_new(obj, "exposed",
-			    json_integer(inbound_count_exposed(d)));
+			    json_integer(role_is_active(d) ?
+					 inbound_count_exposed(d) :
+					 exposed_count(d)));
 	json_object_set_new(obj, "stopped",
 			    json_integer(lease_count_stopped(d)));
 	json_object_set_new(obj, "path_mtus",
@@ -484,12 +486,14 @@ static void add_guard(json_t *obj, const struct daemon *d,
 	json_object_set_new(obj, "guard",
 			    json_integer(role_is_active(d) ? e->guard :
 							     e->rec.guard));
+	json_object_set_new(obj, "exposed",
+			    json_boolean(role_is_active(d) ?
+					 inbound_exposed(d, e) :
+					 e->rec.exposed));
 	if (!role_is_active(d))
 		return;
 	if (limit != GUARD_NO_LIMIT)
 		json_object_set_new(obj, "guard_limit", json_integer(limit));
-	json_object_set_new(obj, "exposed",
-			    json_boolean(inbound_exposed(d, e)));
 	json_object_set_new(obj, "held", json_boolean(inbound_held(d, e)));
 	json_object_set_new(obj, "waits_for", waits_for(d, e));
 }
@@ -537,7 +541,7 @@ static void takeover_done(struct daemon *d, int code, const char *text)
 struct rehearsal {
 	const struct daemon *d;
 	struct plan plan;
-	bool planned, again;
+	bool planned, again, crash;
 	const struct cache_entry **lost;	/* their other direction is rekeyed */
 	size_t n_lost;
 };
@@ -579,6 +583,8 @@ static int plan_one(const struct record *k, struct cache_entry *e,
 	sa.held = e && !is_outbound(e) &&
 		  inbound_would_hold(d, e, r->again, r->planned);
 	sa.rekey = e && is_renegotiated(r, e);
+	if (e && r->crash)
+		sa.rekey_why = exposed_why(d, e);
 	plan_add(&r->plan, &k->id, &sa);
 	return 0;
 }
@@ -607,6 +613,7 @@ static void dry_run(struct client *c, bool force)
 	struct rehearsal r = {
 		/* One that is not filled is given no exact numbers. */
 		.d = d, .planned = p && d->synced, .again = role_would_be_again(d),
+		.crash = exposed_is_crash(d, p && d->synced),
 	};
 	struct unsafe u = {};
 	json_t *obj, *why;

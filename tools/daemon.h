@@ -58,6 +58,7 @@ struct peer {
 	uint64_t own;			/* epoch in which it became active last; 0 never */
 	uint64_t lost;			/* of these, the last one of which that is lost */
 	bool sees;			/* it was connected with the active of that epoch */
+	bool knows_exposed;		/* it understands that word of a record */
 	struct chain chain;
 	bool spi_overlap;		/* with ours, and that was said */
 	/* What goes to it (we are active). */
@@ -125,7 +126,7 @@ struct daemon {
 	size_t ends_named;		/* ... so many */
 	struct loop_fd reader_io, xfrm_io, module_io;
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
-	struct loop_timer guard_timer, leave_timer, hole_timer;
+	struct loop_timer guard_timer, leave_timer, hole_timer, exposed_timer;
 	struct pmtu_follow pmtu;
 	bool hole_untold;		/* found, and those that are filled do not know */
 	struct xfrm xfrm;
@@ -174,6 +175,7 @@ struct daemon {
 	bool same_boot;			/* st was written in this boot */
 	bool again;			/* active, and nobody else was since it last was */
 	bool taken_exact;		/* active by a planned takeover */
+	bool taken_crash;		/* ... after another one that did not hand over */
 	bool taken_here;		/* active by a takeover in this daemon's time */
 	uint64_t taken_ns;		/* ... which was then; 0: none */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
@@ -298,6 +300,9 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next);
 uint64_t inbound_limit(const struct daemon *d, const struct cache_entry *e);
 bool inbound_exposed(const struct daemon *d, const struct cache_entry *e);
 size_t inbound_count_exposed(const struct daemon *d);
+/* Available: beyond what that peer, which may take over, is known to cover. */
+bool inbound_exposed_to(const struct daemon *d, const struct cache_entry *e,
+			const struct peer *p);
 /* Strict: it delivers nothing new; until that peer has acknowledged, among others. */
 bool inbound_held(const struct daemon *d, const struct cache_entry *e);
 bool inbound_waits_for(const struct daemon *d, const struct cache_entry *e,
@@ -308,6 +313,23 @@ bool inbound_waits_for(const struct daemon *d, const struct cache_entry *e,
 size_t inbound_stuck(struct daemon *d, uint64_t now, struct cache_entry **list,
 		     size_t max);
 size_t inbound_count_waiting(const struct daemon *d, const struct peer *p);
+
+/* ---- exposed.c: what a crash takeover has rekeyed, as it can be replayed ---- */
+void exposed_init(struct daemon *d);
+/* A takeover now is from another node, active after this one, that did not hand over
+ * (exact: it did): what it accepted last may be known to nobody.
+ */
+bool exposed_is_crash(const struct daemon *d, bool exact);
+/* Why the rekey of an SA, as a standby knows it, would be asked for then; or NULL. */
+const char *exposed_why(const struct daemon *d, const struct cache_entry *e);
+/* This node became active: the SAs for which it is, by what the standby knew. */
+void exposed_taken_over(struct daemon *d);
+/* ... and by what its kernel has; the first of them are asked for now. */
+void exposed_start(struct daemon *d);
+/* The next ones, max of them at most, each once. */
+size_t exposed_due(struct daemon *d, struct cache_entry **list, size_t max);
+/* Of a standby: said to be so by the active's last word. */
+size_t exposed_count(const struct daemon *d);
 
 /* ---- peer.c: cache <-> wire ---- */
 int peer_init(struct daemon *d);		/* listen, connect; 0 or -errno; logged */

@@ -80,6 +80,15 @@ bool inbound_exposed(const struct daemon *d, const struct cache_entry *e)
 	       e->rec.seq > inbound_limit(d, e);
 }
 
+bool inbound_exposed_to(const struct daemon *d, const struct cache_entry *e,
+			const struct peer *p)
+{
+	const struct guard_mark *m = &e->mark[p->index].guard;
+
+	return inbound_exposed(d, e) && !is_strict(d) && m->told &&
+	       e->rec.seq > m->limit;
+}
+
 bool inbound_held(const struct daemon *d, const struct cache_entry *e)
 {
 	return is_strict(d) && inbound_exposed(d, e);

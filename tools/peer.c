@@ -61,6 +61,7 @@ static void mark_clear(struct peer *p, struct mark *m)
 	list_del(&m->dirty);
 	list_del(&m->flight);
 	guard_mark_lost(&m->guard);
+	m->exposed = false;
 	if (m->snapshot)
 		p->snapshot_left--;
 	m->snapshot = false;
@@ -311,8 +312,12 @@ static void put_mark(struct peer *p, struct buf *b, struct mark *m,
 {
 	struct cache_entry *e = m->owner;
 
-	if (!m->is_policy)
+	if (!m->is_policy) {
 		e->rec.guard = e->guard;
+		e->rec.exposed = p->knows_exposed &&
+				 inbound_exposed_to(p->d, e, p);
+		m->exposed = e->rec.exposed;
+	}
 	if (m->need_context) {
 		batch_close(p, b, batch);
 		if (m->is_policy)
@@ -329,10 +334,12 @@ static void put_mark(struct peer *p, struct buf *b, struct mark *m,
 		wire_put_record(b, e->handle, &e->rec, e->sent, wall_now());
 		p->records_out++;
 	}
-	if (!m->is_policy)
+	if (!m->is_policy) {
 		note_sent(p, m, e, p->frames_sent + batch->open);
-	if (!m->is_policy)
-		e->rec.guard = 0;	/* of the wire, not of this node's window */
+		/* Of the wire, not of this node's window. */
+		e->rec.guard = 0;
+		e->rec.exposed = false;
+	}
 	list_del(&m->dirty);
 	m->need_context = false;
 	m->told = true;
@@ -353,6 +360,7 @@ static void put_hello(struct daemon *d, struct buf *b)
 		.lost = d->st.lost,
 		.chain = d->st.chain,
 		.sees = !role_is_active(d) && peer_active(d),
+		.knows_exposed = true,
 	};
 	size_t at;
 
@@ -573,9 +581,19 @@ static void note_lag(struct peer *p, uint64_t lag)
 		p->lag_ns = lag;
 }
 
+/* At once: its last word may stay so for hours, and be what a takeover goes by. */
+static bool exposed_no_more(struct peer *p, struct mark *m)
+{
+	if (!m->exposed || inbound_exposed_to(p->d, m->owner, p))
+		return false;
+	mark_set(p, m, false);
+	return true;
+}
+
 static void note_acked(struct peer *p, uint64_t frames)
 {
 	uint64_t now = loop_now_ns(), lag = 0;
+	bool tell = false;
 	struct mark *m;
 
 	p->frames_acked = frames;
@@ -586,8 +604,10 @@ static void note_acked(struct peer *p, uint64_t frames)
 		list_del(&m->flight);
 		if (now - m->flight_since_ns > lag)
 			lag = now - m->flight_since_ns;
-		if (!m->is_policy)
+		if (!m->is_policy) {
 			inbound_acked(p->d, m->owner, m, frames);
+			tell |= exposed_no_more(p, m);
+		}
 		m->acked_oseq = m->flight_oseq;
 		m->acked_seq = m->flight_seq;
 		if (m->last_frame == m->flight_frame)
@@ -599,6 +619,8 @@ static void note_acked(struct peer *p, uint64_t frames)
 		list_add_tail(&m->flight, &p->flight);
 	}
 	note_lag(p, lag);
+	if (tell)
+		link_kick(p->link);
 	if (p->d->bind_due && p->d->conf.guard == CONF_GUARD_STRICT) {
 		/* Packets are lost meanwhile. */
 		source_bind(p->d);
@@ -822,6 +844,7 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	p->own = hello->own;
 	p->lost = hello->lost;
 	p->sees = hello->sees;
+	p->knows_exposed = hello->knows_exposed;
 	p->chain = hello->chain;
 	take_spi_range(p, &hello->spi_range);
 	/* Whoever is active decides; a standby keeps the key for its own time. */

@@ -27,7 +27,8 @@ static json_t *number(bool known, uint64_t n)
 void plan_add(struct plan *p, const struct sa_id *id, const struct plan_sa *sa)
 {
 	bool fenced = sa->why && !p->force;
-	bool rekey = fenced || sa->rekey, held = sa->held && !fenced;
+	const char *why = fenced ? NULL : sa->rekey_why;
+	bool rekey = fenced || sa->rekey || why, held = sa->held && !fenced;
 	/* How long it is fenced, or held, is up to others. */
 	bool known = !fenced && !held && !sa->guard_unknown;
 	char name[128];
@@ -42,10 +43,13 @@ void plan_add(struct plan *p, const struct sa_id *id, const struct plan_sa *sa)
 		      "predicted_loss", number(known, sa->guard));
 	if (sa->why)
 		json_object_set_new(o, "why", json_string(sa->why));
+	if (why)
+		json_object_set_new(o, "rekey_why", json_string(why));
 	json_array_append_new(p->sas, o);
 	p->safe += !sa->why;
 	p->unsafe += !!sa->why;
 	p->rekeyed += rekey;
+	p->exposed += !!why;
 	p->held += held;
 	p->unpredicted += !known;
 	p->loss += known ? sa->guard : 0;
@@ -57,6 +61,7 @@ void plan_put(const struct plan *p, json_t *answer)
 	json_object_set_new(answer, "safe", json_integer(p->safe));
 	json_object_set_new(answer, "unsafe", json_integer(p->unsafe));
 	json_object_set_new(answer, "rekeyed", json_integer(p->rekeyed));
+	json_object_set_new(answer, "exposed", json_integer(p->exposed));
 	json_object_set_new(answer, "held", json_integer(p->held));
 	json_object_set_new(answer, "predicted_loss", json_integer(p->loss));
 	json_object_set_new(answer, "unpredicted", json_integer(p->unpredicted));
@@ -78,8 +83,10 @@ static void print_number(FILE *out, const json_t *sa, const char *key,
 
 static void print_sa(FILE *out, const json_t *sa)
 {
-	const char *why = json_string_value(json_object_get(sa, "why"));
+	const char *why = json_string_value(json_object_get(sa, "rekey_why"));
 
+	if (!why)
+		why = json_string_value(json_object_get(sa, "why"));
 	fprintf(out, "  %s: %s%s%s", json_string_value(json_object_get(sa, "sa")),
 		json_string_value(json_object_get(sa, "action")),
 		why ? " because " : "", why ? why : "");
@@ -105,10 +112,14 @@ void plan_print(FILE *out, const json_t *answer)
 		print_sa(out, v);
 	if (!i)
 		return;
-	fprintf(out, "  in sum: %" JSON_INTEGER_FORMAT " SAs are safe, %" JSON_INTEGER_FORMAT " not; %" JSON_INTEGER_FORMAT " to be rekeyed, %" JSON_INTEGER_FORMAT " held; predicted loss %" JSON_INTEGER_FORMAT " packets of the peers at most",
+	fprintf(out, "  in sum: %" JSON_INTEGER_FORMAT " SAs are safe, %" JSON_INTEGER_FORMAT " not; %" JSON_INTEGER_FORMAT " to be rekeyed",
 		sum_of(answer, "safe"), sum_of(answer, "unsafe"),
-		sum_of(answer, "rekeyed"), sum_of(answer, "held"),
-		sum_of(answer, "predicted_loss"));
+		sum_of(answer, "rekeyed"));
+	if (sum_of(answer, "exposed"))
+		fprintf(out, " (%" JSON_INTEGER_FORMAT " for what the active may have accepted last)",
+			sum_of(answer, "exposed"));
+	fprintf(out, ", %" JSON_INTEGER_FORMAT " held; predicted loss %" JSON_INTEGER_FORMAT " packets of the peers at most",
+		sum_of(answer, "held"), sum_of(answer, "predicted_loss"));
 	if (sum_of(answer, "unpredicted"))
 		fprintf(out, ", that of %" JSON_INTEGER_FORMAT " SAs not known",
 			sum_of(answer, "unpredicted"));

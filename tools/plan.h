@@ -23,12 +23,14 @@ struct plan_sa {
 	bool guard_unknown;	/* ... that is not known here */
 	bool held;		/* it delivers nothing until other nodes have followed */
 	bool rekey;		/* asked for, though it is used */
+	const char *rekey_why;	/* the same, for that reason; NULL: not for one */
 };
 
 struct plan {
 	json_t *sas;
 	bool force;		/* what is not safe is used all the same */
 	size_t safe, unsafe, rekeyed, held;
+	size_t exposed;		/* of those rekeyed: used, and for a reason of their own */
 	size_t unpredicted;	/* of these the loss is not known */
 	uint64_t loss;		/* packets of the peers, of the others */
 };

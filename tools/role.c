@@ -644,6 +644,7 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 	*unsafe = 0;
 	d->again = again;
 	d->taken_exact = exact;
+	d->taken_crash = exposed_is_crash(d, exact);
 	next.role = XFRMSYNC_ROLE_ACTIVE;
 	next.epoch = epoch;
 	next.node = d->conf.node_id;
@@ -691,10 +692,13 @@ static void settle(struct daemon *d)
 	/* It needs the ranges that this node was told. */
 	lease_taken_over(d, d->before);
 	pmtu_taken_over(d);
+	/* It needs what stood in this kernel, and where. */
+	exposed_taken_over(d);
 	apply_reset(d);
 	inbound_taken_over(d, d->before);
 	peer_level(d);
 	source_start(d);
+	exposed_start(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
 		 (unsigned long long)d->st.epoch, d->cache.n_entries);

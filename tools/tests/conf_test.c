@@ -116,6 +116,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.guard_min, 0);
 	assert_int_equal(c.guard_max, 4096);
 	assert_int_equal(c.guard_max_rate, 100000);
+	assert_int_equal(c.guard_rekey, CONF_GUARD_REKEY_EXPOSED);
 	write_conf("[node]\nid = 1\n[sync]\nguard = strict\n");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.guard, CONF_GUARD_STRICT);
@@ -161,7 +162,8 @@ static void test_everything(void **state)
 		   "leave_after_ms = 22\nwatchdog_ms = 21\nlease_esn_log2 = 4\nlease_log2 = 30\n"
 		   "lease_exhausted = continue\non_conflict = new-spi\n"
 		   "unsupported = renegotiate\n"
-		   "guard = off\nguard_min = 1\nguard_max = 2\nguard_max_rate = 0");
+		   "guard = off\nguard_min = 1\nguard_max = 2\nguard_max_rate = 0\n"
+		   "guard_rekey = all");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.node_id, UINT32_MAX);
 	assert_int_equal(c.on_conflict, CONF_CONFLICT_NEW_SPI);
@@ -172,6 +174,7 @@ static void test_everything(void **state)
 	assert_int_equal(c.guard_min, 1);
 	assert_int_equal(c.guard_max, 2);
 	assert_int_equal(c.guard_max_rate, 0);
+	assert_int_equal(c.guard_rekey, CONF_GUARD_REKEY_ALL);
 	assert_string_equal(c.node_name, "gw-a");
 	assert_string_equal(c.state_dir, "/s");
 	assert_string_equal(c.socket, "/r/s");
@@ -314,6 +317,7 @@ static const struct {
 	{ NODE "[sync]\nguard = strict\nguard_min = 0\n", 6, "nothing would be delivered" },
 	{ NODE "[sync]\nguard_min = 9\nguard_max = 8\n", 5, "larger than guard_max" },
 	{ NODE "[sync]\nguard_max = 0\n", 5, "from 1 to" },
+	{ NODE "[sync]\nguard_rekey = none\n", 5, "exposed, all or no" },
 };
 
 static void test_refused(void **state)

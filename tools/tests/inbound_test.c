@@ -85,6 +85,33 @@ static void test_limit(void **state)
 	assert_false(inbound_exposed(&d, e));
 }
 
+/* What a peer is told of itself: another one that is away makes no difference. */
+static void test_exposed_to(void **state)
+{
+	(void)state;
+	assert_false(inbound_exposed_to(&d, e, &d.peer[0]));	/* nothing was told */
+	inbound_sent(e, &e->mark[0], 1);
+	inbound_sent(e, &e->mark[1], 1);
+	inbound_acked(&d, e, &e->mark[0], 1);
+	inbound_acked(&d, e, &e->mark[1], 1);
+	e->rec.seq = 120;
+	assert_false(inbound_exposed_to(&d, e, &d.peer[0]));
+	e->rec.seq = 121;
+	assert_true(inbound_exposed_to(&d, e, &d.peer[0]));
+	assert_true(inbound_exposed_to(&d, e, &d.peer[1]));
+	inbound_sent(e, &e->mark[0], 2);
+	assert_true(inbound_exposed_to(&d, e, &d.peer[0]));
+	inbound_acked(&d, e, &e->mark[0], 2);
+	assert_false(inbound_exposed_to(&d, e, &d.peer[0]));
+	assert_true(inbound_exposed_to(&d, e, &d.peer[1]));
+	assert_true(inbound_exposed(&d, e));
+	d.conf.guard = CONF_GUARD_STRICT;	/* not delivered */
+	assert_false(inbound_exposed_to(&d, e, &d.peer[1]));
+	d.conf.guard = CONF_GUARD_AVAILABLE;
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	assert_false(inbound_exposed_to(&d, e, &d.peer[1]));
+}
+
 /* Strict: whose acknowledgement is missing; one that knows as much is not waited for. */
 static void test_held(void **state)
 {
@@ -343,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exposed_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_would_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given, setup, teardown),

@@ -27,21 +27,22 @@ static json_int_t sum(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
-/* One of each kind: used, fenced, held, with a guard that is not known. */
-static json_t *four(bool force)
+/* One of each kind: used, fenced, held, with a guard that is not known, exposed. */
+static json_t *five(bool force)
 {
 	static const struct plan_sa sas[] = {
 		{ .jump = 1000, .guard = 40 },
 		{ .why = "it is not safe", .guard = 7 },
 		{ .guard = 32, .held = true },
 		{ .guard_unknown = true, .rekey = true },
+		{ .guard = 2, .rekey_why = "it was exposed" },
 	};
 	json_t *o = json_object();
 	struct plan p;
 	size_t i;
 
 	plan_init(&p, force);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 5; i++)
 		plan_add(&p, &id, &sas[i]);
 	plan_put(&p, o);
 	plan_free(&p);
@@ -55,14 +56,15 @@ static const json_t *field(const json_t *o, size_t i, const char *key)
 
 static void test_sum(void **state)
 {
-	json_t *o = four(false);
+	json_t *o = five(false);
 
 	(void)state;
-	assert_int_equal(sum(o, "safe"), 3);
+	assert_int_equal(sum(o, "safe"), 4);
 	assert_int_equal(sum(o, "unsafe"), 1);
-	assert_int_equal(sum(o, "rekeyed"), 2);
+	assert_int_equal(sum(o, "rekeyed"), 3);
+	assert_int_equal(sum(o, "exposed"), 1);
 	assert_int_equal(sum(o, "held"), 1);
-	assert_int_equal(sum(o, "predicted_loss"), 40);
+	assert_int_equal(sum(o, "predicted_loss"), 42);
 	assert_int_equal(sum(o, "unpredicted"), 3);
 	assert_int_equal(json_integer_value(field(o, 0, "jump")), 1000);
 	assert_int_equal(json_integer_value(field(o, 0, "predicted_loss")), 40);
@@ -78,18 +80,25 @@ static void test_sum(void **state)
 	assert_true(json_is_null(field(o, 3, "guard")));
 	assert_string_equal(json_string_value(field(o, 3, "action")),
 			    "use, and ask for a rekey");
+	assert_null(field(o, 3, "rekey_why"));
+	assert_string_equal(json_string_value(field(o, 4, "action")),
+			    "use, and ask for a rekey");
+	assert_true(json_is_true(field(o, 4, "rekey")));
+	assert_string_equal(json_string_value(field(o, 4, "rekey_why")),
+			    "it was exposed");
+	assert_true(json_is_true(field(o, 4, "safe")));
 	json_decref(o);
 }
 
 /* By force it is used, loses its guard, and is named all the same. */
 static void test_force(void **state)
 {
-	json_t *o = four(true);
+	json_t *o = five(true);
 
 	(void)state;
 	assert_int_equal(sum(o, "unsafe"), 1);
-	assert_int_equal(sum(o, "rekeyed"), 1);
-	assert_int_equal(sum(o, "predicted_loss"), 47);
+	assert_int_equal(sum(o, "rekeyed"), 2);
+	assert_int_equal(sum(o, "predicted_loss"), 49);
 	assert_int_equal(sum(o, "unpredicted"), 2);
 	assert_string_equal(json_string_value(field(o, 1, "action")), "use");
 	json_decref(o);
@@ -102,9 +111,10 @@ static void test_print(void **state)
 		"  esp 192.0.2.1 spi 0x00000000: fence, and ask for a rekey because it is not safe, jump 0, guard 7, predicted loss not known\n"
 		"  esp 192.0.2.1 spi 0x00000000: use, held until the other nodes cover what it accepts, jump 0, guard 32, predicted loss not known\n"
 		"  esp 192.0.2.1 spi 0x00000000: use, and ask for a rekey, jump 0, guard not known, predicted loss not known\n"
-		"  in sum: 3 SAs are safe, 1 not; 2 to be rekeyed, 1 held; predicted loss 40 packets of the peers at most, that of 3 SAs not known\n"
+		"  esp 192.0.2.1 spi 0x00000000: use, and ask for a rekey because it was exposed, jump 0, guard 2, predicted loss 2\n"
+		"  in sum: 4 SAs are safe, 1 not; 3 to be rekeyed (1 for what the active may have accepted last), 1 held; predicted loss 42 packets of the peers at most, that of 3 SAs not known\n"
 		"  not known: much\n";
-	json_t *o = four(false);
+	json_t *o = five(false);
 	char *text = NULL;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
