@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 99
+plan 120
 
 here=$(dirname "$0")
 
@@ -56,6 +56,14 @@ same_marked() {
 	one=$(ip -n "$A" "${get[@]}" | grep -v anti-replay)
 	[ -n "$one" ] && diff <(echo "$one") <(ip -n "$B" "${get[@]}" | grep -v anti-replay)
 }
+
+same_hidden() { # DST
+	local get=(xfrm state get dst "$1" proto esp spi 0x3003 mark 5 mask 255) one
+
+	one=$(ip -n "$A" "${get[@]}" | grep -v anti-replay)
+	grep -q "mark 0x5/0xff" <<<"$one" && diff <(echo "$one") <(ip -n "$B" "${get[@]}" | grep -v anti-replay)
+}
+no_marks() { ask a check --json | tr -d ' \n' | is_without '"check":"marks"'; }
 
 past_lease() {
 	[ "$(sa_oseq "$A" "${esp_out[@]}")" -gt "$(sa_oseq "$B" "${esp_out[@]}")" ]
@@ -207,20 +215,41 @@ ip -n "$A" xfrm policy delete src 10.2.0.1 dst 10.1.0.1 dir fwd
 check "a policy's deletion is followed" busywait 10000 policies_are "$B" 2
 
 # Both are new to the daemon; asked for the marked one, XFRM tells the one that hides it.
-kill -STOP "${pid[a]}"
-for mark in "mark 5 mask 255" ""; do
-	# shellcheck disable=SC2086 # words
-	ip -n "$A" xfrm state add src 192.0.3.9 dst 192.0.3.1 proto esp spi 0x3003 reqid 7 mode tunnel \
-		$mark aead 'rfc4106(gcm(aes))' "$(key 20 "hidden $mark")" 128
+marked="spi 0x00003003 mark 0x5/0xff" hides="another SA, whose mark takes in its own, hides it"
+for dst in 192.0.3.1 fd00:9::2; do
+	src=${dst/%.1/.9} src=${src/%::2/::9}
+	hidden="esp $dst $marked"
+	kill -STOP "${pid[a]}"
+	for mark in "mark 5 mask 255" ""; do
+		# shellcheck disable=SC2086 # words
+		ip -n "$A" xfrm state add src "$src" dst $dst proto esp spi 0x3003 reqid 7 mode tunnel \
+			$mark aead 'rfc4106(gcm(aes))' "$(key 20 "hidden $mark")" 128
+	done
+	kill -CONT "${pid[a]}"
+	check "$dst: an SA that another one hides is not protected, which is said" busywait 10000 \
+		logged a "$hidden: cannot read it ($hides): it is not protected"
+	check "status names it, and why" status a "not s['ready'] and s['unsafe'] ==
+		[{'sa': '$hidden', 'why': 'it is not told to the peers: $hides'}]"
+	check "for people, too" grep -q "not safe: $hidden: it is not told to the peers: $hides" <(ask a status)
+	check "so does check, by the daemon" finds a ready "c['sas'] ==
+		[{'sa': '$hidden', 'why': 'it is not told to the peers: $hides'}]"
+	check "and by the kernel" finds a marks "c['result'] == 'warn' and c['sas'] ==
+		[{'sa': '$hidden', 'why': '$hides'}]"
+	check "the other one is protected" busywait 10000 same_static $dst esp 0x3003
+	check "and no more" sas_are "$B" 5
+	ip -n "$A" xfrm state delete dst $dst proto esp spi 0x3003
+	check "that one goes: what it hid is protected" busywait 10000 same_hidden $dst
+	check "and is named no more" busywait 10000 status a "s['ready'] and not s['unsafe']"
+	# Known to the peers, and hidden since.
+	ip -n "$A" xfrm state add src "$src" dst $dst proto esp spi 0x3003 reqid 7 mode tunnel \
+		aead 'rfc4106(gcm(aes))' "$(key 20 "hidden")" 128
+	check "one that comes to hide it is protected" busywait 10000 sas_are "$B" 6
+	ip -n "$A" xfrm state delete dst $dst proto esp spi 0x3003
+	check "it goes" busywait 10000 sas_are "$B" 5
+	ip -n "$A" xfrm state delete dst $dst proto esp spi 0x3003 mark 5 mask 255
+	check "and the marked one" busywait 10000 sas_are "$B" 4
 done
-kill -CONT "${pid[a]}"
-check "an SA that another one hides is not protected, which is said" busywait 10000 \
-	logged a "esp 192.0.3.1 spi 0x00003003 mark 0x5/0xff: cannot read it (another SA, whose mark takes in its own, hides it)"
-check "the other one is" busywait 10000 same_static 192.0.3.1 esp 0x3003
-check "and no more" sas_are "$B" 5
-ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3003
-ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3003 mark 5 mask 255
-check "it goes" busywait 10000 sas_are "$B" 4
+check "check finds no marks that overlap" no_marks
 
 # --- what the standby has of its own ------------------------------------------------
 

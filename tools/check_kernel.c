@@ -239,12 +239,18 @@ struct look {
 	size_t n_pol, room_pol;
 	struct context_sa *sa;		/* that one of these spares, or a NIC numbers */
 	size_t n_sa, room_sa;
+	struct named {
+		struct sa_id id;
+		bool managed;
+	} *name;			/* of all SAs; look_hidden(): of those that are hidden */
+	size_t n_name, room_name;
 };
 
 static void look_free(struct look *l)
 {
 	free(l->pol);
 	free(l->sa);
+	free(l->name);
 	*l = (struct look){ .filter = l->filter };
 }
 
@@ -286,24 +292,79 @@ static bool is_spared(const struct look *l, const struct context_sa *sa)
 	return false;
 }
 
+static int keep_name(struct look *l, const struct context_sa *sa, bool managed)
+{
+	struct named *more = one_more(l->name, l->n_name, &l->room_name,
+				      sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	l->name = more;
+	l->name[l->n_name++] = (struct named){ sa->id, managed };
+	return 0;
+}
+
 static int look_sa(const uint8_t *p, size_t len, void *data)
 {
 	struct context_sa sa = {}, *more;
 	struct look *l = data;
 	int ret = context_sa_info(p, len, &sa, NULL);
+	bool managed;
 
 	/* Of one whose selector's interface is gone all is known. */
-	if ((ret && ret != -ENODEV) ||
-	    !conf_filter_match(l->filter, sa.id.family, sa.src, sa.id.dst,
-			       sa.reqid, sa.if_id, sa.id.mark, sa.id.mark_mask) ||
-	    (!sa.packet_offload && !is_spared(l, &sa)))
+	if (ret && ret != -ENODEV)
 		return 0;
+	managed = conf_filter_match(l->filter, sa.id.family, sa.src, sa.id.dst,
+				    sa.reqid, sa.if_id, sa.id.mark,
+				    sa.id.mark_mask);
+	ret = keep_name(l, &sa, managed);
+	if (ret || !managed || (!sa.packet_offload && !is_spared(l, &sa)))
+		return ret;
 	more = one_more(l->sa, l->n_sa, &l->room_sa, sizeof(*more));
 	if (!more)
 		return -ENOMEM;
 	l->sa = more;
 	l->sa[l->n_sa++] = sa;
 	return 0;
+}
+
+/* But for the mark, which is what may overlap. */
+static int by_place(const void *a, const void *b)
+{
+	const struct sa_id *x = &((const struct named *)a)->id;
+	const struct sa_id *y = &((const struct named *)b)->id;
+
+	if (x->spi != y->spi)
+		return x->spi < y->spi ? -1 : 1;
+	if (x->proto != y->proto)
+		return x->proto - y->proto;
+	if (x->family != y->family)
+		return x->family - y->family;
+	return memcmp(x->dst, y->dst, sizeof(x->dst));
+}
+
+/* Leaves those of the cluster's whose question another SA answers. */
+static void look_hidden(struct look *l, struct xfrm *x)
+{
+	struct buf ctx = {};
+	size_t i, n = 0;
+	bool alone;
+
+	if (l->n_name)
+		qsort(l->name, l->n_name, sizeof(*l->name), by_place);
+	for (i = 0; i < l->n_name; i++) {
+		alone = (!i || by_place(&l->name[i - 1], &l->name[i])) &&
+			(i + 1 == l->n_name ||
+			 by_place(&l->name[i], &l->name[i + 1]));
+		l->name[i].managed = !alone && l->name[i].managed &&
+				     xfrm_get_sa(x, &l->name[i].id, &ctx) == -EEXIST;
+		buf_free(&ctx);
+	}
+	for (i = 0; i < l->n_name; i++) {
+		if (l->name[i].managed)
+			l->name[n++] = l->name[i];
+	}
+	l->n_name = n;
 }
 
 #define TRIES 5		/* what is dumped may change meanwhile */
@@ -321,8 +382,24 @@ static int look(struct look *l)
 		ret = xfrm_dump_policies(&x, look_policy, l);
 		ret = ret ?: xfrm_dump_sas(&x, look_sa, l);
 	} while (ret == -EINTR && --tries);
+	look_hidden(l, &x);
 	xfrm_close(&x);
 	return ret;
+}
+
+static void say_hidden(struct check *c, const struct look *l)
+{
+	char name[128];
+	size_t i;
+
+	if (!l->n_name)
+		return;
+	check_say(c, CHECK_WARN, "marks",
+		  "%zu SAs that the kernel does not find by their own names: they are not taken over\nuse marks that do not overlap, or another SPI",
+		  l->n_name);
+	for (i = 0; i < l->n_name; i++)
+		check_name_sa(c, sa_id_str(&l->name[i].id, name, sizeof(name)),
+			      XFRM_HIDDEN);
 }
 
 static void say_optional(struct check *c, const struct look *l)
@@ -376,5 +453,6 @@ void check_kernel_xfrm(struct check *c, const struct conf_filter *filter)
 	else if (!ret)
 		check_say(c, CHECK_OK, "policies", "none lets plaintext out where its SA is stopped");
 	say_offload(c, &l);
+	say_hidden(c, &l);
 	look_free(&l);
 }

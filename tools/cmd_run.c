@@ -122,6 +122,7 @@ static void heartbeat(struct loop_timer *t)
 	struct daemon *d = t->data;
 
 	watchdog_beat(d);
+	source_heartbeat(d);
 	peer_heartbeat(d);
 	leave_look(d);
 	notify_status(d, "");

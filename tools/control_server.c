@@ -263,6 +263,21 @@ static void add_refused(struct daemon *d, struct unsafe *u,
 	}
 }
 
+/* What peers are not told, or not as it is. */
+static void add_omitted(struct daemon *d, struct unsafe *u)
+{
+	const struct omitted_sa *sa = omitted_first(&d->omitted);
+	char text[400];
+
+	for (; sa; sa = omitted_after(&d->omitted, sa)) {
+		snprintf(text, sizeof(text), "%s: %s", sa->told ?
+			 "what has changed of it is not told to the peers" :
+			 "it is not told to the peers",
+			 sa->why ? sa->why : "it cannot be read");
+		add_unsafe(u, &sa->id, text);
+	}
+}
+
 /* A standby in step, or the active for its peers, knows without the kernel, but
  * for what nobody told it.
  */
@@ -285,7 +300,9 @@ static void find_unsafe(struct daemon *d, struct unsafe *u)
 		else if (role_is_active(d) && d->cache.n_refused)
 			add_refused(d, u, e);
 	}
-	if (!role_is_active(d) && ready_untold(d))
+	if (role_is_active(d))
+		add_omitted(d, u);
+	else if (ready_untold(d))
 		ready_each(d, count_untold, u);
 }
 

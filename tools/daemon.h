@@ -21,6 +21,7 @@
 #include "kind.h"
 #include "link.h"
 #include "loop.h"
+#include "omitted.h"
 #include "owned.h"
 #include "pmtu.h"
 #include "state.h"
@@ -118,6 +119,7 @@ struct daemon {
 	bool reading;
 	bool policies_untied;		/* some use no SA that is told */
 	size_t policies_gone;		/* that are for an interface that is, said so */
+	struct omitted omitted;		/* SAs that peers are not told of */
 	bool bind_due;			/* an entry is not bound */
 	bool no_hook;			/* capture is a scan */
 	bool bind_failed;		/* peers were told so: tell them again */
@@ -208,6 +210,7 @@ int source_start(struct daemon *d);
 void source_stop(struct daemon *d);
 int source_pull(struct daemon *d);		/* all that is dirty; 0 or -errno */
 void source_pull_soon(struct daemon *d);
+void source_heartbeat(struct daemon *d);	/* some that could not be read, again */
 void source_filter(struct daemon *d);		/* forget what the filters leave out */
 void source_policies_changed(struct daemon *d);
 void source_sa_event(struct daemon *d, int type, const struct sa_id *id);

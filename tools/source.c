@@ -18,6 +18,7 @@
 #define POLICY_DELAY (20 * LOOP_MS)
 #define LOST_RETRY (1000 * LOOP_MS)
 #define BIND_TRIES 3
+#define OMITTED_TRIES 64	/* SAs, at each heartbeat */
 
 bool source_manages(const struct daemon *d, const struct context_sa *info)
 {
@@ -54,6 +55,7 @@ static void take_deleted(struct daemon *d, const struct record *rec)
 {
 	struct cache_entry *e = cache_find(&d->cache, &rec->id);
 
+	omitted_gone(&d->omitted, &rec->id);
 	/* Of another life: the SA was created anew meanwhile. */
 	if (!e || (e->cookie && rec->cookie && e->cookie != rec->cookie))
 		return;
@@ -92,24 +94,47 @@ static int read_sa(struct daemon *d, const struct sa_id *id,
 	return ret;
 }
 
+/* What peers know of this life of it; NULL: nothing. */
+static struct cache_entry *not_read(struct daemon *d, struct cache_entry *e,
+				    const struct record *rec, const char *why)
+{
+	if (e && e->cookie && e->cookie != rec->cookie) {
+		entry_gone(d, e);
+		e = NULL;
+	}
+	omitted_note(&d->omitted, &rec->id, e, why);
+	return e;
+}
+
+/* What its record says, and whether its context is news. */
+static void follow(struct daemon *d, struct cache_entry *e,
+		   const struct record *rec, bool told_anew)
+{
+	e->seen = true;
+	cache_note_record(e, rec);
+	lease_follow(d, e);
+	inbound_follow(d, e);
+	peer_mark_entry(d, e, told_anew);
+}
+
 /* An SA whose context is new, or may be another. */
 static void refresh(struct daemon *d, const struct record *rec)
 {
 	struct cache_entry *e = cache_find(&d->cache, &rec->id);
+	const char *lost = strerror(ENOMEM);
 	struct context_sa info;
 	struct buf ctx = {};
 	bool told_anew = true;
 	int ret;
 
+	d->xfrm.error[0] = '\0';
 	ret = read_sa(d, &rec->id, &info, &ctx);
+	if (ret == -ESRCH) {
+		lost = NULL;
+		goto out;
+	}
 	if (ret) {
-		char name[128];
-
-		if (ret != -ESRCH)
-			log_warn("%s: cannot read it (%s): it is not protected",
-				 sa_id_str(&rec->id, name, sizeof(name)),
-				 d->xfrm.error[0] ? d->xfrm.error :
-						    strerror(-ret));
+		lost = d->xfrm.error[0] ? d->xfrm.error : strerror(-ret);
 		goto out;
 	}
 	/* Another life, or other keys, is another SA. */
@@ -137,16 +162,20 @@ static void refresh(struct daemon *d, const struct record *rec)
 	} else if (cache_set_context(e, &info, ctx.data, ctx.len)) {
 		goto out;
 	}
-	e->seen = true;
+	lost = NULL;
+	omitted_gone(&d->omitted, &rec->id);
 	e->cookie = rec->cookie;
 	e->tag = rec->tag ? rec->tag :
 		 context_tag(e->context, e->context_len, d->tag_key);
-	cache_note_record(e, rec);
 	check_bound(d, e, rec);
-	lease_follow(d, e);
-	inbound_follow(d, e);
-	peer_mark_entry(d, e, told_anew);
+	follow(d, e, rec, told_anew);
 out:
+	if (lost) {
+		e = not_read(d, e, rec, lost);
+		/* The life that peers know: its numbers go on. */
+		if (e && e->cookie)
+			follow(d, e, rec, false);
+	}
 	buf_free(&ctx);
 }
 
@@ -181,7 +210,6 @@ static int take_record(const struct record *rec, void *data)
 		refresh(d, rec);
 		return 0;
 	}
-	e->seen = true;
 	if (!e->cookie) {
 		/* Ours since it came from the active before us. */
 		e->cookie = rec->cookie;
@@ -189,10 +217,7 @@ static int take_record(const struct record *rec, void *data)
 		hole_entry(d, e, rec);
 		check_bound(d, e, rec);
 	}
-	cache_note_record(e, rec);
-	lease_follow(d, e);
-	inbound_follow(d, e);
-	peer_mark_entry(d, e, false);
+	follow(d, e, rec, false);
 	return 0;
 }
 
@@ -328,11 +353,14 @@ static int full_pull(struct daemon *d)
 
 	cache_for_each(&d->cache, e)
 		e->seen = false;
+	omitted_walk_begin(&d->omitted);
 	ret = genl_subscribe(&d->reader, &dirty);
 	if (!ret)
 		ret = source_pull(d);
-	if (!ret)
+	if (!ret) {
 		sweep(d);
+		omitted_walk_end(&d->omitted);
+	}
 	return ret;
 }
 
@@ -376,6 +404,24 @@ static void pull_due(struct loop_timer *t)
 		module_gone(d);
 	else if (ret)
 		resync(d, d->reader.error);
+}
+
+/* What kept them from being read may be over, and no record come. */
+void source_heartbeat(struct daemon *d)
+{
+	size_t tries = d->omitted.n < OMITTED_TRIES ? d->omitted.n : OMITTED_TRIES;
+	struct record rec;
+	struct sa_id id;
+
+	if (!d->reading || !tries)
+		return;
+	/* The module finds none that another one hides. */
+	while (tries-- && omitted_next(&d->omitted, &id)) {
+		if (!genl_get(&d->req, &id, &rec))
+			refresh(d, &rec);
+	}
+	source_bind(d);
+	peer_kick(d);
 }
 
 void source_pull_soon(struct daemon *d)
@@ -661,6 +707,7 @@ void source_filter(struct daemon *d)
 void source_stop(struct daemon *d)
 {
 	pmtu_follow_stop(d);
+	omitted_clear(&d->omitted);
 	loop_timer_stop(&d->resync_timer);
 	if (!d->reading)
 		return;

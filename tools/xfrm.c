@@ -22,6 +22,8 @@
 #define RCVBUF (16 * 1024 * 1024)
 #define EVENT_ROUNDS 256	/* messages, or bundles of them, in one call */
 
+const char XFRM_HIDDEN[] = "another SA, whose mark takes in its own, hides it";
+
 static int prepare(struct mnl_socket *nl, unsigned int groups)
 {
 	int size = RCVBUF, one = 1;
@@ -237,8 +239,7 @@ int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 	if (ret || is_named(out->data, out->len, id))
 		return ret;
 	buf_clear(out);
-	snprintf(x->error, sizeof(x->error),
-		 "another SA, whose mark takes in its own, hides it");
+	snprintf(x->error, sizeof(x->error), "%s", XFRM_HIDDEN);
 	return -EEXIST;
 }
 

@@ -41,6 +41,7 @@ int xfrm_event_fd(const struct xfrm *x);
  * another SA hides it.
  * Return: 0; -ESRCH; -EEXIST: hidden; -errno.
  */
+extern const char XFRM_HIDDEN[];
 int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
 /* The same of whichever XFRM finds: it stands in the way of a new one of that name. */
 int xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *out);
