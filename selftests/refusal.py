@@ -3,10 +3,10 @@
 of it; what a standby takes for the wish that it be active once more, and what it asks for itself.
 
 usage: refusal.py NETNS ADDRESS CA CERT KEY active CASE...     sends the SAs and policies of the cases
-       refusal.py NETNS ADDRESS CA CERT KEY standby SPI        refuses the SA of that SPI
+       refusal.py NETNS ADDRESS CA CERT KEY standby SPI        refuses the SA of that SPI, lacks something
        refusal.py NETNS ADDRESS CA CERT KEY wishes             asks a standby that was active last
        refusal.py NETNS ADDRESS CA CERT KEY successor          was active since, and is not any more
-Out: a line for each REFUSED that came: SPI, why, text; "sent" when the daemon has all; then the
+Out: a line for each REFUSED that came: SPI, why, text; for each LACKING; "sent" when the daemon has all; then the
      link stands until the standard input ends. Wishes: each, and the daemon's role then. Successor:
      what comes that is no HELLO, by its type, and the epochs in which the daemon is active.
 """
@@ -21,7 +21,8 @@ from nl import SLOW, netns
 
 PORT, MAGIC, VERSION = 4797, 0x5853, 1
 HELLO, PING, PONG = 1, 3, 4
-SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, POLICY, ACK, RESYNC, FILL, REFUSED = 16, 17, 18, 21, 23, 24, 29, 30
+SNAPSHOT_BEGIN, SNAPSHOT_END, CONTEXT, POLICY, ACK, RESYNC, FILL = 16, 17, 18, 21, 23, 24, 29
+REFUSED, LACKING, UNKNOWN = 30, 31, 99
 ACTIVE, STANDBY = 1, 2
 EPOCH, NODE = 7, 1
 ESP, TUNNEL, ROUTE_OPTIMIZATION = 50, 1, 2
@@ -146,6 +147,8 @@ class Link:
 
 
 def show(kind, payload, spis=()):
+    if kind == LACKING:
+        print("lacking", payload.decode(), flush=True)
     if kind != REFUSED:
         return 0
     handle, _, why = struct.unpack_from("!IQB", payload)
@@ -190,9 +193,14 @@ def standby(link, spi):
     link.send(REFUSED, found + b"\x01" + b"no \x1b[31mcolours here", epoch=epoch, node=node)
     # What names another life of it changes nothing.
     link.send(REFUSED, found[:4] + bytes(7) + b"\x01" + b"\x00", epoch=epoch, node=node)
+    for text in (b"KEEPALIVE \x1b[31m(esp, tunnel)", b"attribute 200 (esp)", b"attribute 200 (esp)"):
+        link.send(LACKING, text, epoch=epoch, node=node)
+    # What a later version has to say is skipped.
+    link.send(UNKNOWN, b"whatever", epoch=epoch, node=node)
     print("sent", flush=True)
     link.stay()
     link.send(REFUSED, found + b"\x00", epoch=epoch, node=node)
+    link.stay()
 
 
 def role_then(link):

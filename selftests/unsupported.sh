@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 61
+plan 70
 
 here=$(dirname "$0")
 need_daemon
@@ -58,6 +58,9 @@ check "but it is named" logged b "does not know what SAs of a kind have: attribu
 check "in the status as well" status b "s['lacking'] == ['attribute 200 (esp, tunnel, rfc4106(gcm(aes)) with 160 bits)']"
 lacks() { ask b status | grep -q "attribute 200 (esp, tunnel.*: used without"; }
 check "for people, too" lacks
+lacking="attribute 200 (esp, tunnel, rfc4106(gcm(aes)) with 160 bits)"
+check "and the active is told" said "^lacking $lacking"
+check_equal "once" 1 "$(grep -c "^lacking" "$TMP/said")"
 check "what is not understood is refused as that" said "^0x5004 3 field 0x0100 is mandatory"
 check "a conflict is told as that" said "^0x5005 2 its SPI is in use by esp 192.0.3.1 spi 0x00005005 from 192.0.3.7, reqid 9"
 check_fails "what is there is not told" said "^0x5000"
@@ -69,6 +72,9 @@ check_fails "none of them was ever in its kernel" expired "spi 0x0000500[12347]"
 
 # --- it takes over all the same -------------------------------------------------------------
 
+check "the active is gone" other_ends
+other a "$A" 192.0.2.2 active good algorithm again key field taken mode attribute
+check "it is back, and is told once more" busywait 20000 said "^lacking $lacking"
 check "the active is gone" other_ends
 : >"$TMP/expire"
 check "it takes over" ask b takeover
@@ -172,8 +178,14 @@ check "a standby refuses" busywait 20000 said "^sent"
 check "the active says which, who, and why" busywait 10000 unsafe a 0x00006000 "peer b cannot install it: no ?[31mcolours here"
 check "and is not ready" status a "not s['ready'] and s['unsafe_total'] == 1"
 check "that is in the log, without what a terminal would obey" busywait 20000 logged a "peer b: it cannot take over esp 192.0.3.2 spi 0x00006000: no ?\\[31mcolours here"
+check "it says what its kernel lacks: the active's status has that" busywait 10000 status a \
+	"s['peers'][0]['lacking'] == ['KEEPALIVE ?[31m(esp, tunnel)', 'attribute 200 (esp)']"
+check "for people, too" grep -q "not known to the kernel of b: attribute 200 (esp): used without there" <(ask a status)
+check "the log as well, once" [ "$(grep -c "peer b: its kernel does not know .*: attribute 200 (esp): it uses" "$TMP/a.log")" -eq 1 ]
 echo now >&9
-check "when it has it, all is well" busywait 10000 status a "s['unsafe_total'] == 0"
+check "when it has it, all is well" busywait 10000 status a "s['unsafe_total'] == 0 and s['ready']"
+check "but for that" status a "len(s['peers'][0]['lacking']) == 2"
 check "the standby is gone" other_ends
+check "what it lacked is forgotten" busywait 10000 status a "s['peers'][0]['lacking'] == []"
 stop a
 check "every daemon ended cleanly" ended_cleanly

@@ -337,6 +337,19 @@ static void tell(struct daemon *d, struct cache_entry *e, uint8_t why,
 	wire_end(&d->merges, at);
 }
 
+/* So of what SAs are used without here: once for each kind, not for each SA. */
+static void tell_lacking(struct daemon *d)
+{
+	const char *text;
+	size_t at;
+
+	while ((text = kinds_next_lacking(&d->kinds))) {
+		at = wire_begin(&d->merges, WIRE_LACKING, d->st.epoch, d->st.node);
+		wire_put_lacking(&d->merges, text);
+		wire_end(&d->merges, at);
+	}
+}
+
 static void unsupported(struct daemon *d, struct cache_entry *e, const char *why)
 {
 	if (e->applied != CACHE_UNSUPPORTED)
@@ -386,6 +399,7 @@ static void create(struct daemon *d, struct cache_entry *e)
 	int ret;
 
 	e->wrote = 0;
+	tell_lacking(d);
 	if (why) {
 		unsupported(d, e, why);
 		return;
@@ -1109,8 +1123,10 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 	}
 	d->given_by = d->st.node;
 	kinds_ask_again(&d->kinds);
+	kinds_tell_again(&d->kinds);
 	buf_clear(&d->lease_acks);
 	buf_clear(&d->merges);
+	tell_lacking(d);
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		pol->seen = false;
 	d->want_resync = false;

@@ -165,6 +165,19 @@ static void print_conflicts(const struct print *p, const json_t *o)
 			json_string_value(sa));
 }
 
+/* What the peers say that their kernels pass over. */
+static void print_lacking(const struct print *p, const json_t *o)
+{
+	const json_t *peer, *what;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(o, "peers"), i, peer) {
+		json_array_foreach(json_object_get(peer, "lacking"), k, what)
+			fprintf(p->out, "  not known to the kernel of %s: %s: used without there\n",
+				text(peer, "name"), json_string_value(what));
+	}
+}
+
 static void print_overlaps(const struct print *p, const json_t *o)
 {
 	const json_t *what;
@@ -202,6 +215,7 @@ static void print_head(const struct print *p, const json_t *o)
 	print_exposed(p, o);
 	print_left(p, o);
 	print_conflicts(p, o);
+	print_lacking(p, o);
 	print_overlaps(p, o);
 	fprintf(p->out, "%" PRIu64 " SAs followed by %s", num(o, "sas"),
 		text(o, "capture"));

@@ -110,6 +110,16 @@ static void say_done(struct client *c, int code, const char *text)
 
 /* ---- status ---- */
 
+static json_t *peer_lacking_json(const struct peer *p)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < p->n_lacking; i++)
+		json_array_append_new(list, json_string(p->lacking[i]));
+	return list;
+}
+
 static json_t *peer_json(const struct peer *p, const struct daemon *d)
 {
 	const char *state = "connected";
@@ -128,7 +138,7 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 		peer_lag(p, d, &packets, &ms);
 		held = lease_held(d, p);
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:o}",
 			 "name", p->name, "state", state,
 			 "role", p->link ? genl_role_str(p->role) : "unknown",
 			 "address", p->link ? p->link->addr : p->conf.address,
@@ -145,7 +155,8 @@ static json_t *peer_json(const struct peer *p, const struct daemon *d)
 			 "leases_waiting", (json_int_t)lease_waiting(d, p),
 			 "leases_held", (json_int_t)held,
 			 "soft_expired", (json_int_t)p->soft_expired,
-			 "holds", (json_int_t)inbound_count_waiting(d, p));
+			 "holds", (json_int_t)inbound_count_waiting(d, p),
+			 "lacking", peer_lacking_json(p));
 }
 
 struct named_range {

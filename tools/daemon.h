@@ -28,6 +28,7 @@
 #include "wire.h"
 #include "xfrm.h"
 
+#define PEER_LACKING 32		/* kinds that are kept of what a peer's kernel lacks */
 #define DAEMON_BATCH 256	/* records in one restore */
 /* Soft expiries at once, and then a pause, as the module does after a takeover:
  * thousands at once would drown an IKE daemon.
@@ -76,6 +77,8 @@ struct peer {
 	size_t n_deletes;
 	uint64_t frames_sent, frames_acked;
 	uint32_t peer_sas, peer_conflicts;
+	char *lacking[PEER_LACKING];	/* what its kernel passes over, for people */
+	size_t n_lacking;
 	/* What comes from it (it is active). */
 	bool in_snapshot;
 	bool joined;			/* the map made two of its SAs, or policies, one: refused */

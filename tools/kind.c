@@ -257,6 +257,7 @@ static struct kind *ask(struct kinds *k, const uint8_t *p, size_t len,
 	if (*lacking) {
 		snprintf(more->lacking, sizeof(more->lacking), "%.70s (%s)",
 			 lacking, what);
+		k->untold++;
 		log_warn("this node's kernel does not know what SAs of a kind have: %s: they are used without",
 			 more->lacking);
 	}
@@ -290,6 +291,33 @@ void kinds_ask_again(struct kinds *k)
 			i++;
 		else
 			k->kind[i] = k->kind[--k->n];
+	}
+}
+
+const char *kinds_next_lacking(struct kinds *k)
+{
+	size_t i;
+
+	if (!k->untold)
+		return NULL;
+	for (i = 0; i < k->n; i++) {
+		if (*k->kind[i].lacking && !k->kind[i].told) {
+			k->kind[i].told = true;
+			k->untold--;
+			return k->kind[i].lacking;
+		}
+	}
+	return NULL;
+}
+
+void kinds_tell_again(struct kinds *k)
+{
+	size_t i;
+
+	k->untold = 0;
+	for (i = 0; i < k->n; i++) {
+		k->kind[i].told = false;
+		k->untold += *k->kind[i].lacking != '\0';
 	}
 }
 

@@ -21,6 +21,7 @@ struct kind {
 	bool supported;
 	char why[KIND_WHY];
 	char lacking[KIND_WHY];	/* what the kernel passes over, and of what kind; or "" */
+	bool told;		/* the active was, of that */
 };
 
 /* Zeroed: empty. */
@@ -29,6 +30,7 @@ struct kinds {
 	bool opened;
 	struct kind *kind;
 	size_t n;
+	size_t untold;			/* that lack something */
 };
 
 /* The namespace: once, where one may be made. Without it nothing is known of kinds. */
@@ -40,6 +42,9 @@ void kinds_open(struct kinds *k);
 const char *kinds_why_not(struct kinds *k, const uint8_t *p, size_t len);
 /* Those that were not supported are asked for again: a module may be there now. */
 void kinds_ask_again(struct kinds *k);
+/* What is lacking, and was not told yet; NULL: it was. From here on it is. */
+const char *kinds_next_lacking(struct kinds *k);
+void kinds_tell_again(struct kinds *k);
 void kinds_free(struct kinds *k);
 
 /* What makes the kind, and nothing that tells two SAs of it apart. 0 or -EBADMSG. */

@@ -151,6 +151,12 @@ void peer_gone_policy(struct daemon *d, struct cache_policy *pol)
 	}
 }
 
+static void forget_lacking(struct peer *p)
+{
+	while (p->n_lacking)
+		free(p->lacking[--p->n_lacking]);
+}
+
 static void stop_sending(struct peer *p)
 {
 	struct daemon *d = p->d;
@@ -163,6 +169,7 @@ static void stop_sending(struct peer *p)
 	}
 	cache_for_each_policy_safe(&d->cache, pol, np)
 		mark_clear(p, &pol->mark[p->index]);
+	forget_lacking(p);
 	p->sending = false;
 	p->snapshot_end_due = false;
 	p->snapshot_left = 0;
@@ -1064,6 +1071,29 @@ static bool take_refused(struct peer *p, struct rd *r)
 	return true;
 }
 
+/* It takes them over, and they are not all that they are here. */
+static bool take_lacking(struct peer *p, struct rd *r)
+{
+	char text[WIRE_LACKING_TEXT + 1];
+	size_t i;
+
+	if (wire_get_lacking(r, text))
+		return false;
+	if (!p->sending || p->n_lacking == PEER_LACKING)
+		return true;
+	for (i = 0; i < p->n_lacking; i++) {
+		if (!strcmp(p->lacking[i], text))
+			return true;
+	}
+	p->lacking[i] = strdup(text);
+	if (!p->lacking[i])
+		return true;
+	p->n_lacking++;
+	log_warn("peer %s: its kernel does not know what SAs of a kind have: %s: it uses them without",
+		 p->name, text);
+	return true;
+}
+
 static bool take_ack(struct peer *p, struct rd *r)
 {
 	struct wire_ack ack;
@@ -1115,6 +1145,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		return take_given(p, r);
 	case WIRE_REFUSED:
 		return take_refused(p, r);
+	case WIRE_LACKING:
+		return take_lacking(p, r);
 	case WIRE_RESYNC:
 		/* Whoever sends nothing (any more) has nothing to do with it. */
 		if (p->sending)

@@ -192,9 +192,24 @@ void wire_put_refused(struct buf *b, const struct wire_refused *f)
 	buf_put(b, f->text, strnlen(f->text, WIRE_REFUSED_TEXT));
 }
 
+/*
+ * It goes into a log, to a terminal, and into JSON, which has no room for what
+ * is no UTF-8, or is cut within a character.
+ */
+static void get_text(struct rd *r, char *to, size_t len)
+{
+	size_t i;
+
+	rd_copy(r, to, len);
+	for (i = 0; i < len; i++) {
+		if (to[i] < ' ' || to[i] > '~')
+			to[i] = '?';
+	}
+}
+
 int wire_get_refused(struct rd *r, struct wire_refused *f)
 {
-	size_t len, i;
+	size_t len;
 
 	memset(f, 0, sizeof(*f));
 	f->handle = rd_u32(r);
@@ -203,13 +218,22 @@ int wire_get_refused(struct rd *r, struct wire_refused *f)
 	len = r->left;
 	if (r->bad || !f->handle || !f->tag || len > WIRE_REFUSED_TEXT)
 		return -EBADMSG;
-	rd_copy(r, f->text, len);
-	/* It goes into a log, to a terminal, and into JSON, which has no room for what
-	 * is no UTF-8, or is cut within a character.
-	 */
-	for (i = 0; i < len; i++) {
-		if (f->text[i] < ' ' || f->text[i] > '~')
-			f->text[i] = '?';
-	}
+	get_text(r, f->text, len);
+	return 0;
+}
+
+void wire_put_lacking(struct buf *b, const char *text)
+{
+	buf_put(b, text, strnlen(text, WIRE_LACKING_TEXT));
+}
+
+int wire_get_lacking(struct rd *r, char text[WIRE_LACKING_TEXT + 1])
+{
+	size_t len = r->left;
+
+	memset(text, 0, WIRE_LACKING_TEXT + 1);
+	if (!len || len > WIRE_LACKING_TEXT)
+		return -EBADMSG;
+	get_text(r, text, len);
 	return 0;
 }

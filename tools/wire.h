@@ -43,6 +43,7 @@ enum wire_type {
 	WIRE_GIVEN = 28,
 	WIRE_FILL = 29,
 	WIRE_REFUSED = 30,
+	WIRE_LACKING = 31,
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
 	WIRE_FINAL = 34,
@@ -153,6 +154,16 @@ struct wire_refused {
 void wire_put_refused(struct buf *b, const struct wire_refused *f);
 /* 0 or -EBADMSG. What is not printable ASCII is replaced. */
 int wire_get_refused(struct rd *r, struct wire_refused *f);
+
+#define WIRE_LACKING_TEXT WIRE_REFUSED_TEXT
+
+/*
+ * What SAs of a kind have and the standby's kernel passes over, for people; not
+ * empty. What is longer is cut.
+ */
+void wire_put_lacking(struct buf *b, const char *text);
+/* 0 or -EBADMSG. What is not printable ASCII is replaced. */
+int wire_get_lacking(struct rd *r, char text[WIRE_LACKING_TEXT + 1]);
 
 /* The window of a node's own time: of rec, seq and the bitmap. */
 void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,

@@ -114,6 +114,23 @@ static bool take_refused(struct rd *r)
 	return true;
 }
 
+static bool take_lacking(struct rd *r)
+{
+	char text[WIRE_LACKING_TEXT + 1];
+	struct rd all = *r;
+	struct buf again = {};
+	size_t i;
+
+	if (wire_get_lacking(r, text))
+		return false;
+	wire_put_lacking(&again, text);
+	for (i = 0; i < again.len; i++)
+		assert(text[i] >= ' ' && text[i] <= '~');
+	assert(again.len == all.left);
+	buf_free(&again);
+	return true;
+}
+
 /* ---- of a few numbers; where more may follow, it is left ---- */
 
 static bool take_error(struct rd *r)
@@ -265,6 +282,8 @@ static bool take_type(enum wire_type type, struct rd *r)
 		return take_number(r);
 	case WIRE_REFUSED:
 		return take_refused(r);
+	case WIRE_LACKING:
+		return take_lacking(r);
 	case WIRE_HANDOVER:
 		return take_handover(r);
 	case WIRE_FINAL:

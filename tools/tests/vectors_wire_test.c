@@ -612,6 +612,21 @@ static int again_final(struct rd *r, struct buf *b)
 	return 0;
 }
 
+static void make_lacking(struct buf *b)
+{
+	wire_put_lacking(b, "KEEPALIVE (esp,)");
+}
+
+static int again_lacking(struct rd *r, struct buf *b)
+{
+	char text[WIRE_LACKING_TEXT + 1];
+	int ret = wire_get_lacking(r, text);
+
+	if (!ret)
+		wire_put_lacking(b, text);
+	return ret;
+}
+
 /* All of it is the header. */
 static void make_nothing(struct buf *b)
 {
@@ -651,6 +666,7 @@ static const struct few {
 	{ "frame-used", WIRE_USED, NOTHING, 20, make_used, again_number },
 	{ "frame-given", WIRE_GIVEN, NOTHING, 20, make_given, again_number },
 	{ "frame-fill", WIRE_FILL, LATER, 0, make_nothing, again_nothing },
+	{ "frame-lacking", WIRE_LACKING, LATER, 1, make_lacking, again_lacking },
 	{ "frame-handover-request", WIRE_HANDOVER_REQUEST, LATER, 0, make_nothing,
 	  again_nothing },
 	{ "frame-handover", WIRE_HANDOVER, LATER, 4, make_handover,
@@ -803,6 +819,7 @@ static const char *vector_of(enum wire_type type)
 	case WIRE_USED:
 	case WIRE_GIVEN:
 	case WIRE_FILL:
+	case WIRE_LACKING:
 	case WIRE_HANDOVER_REQUEST:
 	case WIRE_HANDOVER:
 	case WIRE_FINAL:

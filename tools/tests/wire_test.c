@@ -261,6 +261,40 @@ static void test_refused(void **state)
 	buf_free(&b);
 }
 
+static void test_lacking(void **state)
+{
+	char want[WIRE_LACKING_TEXT + 2], got[WIRE_LACKING_TEXT + 1];
+	struct buf b = {};
+	struct rd r;
+
+	(void)state;
+	wire_put_lacking(&b, "attribute 200 (esp)");
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_lacking(&r, got), 0);
+	assert_string_equal(got, "attribute 200 (esp)");
+	/* What a terminal would obey, and JSON would not. */
+	b.data[0] = 0x1b;
+	b.data[1] = 0;
+	b.data[2] = 0xc3;
+	r = (struct rd){ .p = b.data, .left = 4 };
+	assert_int_equal(wire_get_lacking(&r, got), 0);
+	assert_string_equal(got, "???r");
+	r = (struct rd){ .p = b.data };
+	assert_int_equal(wire_get_lacking(&r, got), -EBADMSG);
+	/* As long as it may be, and longer. */
+	memset(want, 'x', sizeof(want) - 1);
+	want[sizeof(want) - 1] = '\0';
+	buf_clear(&b);
+	wire_put_lacking(&b, want);
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_lacking(&r, got), 0);
+	assert_int_equal(strlen(got), WIRE_LACKING_TEXT);
+	buf_u8(&b, 'x');
+	r = (struct rd){ .p = b.data, .left = b.len };
+	assert_int_equal(wire_get_lacking(&r, got), -EBADMSG);
+	buf_free(&b);
+}
+
 static struct record sample(void)
 {
 	struct record rec = {
@@ -508,6 +542,7 @@ int main(void)
 		cmocka_unit_test(test_hello_chain),
 		cmocka_unit_test(test_hello_lost),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lacking),
 		cmocka_unit_test(test_record_is_small),
 		cmocka_unit_test(test_record_round_trip),
 		cmocka_unit_test(test_merge),
