@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Changes a file of contexts, for tests: usage FILE flip | "unknown-field SPI" | "policy-field DIR" |
-"policy-cut DIR" | "record SPI".
+"""Changes a file of contexts, for tests: usage FILE flip | "unknown-field SPI" | "more-fields SPI" |
+"policy-field DIR" | "policy-more DIR" | "policy-cut DIR" | "record SPI".
 
 flip             one bit in the middle
 unknown-field    of a plain file: the SA's context gets a mandatory field that nobody knows
-policy-field     the same for the policy of direction in, out or fwd
+more-fields      it gets an optional one, and a vendor's that no kernel has
+policy-more      the same for the policy of direction in, out or fwd
+policy-field     unknown-field for the policy of direction in, out or fwd
 policy-cut       its context loses its end
 record           the SA's record is malformed
 """
@@ -59,6 +61,12 @@ def unknown_field(value):
     return value + struct.pack(">HcBIH", 0x100, b"M", 0, 2, 7)
 
 
+def more_fields(value):
+    order = b"\1" if sys.byteorder == "little" else b"\2"
+    return value + struct.pack(">HcBIH", 0x100, b"O", 0, 2, 7) \
+        + struct.pack(">HcBI", 0x8000 | 200, b"V", 0, 5) + order + bytes(4)
+
+
 def cut(value):
     return value[:-3]
 
@@ -70,6 +78,8 @@ def other_handle(value):
 
 CHANGES = {
     "unknown-field": (is_sa, unknown_field),
+    "more-fields": (is_sa, more_fields),
+    "policy-more": (is_policy, more_fields),
     "policy-field": (is_policy, unknown_field),
     "policy-cut": (is_policy, cut),
     "record": (is_sa, other_handle),

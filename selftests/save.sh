@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 129
+plan 137
 
 here=$(dirname "$0")
 need_daemon
@@ -136,6 +136,7 @@ check "unless that is forced" tool "$B" save --stop --plain --force "$TMP/plain"
 cp "$TMP/plain" "$TMP/policy"
 cp "$TMP/plain" "$TMP/policy-cut"
 cp "$TMP/plain" "$TMP/record"
+cp "$TMP/plain" "$TMP/more"
 check "one context is bad" edit "$TMP/plain" "unknown-field $A_SPI"
 check_fails "one that is not sealed is refused" tool "$A" load "${K[@]}" "$TMP/plain"
 check "which is said" says "it is not sealed: --plain"
@@ -144,6 +145,23 @@ check "the bad one and its field are named" \
 	says "esp 192.0.3.2 spi $A_SPI: not loaded: field 0x0100 is mandatory, and this version does not know it"
 check "the other one is there" number "$A" "${in[@]}" seq 55
 check "with the policies that use it" policies_are "$A" 2
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+
+# What nobody has to know stays behind, and that is said.
+check "a later version's, with more to say of an SA" edit "$TMP/more" "more-fields $A_SPI"
+check "and of a policy" edit "$TMP/more" "policy-more out"
+check "is loaded" tool "$A" load --plain "$TMP/more"
+check "all of it" sas_are "$A" 2
+lost="loaded without what is not known here: field 0x0100, attribute 200"
+check "what is left out of the SA is said" says "esp 192.0.3.2 spi $A_SPI: $lost\$"
+check "and of the policy" says "policy out 10.1.0.1/32 -> 10.2.0.1/32: $lost\$"
+check_equal "of nothing else" 2 "$(grep -c "loaded without" "$TMP/err")"
+ip -n "$A" xfrm state flush
+ip -n "$A" xfrm policy flush
+tool "$A" load --json --plain "$TMP/more" >"$TMP/more.json"
+check "JSON has it as well" py is "len(s['not_kept']) == 2 and
+	{'name': 'esp 192.0.3.2 spi $A_SPI', 'fields': 'field 0x0100, attribute 200'} in s['not_kept']" "$(cat "$TMP/more.json")"
 ip -n "$A" xfrm state flush
 ip -n "$A" xfrm policy flush
 

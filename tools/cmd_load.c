@@ -97,7 +97,7 @@ struct load {
 	struct context_sa *in;		/* of the file, in the kernel now */
 	struct clash *clash;		/* to be renegotiated */
 	size_t n_in, n_clashes;
-	json_t *errors, *renegotiate, *new_spi;
+	json_t *errors, *renegotiate, *new_spi, *not_kept;
 };
 
 /* One context that is refused; the others go on. */
@@ -123,6 +123,20 @@ static bool is_meant(const struct load *l, struct context_entry *e,
 static uint8_t *writable(struct load *l, const uint8_t *p)
 {
 	return l->file.body.data + (p - l->file.body.data);
+}
+
+/* What it has beyond its mandatory fields, and nothing here keeps; now: the kernel's. */
+static void note_lost(struct load *l, const char *name, const uint8_t *p,
+		      size_t len, const uint8_t *now, size_t now_len)
+{
+	char fields[300];
+
+	if (!context_lost(p, len, now, now_len, true, fields, sizeof(fields)))
+		return;
+	cmd_warn(&l->common, "%s: loaded without what is not known here: %s",
+		 name, fields);
+	json_array_append_new(l->not_kept, json_pack("{s:s, s:s}", "name", name,
+						     "fields", fields));
 }
 
 /* ---- policies ---- */
@@ -206,6 +220,20 @@ static int put_of(struct load *l, const struct context_sa *sa, uint32_t reqid,
 	return ret;
 }
 
+struct look {
+	struct load *l;
+	const struct policy *pol;
+};
+
+static int look_at_lost(const uint8_t *p, size_t len, void *data)
+{
+	const struct look *look = data;
+
+	note_lost(look->l, look->pol->info.name, look->pol->context,
+		  look->pol->len, p, len);
+	return 0;
+}
+
 /* What was added for this SA stays, or goes with it. */
 static void settle_of(struct load *l, uint32_t reqid, bool stays)
 {
@@ -219,6 +247,11 @@ static void settle_of(struct load *l, uint32_t reqid, bool stays)
 		if (pol->added && !stays) {
 			xfrm_delete_policy(&l->x, pol->context, pol->len);
 			pol->here = false;
+		} else if (pol->added) {
+			struct look look = { l, pol };
+
+			xfrm_get_policy(&l->x, pol->context, pol->len,
+					look_at_lost, &look);
 		}
 		l->policies_loaded += pol->added && stays;
 		pol->added = false;
@@ -380,10 +413,16 @@ static const char *why_not_here(struct load *l, const struct context_sa *info,
 	return let_go(l, &k) ? "it is here, held, and cannot be let go" : NULL;
 }
 
-static void note_loaded(struct load *l, const struct context_sa *sa)
+static void note_loaded(struct load *l, const char *name,
+			const struct context_sa *sa, const struct context_entry *e)
 {
+	struct buf now = {};
+
 	l->in[l->n_in++] = *sa;
 	l->loaded++;
+	if (!xfrm_get_sa(&l->x, &sa->id, &now))
+		note_lost(l, name, e->context, e->context_len, now.data, now.len);
+	buf_free(&now);
 }
 
 /*
@@ -628,7 +667,7 @@ static int load_elsewhere(struct load *l, const char *name,
 		if (ret == -EEXIST)
 			continue;
 		if (!ret) {
-			note_loaded(l, sa);
+			note_loaded(l, name, sa, e);
 			tell_new_spi(l, &from, sa);
 		}
 		return ret;
@@ -728,7 +767,7 @@ static int put_sa(struct load *l, const char *name, struct context_entry *e,
 	ret = xfrm_add_sa(&l->x, e->context, e->context_len, &e->rec);
 	if (!ret) {
 		tell_sent(l, name, info, e);
-		note_loaded(l, info);
+		note_loaded(l, name, info, e);
 		return 0;
 	}
 	if (ret != -EEXIST)
@@ -960,13 +999,14 @@ static void print_list(const char *what, const json_t *list)
 static int report(struct load *l)
 {
 	if (l->common.json)
-		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O, s:O, s:O}",
+		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O, s:O, s:O, s:O}",
 					 "loaded", (json_int_t)l->loaded,
 					 "present", (json_int_t)l->present,
 					 "policies", (json_int_t)l->policies_loaded,
 					 "failed", l->errors,
 					 "renegotiate", l->renegotiate,
-					 "new_spi", l->new_spi), 0);
+					 "new_spi", l->new_spi,
+					 "not_kept", l->not_kept), 0);
 	else
 		printf("%zu SAs loaded, %zu were here, %zu policies\n",
 		       l->loaded, l->present, l->policies_loaded);
@@ -1021,6 +1061,7 @@ static int load(struct load *l, const struct secret *key)
 		l->errors = json_array();
 		l->renegotiate = json_array();
 		l->new_spi = json_array();
+		l->not_kept = json_array();
 		ret = load_all(l);
 		if (!ret && !l->loaded && !l->present && !l->failed)
 			ret = cmd_fail(&l->common, "no SA of %s is meant",
@@ -1030,6 +1071,7 @@ static int load(struct load *l, const struct secret *key)
 		json_decref(l->errors);
 		json_decref(l->renegotiate);
 		json_decref(l->new_spi);
+		json_decref(l->not_kept);
 		free(l->in);
 		free(l->clash);
 		free_policies(l);

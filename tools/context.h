@@ -174,6 +174,17 @@ bool context_same_parameters(const uint8_t *a, size_t alen, const uint8_t *b,
  */
 int context_keep_unknown(const uint8_t *old, size_t len, struct buf *ctx);
 
+/*
+ * context_lost - O and V fields that a kernel was given, and does not tell
+ * @p: what it was given; valid
+ * @now: what it tells
+ * @all: those as well that no kernel is given, as this version does not know them
+ * @buf: their names, as many as there is room for; "" where there are none
+ * Return: how many. What is told to a node alone (PMTU, OFFLOAD) does not count.
+ */
+size_t context_lost(const uint8_t *p, size_t len, const uint8_t *now,
+		    size_t now_len, bool all, char *buf, size_t size);
+
 /* The same for policies: XFRM_MSG_NEWPOLICY or _UPDPOLICY. */
 int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
 /*

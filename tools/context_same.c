@@ -6,6 +6,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sodium.h>
 
@@ -191,4 +192,59 @@ int context_keep_unknown(const uint8_t *old, size_t len, struct buf *ctx)
 	buf_free(ctx);
 	*ctx = both;
 	return 0;
+}
+
+/* Not what is told to a node alone. */
+static bool is_for_kernel(const struct field *f, bool all)
+{
+	if (f->class == FIELD_MANDATORY || f->type == CONTEXT_OFFLOAD ||
+	    f->type == CONTEXT_PMTU)
+		return false;
+	/* A vendor's of the other byte order does not get there. */
+	return all || f->class == FIELD_VENDOR || fields_name(f->type);
+}
+
+static bool has_field(const uint8_t *p, size_t len, uint16_t type)
+{
+	struct rd r = { .p = p, .left = len };
+	struct field_error why;
+	uint16_t last = 0;
+	struct field f;
+
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (f.type == type)
+			return true;
+	}
+	return false;
+}
+
+size_t context_lost(const uint8_t *p, size_t len, const uint8_t *now,
+		    size_t now_len, bool all, char *buf, size_t size)
+{
+	struct rd r = { .p = p, .left = len };
+	const char *name, *comma = "";
+	struct field_error why;
+	uint16_t last = 0;
+	size_t n = 0, at = 0;
+	struct field f;
+
+	*buf = '\0';
+	while (field_next(&r, &last, &f, &why) > 0) {
+		if (!is_for_kernel(&f, all) || has_field(now, now_len, f.type))
+			continue;
+		n++;
+		if (at >= size)
+			continue;
+		name = fields_name(f.type);
+		if (name)
+			at += snprintf(buf + at, size - at, "%s%s", comma, name);
+		else if (f.class == FIELD_VENDOR)
+			at += snprintf(buf + at, size - at, "%sattribute %u", comma,
+				       f.type & ~(unsigned int)CONTEXT_VENDOR_BASE);
+		else
+			at += snprintf(buf + at, size - at, "%sfield 0x%04x", comma,
+				       f.type);
+		comma = ", ";
+	}
+	return n;
 }

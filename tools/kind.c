@@ -145,53 +145,15 @@ void kinds_open(struct kinds *k)
 			 strerror(-ret));
 }
 
-/* Not what is told to a node alone; a vendor's of the other byte order is lacking, too. */
-static bool is_for_kernel(const struct field *f)
-{
-	return f->class != FIELD_MANDATORY && f->type != CONTEXT_OFFLOAD &&
-	       f->type != CONTEXT_PMTU &&
-	       (fields_name(f->type) || f->class == FIELD_VENDOR);
-}
-
-static bool has_field(const struct buf *ctx, uint16_t type)
-{
-	struct rd r = { .p = ctx->data, .left = ctx->len };
-	struct field_error why;
-	uint16_t last = 0;
-	struct field f;
-
-	while (field_next(&r, &last, &f, &why) > 0) {
-		if (f.type == type)
-			return true;
-	}
-	return false;
-}
-
 /* XFRM passes over attributes that it does not know: what it does not tell, it has not. */
 static void look_what_is_lacking(struct kinds *k, const uint8_t *p, size_t len,
 				 const struct sa_id *id, char *buf, size_t size)
 {
-	struct rd r = { .p = p, .left = len };
-	struct field_error why;
 	struct buf told = {};
-	const char *name;
-	uint16_t last = 0;
-	struct field f;
-	size_t n = 0;
 
 	*buf = '\0';
-	if (xfrm_get_sa(&k->scratch, id, &told)) {
-		buf_free(&told);
-		return;
-	}
-	while (field_next(&r, &last, &f, &why) > 0 && n < size) {
-		if (!is_for_kernel(&f) || has_field(&told, f.type))
-			continue;
-		name = fields_name(f.type);
-		n += name ? snprintf(buf + n, size - n, "%s%s", n ? ", " : "", name) :
-			    snprintf(buf + n, size - n, "%sattribute %u", n ? ", " : "",
-				     f.type & ~(unsigned int)CONTEXT_VENDOR_BASE);
-	}
+	if (!xfrm_get_sa(&k->scratch, id, &told))
+		context_lost(p, len, told.data, told.len, false, buf, size);
 	buf_free(&told);
 }
 

@@ -1291,6 +1291,43 @@ static void test_keep_unknown(void **state)
 	buf_free(&was);
 }
 
+/* Who loads a context is told what stays behind: all of it, or what the kernel dropped. */
+static void test_lost(void **state)
+{
+	static const uint8_t value[] = { 1, 2, 3 };
+	struct buf given = {}, told = {};
+	char text[80];
+	size_t at;
+
+	(void)state;
+	fill(&given, make_everything);
+	fill(&told, make_everything);
+	assert_int_equal(context_lost(given.data, given.len, told.data, told.len,
+				      true, text, sizeof(text)), 0);
+	assert_string_equal(text, "");
+	cut_out(&told, CONTEXT_TFC_PAD);
+	/* Not an optional one: nobody would have taken the SA without. */
+	cut_out(&told, CONTEXT_IF_ID);
+	at = field_begin(&given, 0x100, FIELD_OPTIONAL);
+	buf_put(&given, value, sizeof(value));
+	field_end(&given, at);
+	at = field_begin(&given, CONTEXT_VENDOR_BASE | 200, FIELD_VENDOR);
+	buf_put(&given, value, sizeof(value));
+	field_end(&given, at);
+	assert_int_equal(context_lost(given.data, given.len, told.data, told.len,
+				      true, text, sizeof(text)), 3);
+	assert_string_equal(text, "TFC_PAD, field 0x0100, attribute 200");
+	assert_int_equal(context_lost(given.data, given.len, told.data, told.len,
+				      false, text, sizeof(text)), 2);
+	assert_string_equal(text, "TFC_PAD, attribute 200");
+	/* As many as there is room for. */
+	assert_int_equal(context_lost(given.data, given.len, told.data, told.len,
+				      true, text, 12), 3);
+	assert_string_equal(text, "TFC_PAD, fi");
+	buf_free(&given);
+	buf_free(&told);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1301,6 +1338,7 @@ int main(void)
 		cmocka_unit_test(test_mutated),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_keep_unknown),
+		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_vendor),
