@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 78
+plan 94
 
 need_daemon
 setup_ns A B P
@@ -147,6 +147,28 @@ check_equal "nothing refused as a replay" 0 "$(($(replays "$A") + $(replays "$P"
 for n in "$A" "$P"; do
 	ip -n "$n" xfrm state flush
 	ip -n "$n" xfrm policy flush
+done
+
+# --- one that is fenced for itself is not made anew: it could be used until it is fenced again -----
+
+at() { ip -n "$A" xfrm state get dst "$2" proto esp spi "$3" | grep -qw "src $1"; } # SRC DST SPI
+fenced() { nl "$A" get family="$1" dst="$2" spi=0x5000 proto=50 | grep -q '"fenced"'; } # FAMILY DST
+for ends in "2 192.0.3.1 192.0.3.2 $new" "10 2001:db8:1::1 2001:db8:1::2 2001:db8:1::11"; do
+	read -r family a b next <<<"$ends"
+	for n in 0x5000 0x5002; do
+		ip -n "$A" xfrm state add src "$a" dst "$b" proto esp spi $n reqid 5 mode transport flag esn \
+			replay-window 128 aead 'rfc4106(gcm(aes))' "$(key 20 $n)" 128 sel src "$a" dst "$b"
+	done
+	check "$a: an SA is fenced" nl "$A" bind -- family="$family" dst="$b" spi=0x5000 proto=50 flags=fenced
+	check_fails "it is not moved" tool "$A" migrate "$a=$next"
+	check "which is said" says "esp $b spi 0x00005000: it is fenced, and would be used for a moment: rekey it"
+	check "it stands where it stood" at "$a" "$b" 0x5000
+	check "fenced" fenced "$family" "$b"
+	check "the other one has moved" at "$next" "$b" 0x5002
+	nl "$A" bind -- family="$family" dst="$b" spi=0x5000 proto=50 flags=0 >/dev/null
+	check "let go, it moves, too" tool "$A" migrate "$a=$next"
+	check "nothing has the old name" no_trace "$A" "$a"
+	ip -n "$A" xfrm state flush
 done
 
 # --- IPComp: what is too small to be compressed comes in an SA that the kernel makes for it ---

@@ -495,7 +495,13 @@ void fields_to_u32(struct xfrm_msg *m, const struct fields *fs, uint16_t field,
 		xfrm_msg_u32(m, attr, v);
 }
 
-/* Only of a node with our byte order: nobody here knows what to swap. */
+/*
+ * Only of a node with our byte order: nobody here knows what to swap. Nor is one taken
+ * that this version knows, of a sender that did not: what such a node had is told by a
+ * field of its own or not at all, and of all that are known some are counters and keys,
+ * which stand in the message once already; XFRM takes the last one. An option that is
+ * left out so is lacking, and named (context_lost()); no number depends on one.
+ */
 void fields_to_vendor(struct xfrm_msg *m, const struct fields *fs)
 {
 	struct rd r = { .p = fs->start, .left = fs->len };

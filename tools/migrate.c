@@ -22,6 +22,7 @@
 #include "migrate.h"
 
 #define FOLLOW_TRIES 5000	/* until the module follows a clone */
+#define BACK_TRIES 5
 #define SA_ID_LEN (FIELD_HEADER + 44)	/* the first field of an SA */
 
 struct move {
@@ -352,21 +353,68 @@ static bool has_more(const struct move *one)
 		      one->is.len - SA_ID_LEN);
 }
 
-/* Nobody draws a number, and nothing is accepted, between the two. */
-static void make_anew(struct migrate *m, struct move *one)
+static int make(struct migrate *m, struct move *one)
 {
+	int ret = xfrm_add_sa(m->x, one->is.data, one->is.len, &one->rec);
+
+	one->made = !ret;
+	if (ret)
+		failed(m, name_of(&one->info.id), m->x->error);
+	return ret;
+}
+
+/* Both are there for a moment, and the old one is stopped. */
+static void make_beside(struct migrate *m, struct move *one)
+{
+	if (make(m, one))
+		return;
+	if (xfrm_delete_sa(m->x, &one->info.id))
+		failed(m, name_of(&one->info.id),
+		       "its old one cannot be deleted, and stays stopped");
+}
+
+/*
+ * XFRM has room for one of a name: of an SA to the peer, of which our address is the
+ * source, the old one goes first. Nobody draws a number, and nothing is accepted, between
+ * the two; whoever kills this there, kills the SA, and IKE makes another one.
+ */
+static void make_in_place(struct migrate *m, struct move *one)
+{
+	int tries = BACK_TRIES;
+
 	if (xfrm_delete_sa(m->x, &one->info.id)) {
 		failed(m, name_of(&one->info.id), m->x->error);
 		return;
 	}
-	one->made = !xfrm_add_sa(m->x, one->is.data, one->is.len, &one->rec);
-	if (one->made)
+	if (!make(m, one))
 		return;
-	failed(m, name_of(&one->info.id), m->x->error);
-	/* Back, rather than not at all. */
+	/* Back, rather than not at all: what keeps it out may be memory. */
 	one->next = one->info;
 	one->back = true;
-	one->made = !xfrm_add_sa(m->x, one->was.data, one->was.len, &one->rec);
+	while (!one->made && tries--)
+		one->made = !xfrm_add_sa(m->x, one->was.data, one->was.len,
+					 &one->rec);
+	if (!one->made)
+		failed(m, name_of(&one->info.id),
+		       "nor can it be made as it was: it is gone, rekey it");
+}
+
+/*
+ * It can be used from here on, until it is bound: its policies follow later, but a
+ * packet in needs none, nor one out by a template without addresses. A lease ends
+ * behind more numbers (XFRMSYNC_LEASE_HEADROOM) than are drawn until then, so one that
+ * stood at its end is bound in time, or stopped again past it. One that is fenced for
+ * itself may not draw any.
+ */
+static void make_anew(struct migrate *m, struct move *one)
+{
+	if (one->rec.flags & XFRMSYNC_RECORD_F_FENCED)
+		failed(m, name_of(&one->info.id),
+		       "it is fenced, and would be used for a moment: rekey it");
+	else if (sa_id_equal(&one->info.id, &one->next.id))
+		make_in_place(m, one);
+	else
+		make_beside(m, one);
 }
 
 static void migrate_one(struct migrate *m, struct move *one)
