@@ -25,18 +25,21 @@ import nl
 from campaign_judge import IN, OUT
 from campaign_world import FAMILY, Kernel, Node, PORT
 from kt import SEED, check, ip, key, run, say, skip, until
-from matrix_cases import address, cases
+from matrix_cases import COMP, address, cases
 
 GATEWAY, PEER = {4: "192.0.3.1", 6: "2001:db8:3::1"}, {4: "192.0.3.2", 6: "2001:db8:3::2"}
 MAC = {"a": "02:00:00:00:00:0a", "b": "02:00:00:00:00:0b", "p": "02:00:00:00:00:0c",
        "nobody": "02:00:00:00:00:99"}
 BEFORE, AFTER = 7, 6        # packets each way; LOST of them on their way to the gateway
 LOST = 3
+OLD = 40                    # more that are lost where the window is small: what is behind it comes late
+SMALL = 32
 SIZES = (40, 700)           # the second is worth compressing
 HEAD = struct.Struct("!IIHBB")
 MAGIC = 0x6d617478
 SO_MARK, UDP_ENCAP, UDP_ENCAP_ESPINUDP = 36, 100, 2
 IP_XFRM_POLICY, IPV6_XFRM_POLICY = 17, 35
+ETH_P_ALL, ETH_P_IP, PACKET_OUTGOING = 3, 0x800, 4
 NEWSA, GETSA, DUMP, CREATE = 0x10, 0x12, 0x300, 0x600
 REPLAY_VAL, LASTUSED, MARK, REPLAY_ESN_VAL = 10, 15, 21, 23
 
@@ -176,6 +179,72 @@ def replay_errors(state, case):
             for block in state.sas_of(case)]
 
 
+def errors_of(state, sa):
+    """The same of one SA."""
+    block = next(block for block in state.sas[sa.dst, sa.spi] if block.startswith(f"src {sa.src} "))
+    return tuple(map(int, re.findall(r"replay-window (\d+) replay (\d+) failed (\d+)", block)[-1]))
+
+
+# ---- packets on the wire -------------------------------------------------------------------
+
+class Frame:
+    """One that P has sent; spi is None where it is no ESP and no AH."""
+
+    def __init__(self, data):
+        self.data = data
+        four = struct.unpack_from("!H", data, 12)[0] == ETH_P_IP
+        self.at, where = (14 + 4 * (data[14] & 15), (26, 30, 34)) if four else (54, (22, 38, 54))
+        self.src, self.dst = (socket.inet_ntop(FAMILY[4 if four else 6], data[i:j])
+                              for i, j in zip(where, where[1:]))
+        self.four, proto = four, data[23 if four else 20]
+        self.udp = proto == socket.IPPROTO_UDP
+        at = {socket.IPPROTO_ESP: 0, socket.IPPROTO_AH: 4, socket.IPPROTO_UDP: 8}.get(proto)
+        self.spi = None if at is None else struct.unpack_from("!I", data, self.at + at)[0]
+
+    def damaged(self):
+        """Its last byte is another one. A sum that IPv6 looks at before is right."""
+        data = bytearray(self.data)
+        data[-1] ^= 1
+        if self.udp and not self.four:
+            data[self.at + 6:self.at + 8] = b"\0\0"
+            body = data[22:54] + struct.pack("!II", len(data) - self.at, socket.IPPROTO_UDP) + data[self.at:]
+            words = struct.unpack(f"!{(len(body) + 1) // 2}H", bytes(body).ljust(len(body) + len(body) % 2, b"\0"))
+            total = sum(words)
+            while total >> 16:
+                total = (total & 0xffff) + (total >> 16)
+            struct.pack_into("!H", data, self.at + 6, 0xffff - total or 0xffff)
+        return Frame(bytes(data))
+
+    def to(self, whom):
+        return bytes.fromhex(MAC[whom].replace(":", "")) + self.data[6:]
+
+
+class Tap:
+    """What P sends to the gateways, and what is put there beside it."""
+
+    def __init__(self, ns):
+        with nl.netns(ns):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        self.sock.setsockopt(socket.SOL_SOCKET, nl.SO_RCVBUFFORCE, 16 << 20)
+        self.sock.bind(("br0", ETH_P_ALL))
+        self.sock.setblocking(False)
+
+    def frames(self):
+        """(source, destination, SPI) -> those since the last call, in order."""
+        out = {}
+        try:
+            while True:
+                data, where = self.sock.recvfrom(2048)
+                if where[2] == PACKET_OUTGOING and data[12:14] in (b"\x08\0", b"\x86\xdd"):
+                    frame = Frame(data)
+                    out.setdefault((frame.src, frame.dst, frame.spi), []).append(frame)
+        except BlockingIOError:
+            return out
+
+    def put(self, frame):
+        self.sock.send(frame.to("a"))
+
+
 # ---- the world ---------------------------------------------------------------------------
 
 class World:
@@ -186,6 +255,7 @@ class World:
         self.state = {name: State(ns) for name, ns in self.ns.items()}
         self.socks, self.sinks, self.holding = {}, {}, []
         self.got = collections.Counter()
+        self.errors = {}        # SA -> what A shall have counted
 
     def lay(self, all_cases):
         run("modprobe", "-aq", "esp4", "esp6", "ah4", "ah6", "ipcomp", "ipcomp6", "xfrm_user",
@@ -293,16 +363,43 @@ class World:
                 pass
         return bool(ready)
 
+    def attack(self, some, node, holes):
+        """Some are lost; and two come that must not be taken: one of the lost, that was changed,
+        and one that was there before, late where the window is small."""
+        tap = Tap(self.ns["p"])
+        came = self.seen_by(tap, some, 1)
+        self.point("nobody")
+        lost = self.seen_by(tap, some, holes)
+        self.point(node)
+        attacked = {sa: case for case in some for sa in case.sas
+                    if sa.way == IN and (sa.src, sa.dst, sa.spi) in came and (sa.src, sa.dst, sa.spi) in lost}
+        for sa in attacked:
+            tap.put(lost[sa.src, sa.dst, sa.spi][-1].damaged())
+        self.point("nobody")
+        self.send([case for case in some if is_small(case)], IN, node, OLD)
+        self.point(node)
+        self.send(some, IN, node, 1)
+        for sa, case in attacked.items():
+            # Without a window, whatever comes twice is taken twice.
+            if case.window:
+                tap.put(came[sa.src, sa.dst, sa.spi][-1])
+            self.errors[sa] = (0, 0, 1) if not case.window else (1, 0, 1) if is_small(case) else (0, 1, 1)
+        tap.sock.close()
+
+    def seen_by(self, tap, some, count):
+        self.send(some, IN, None, count)
+        until(lambda: not self.drain(0.3), 60)
+        return tap.frames()
+
     def exchange(self, some, node, count, what, holes=0):
         """Both ways; what did not come goes to the case's faults."""
         self.got.clear()
         self.send(some, OUT, node, count)
         self.send(some, IN, node, count - count // 2)
         if holes:
-            self.point("nobody")
-            self.send(some, IN, node, holes)
-            self.point(node)
-        self.send(some, IN, node, count // 2)
+            self.attack(some, node, holes)
+        # What is counted is told with the next packet.
+        self.send(some, IN, node, count // 2 - (2 if holes else 0))
         until(lambda: not self.drain(0.3), 60)
         for case in some:
             for lane in case.lanes:
@@ -399,6 +496,10 @@ class World:
                     ip(self.ns[name], "\n".join(case.sa_lines(name == "a", verb="update")) + "\n")
 
 
+def is_small(case):
+    return not case.esn and 0 < case.window <= SMALL
+
+
 def bypass(sock, family):
     """As an IKE daemon's: what comes in UDP is looked at when it is out of it."""
     policy = bytearray(168)     # struct xfrm_userpolicy_info
@@ -476,6 +577,8 @@ class ByFile:
         DIFFERS["state"] = [one for one in DIFFERS["state"] if "oseq" not in one[0]]
         # XFRM takes it from nobody, and a file goes past the module.
         DIFFERS["state"].append((r"\n[ \t]*lastused TIME", ""))
+        # What was refused is told by no attribute of a new SA either: see errors().
+        DIFFERS["state"].append((r"(?<=replay-window )\d+ replay \d+ failed \d+", "ERRORS"))
         TIMES.remove("lastused")
 
     def begin(self):
@@ -552,6 +655,24 @@ def compared(world, some):
     return {case: differences(case, a, b) for case in some}
 
 
+def errors(world, carrier, case):
+    """What A counted, and what B has of it, where it should be another number."""
+    a, b = world.state["a"], world.state["b"]
+    attacked = [sa for sa in case.sas if sa in world.errors]
+    if not attacked and set(case.chain) != {COMP} and case.encap_kind != "espintcp":
+        return ["no packet of it was seen that could be sent again"]
+    out = []
+    for sa in attacked:
+        want = world.errors[sa]
+        if errors_of(a, sa) != want:
+            out.append(f"A counts {errors_of(a, sa)} of {sa.id()}, not {want}")
+        if isinstance(carrier, ByFile):
+            want = 0, 0, 0
+        if errors_of(b, sa) != want:
+            out.append(f"B counts {errors_of(b, sa)} of {sa.id()}, not {want}")
+    return out
+
+
 def wait_for_it(world, carrier, some):
     """Until B follows A in all; what it never does, shows later."""
     if isinstance(carrier, ByFile):
@@ -604,7 +725,7 @@ def main():
     said = carrier.carry()
     check("B has it all", not said, said)
     for case, faults in compared(world, some).items():
-        case.faults += faults
+        case.faults += faults or errors(world, carrier, case)
     seen = {name: world.state[name].look() for name in "bp"}
     before = {name: {case: replay_errors(state, case) for case in some} for name, state in seen.items()}
     world.point("b")
