@@ -27,6 +27,7 @@ ACTIVE, STANDBY = 1, 2
 EPOCH, NODE = 7, 1
 ESP, TUNNEL, ROUTE_OPTIMIZATION = 50, 1, 2
 OUT, IN = ("192.0.3.1", "192.0.3.2"), ("192.0.3.2", "192.0.3.1")
+OUT6 = "2001:db8:3::1", "2001:db8:3::2"
 
 # SPI, addresses, algorithm, bits of its key, more fields, mode.
 CASES = {
@@ -36,6 +37,8 @@ CASES = {
     "key": (0x5003, IN, b"rfc4106(gcm(aes))", 168, b""),
     "field": (0x5004, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
     "apart": (0x5006, ("192.0.3.1", "192.0.3.8"), b"rfc4106(gcm(aes))", 160, b""),
+    "good6": (0x5010, OUT6, b"rfc4106(gcm(aes))", 160, b""),
+    "apart6": (0x5016, ("2001:db8:3::1", "2001:db8:3::8"), b"rfc4106(gcm(aes))", 160, b""),
     "taken": (0x5005, IN, b"rfc4106(gcm(aes))", 160, b""),
     "mode": (0x5007, IN, b"rfc4106(gcm(aes))", 160, b"", ROUTE_OPTIMIZATION),
     "attribute": (0x5008, IN, b"rfc4106(gcm(aes))", 160, struct.pack("!HcBI", 0x8000 | 200, b"V", 0, 5)
@@ -48,6 +51,9 @@ POLICIES = {
     "policy": (OUT, b""),
     "policy-field": (OUT, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
     "policy-cut": (OUT, b"\1"),
+    "policy6": (OUT6, b""),
+    "policy6-field": (OUT6, struct.pack("!HcBI", 0x100, b"M", 0, 0)),
+    "policy6-cut": (OUT6, b"\1"),
 }
 
 
@@ -64,8 +70,12 @@ def field(kind, value):
     return struct.pack("!HcBI", kind, b"M", 0, len(value)) + value
 
 
+def family(ends):
+    return socket.AF_INET6 if ":" in ends[0] else socket.AF_INET
+
+
 def address(text):
-    return socket.inet_aton(text) + bytes(12)
+    return socket.inet_pton(family([text]), text).ljust(16, b"\0")
 
 
 def limits():
@@ -75,18 +85,21 @@ def limits():
 
 def policy(ends, more):
     src, dst = (address(end) for end in ends)
-    sel = struct.pack("!HBBBBH", socket.AF_INET, 0, 32, 32, 0, 0) + address("10.2.0.1") + address("10.1.0.1")
+    inside, bits = ("10.2.0.1", "10.1.0.1"), 32
+    if family(ends) == socket.AF_INET6:
+        inside, bits = ("fd00:2::1", "fd00:1::1"), 128
+    sel = struct.pack("!HBBBBH", family(ends), 0, bits, bits, 0, 0) + b"".join(address(end) for end in inside)
     out = field(2, sel + bytes(12)) + limits() + field(0x40, struct.pack("!I4BI", 9, 1, 0, 0, 0, 0))
     every = 2**32 - 1
-    out += field(0x41, struct.pack("!HBBBBHII", socket.AF_INET, ESP, TUNNEL, 0, 0, 0, 0, 1) + dst + src
+    out += field(0x41, struct.pack("!HBBBBHII", family(ends), ESP, TUNNEL, 0, 0, 0, 0, 1) + dst + src
                  + struct.pack("!3I", every, every, every))
     return out + more
 
 
 def context(spi, ends, name, bits, more, mode=TUNNEL):
     src, dst = (address(end) for end in ends)
-    out = field(1, struct.pack("!HBBII", socket.AF_INET, ESP, mode, spi, 1) + dst + src)
-    out += field(2, struct.pack("!HBBBBH", socket.AF_INET, 0, 0, 0, 0, 0) + bytes(44)) + limits()
+    out = field(1, struct.pack("!HBBII", family(ends), ESP, mode, spi, 1) + dst + src)
+    out += field(2, struct.pack("!HBBBBH", family(ends), 0, 0, 0, 0, 0) + bytes(44)) + limits()
     out += field(5, struct.pack("!II", 128, 0))
     out += field(6, struct.pack("!III", 1, 64, 2))
     key = bytes((spi + i) & 255 for i in range(bits // 8))

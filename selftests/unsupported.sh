@@ -10,14 +10,14 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 70
+plan 86
 
 here=$(dirname "$0")
 need_daemon
 setup_ns A B
 setup_veth "$A" "$B"
 tmpdir
-modprobe -aq esp4 xfrm_user
+modprobe -aq esp4 esp6 xfrm_user
 pair_confs "$A" "$B"
 sed -i '/^\[sync\]/a unsupported = renegotiate' "$TMP/b.conf"
 
@@ -140,30 +140,36 @@ fresh() { # a standby that knows nothing
 	: >"$TMP/b.log"
 	start b
 }
-fresh
-check "a standby" busywait 20000 role_is b standby
-other a "$A" 192.0.2.2 active good apart policy
-check "it takes what comes" busywait 20000 said "^sent"
-check "and is ready" busywait 10000 status b "s['ready'] and s['policies'] == 1"
-check "the active is gone" other_ends
-other a "$A" 192.0.2.2 active good apart policy-field
-check "another one has more to say of the policy" busywait 20000 said "^sent"
-check "the SA that it uses is not safe" busywait 10000 unsafe b 0x00005000 "is not understood here"
-check "the other one is" status b "s['unsafe_total'] == 1"
-check "and that is why it is not ready" status b "not s['ready'] and '1 policies have contexts that this version does not understand' in s['reasons']"
-check "the log names the policy and the field" logged b "policy out 10.1.0.1/32 -> 10.2.0.1/32: its context is refused: field 0x0100 is mandatory"
-check "what stands here of before stays" policies_are "$B" 1
-check "the active is gone" other_ends
-check "it takes over" ask b takeover
-check "that SA is fenced" is_fenced "$B" 192.0.3.2 0x5000
-check "the other one is used" not_fenced "$B" 192.0.3.8 0x5006
-stop b
-fresh
-other a "$A" 192.0.2.2 active good apart policy-cut
-check "for whom a policy is cannot be read" busywait 20000 said "^sent"
-check "then none is safe" busywait 10000 status b "s['unsafe_total'] == 2"
-other_ends
-stop b
+for six in "" 6; do
+	ends=(192.0.3.1 192.0.3.2 192.0.3.8) spis=(5000 5006) name="10.1.0.1/32 -> 10.2.0.1/32"
+	[ -z "$six" ] || {
+		ends=(2001:db8:3::1 2001:db8:3::2 2001:db8:3::8) spis=(5010 5016) name="fd00:1::1/128 -> fd00:2::1/128"
+	}
+	fresh
+	check "a standby, ${ends[0]}" busywait 20000 role_is b standby
+	other a "$A" 192.0.2.2 active good$six apart$six policy$six
+	check "it takes what comes" busywait 20000 said "^sent"
+	check "and is ready" busywait 10000 status b "s['ready'] and s['policies'] == 1"
+	check "the active is gone" other_ends
+	other a "$A" 192.0.2.2 active good$six apart$six policy$six-field
+	check "another one has more to say of the policy" busywait 20000 said "^sent"
+	check "the SA that it uses is not safe" busywait 10000 unsafe b "0x0000${spis[0]}" "is not understood here"
+	check "the other one is" status b "s['unsafe_total'] == 1"
+	check "and that is why it is not ready" status b "not s['ready'] and '1 policies have contexts that this version does not understand' in s['reasons']"
+	check "the log names the policy and the field" logged b "policy out $name: its context is refused: field 0x0100 is mandatory"
+	check "what stands here of before stays" policies_are "$B" 1
+	check "the active is gone" other_ends
+	check "it takes over" ask b takeover
+	check "that SA is fenced" is_fenced "$B" "${ends[1]}" "0x${spis[0]}"
+	check "the other one is used" not_fenced "$B" "${ends[2]}" "0x${spis[1]}"
+	stop b
+	fresh
+	other a "$A" 192.0.2.2 active good$six apart$six policy$six-cut
+	check "for whom a policy is cannot be read" busywait 20000 said "^sent"
+	check "then none is safe" busywait 10000 status b "s['unsafe_total'] == 2"
+	other_ends
+	stop b
+done
 
 # --- an active, of a standby that can less -----------------------------------------------------
 
