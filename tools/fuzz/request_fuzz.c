@@ -282,6 +282,19 @@ static void add_sa(int i)
 		cache_set_way(e, &info);
 }
 
+/* What it lacks, as a peer would tell it. */
+static void lack_at_peer(struct peer *p)
+{
+	static const uint8_t said[] = "no \xff\x1b such \xc3";
+	struct rd r = { .p = said, .left = sizeof(said) - 1 };
+	char text[WIRE_LACKING_TEXT + 1];
+
+	assert(!wire_get_lacking(&r, text));
+	p->lacking[0] = strdup(text);
+	assert(p->lacking[0]);
+	p->n_lacking = 1;
+}
+
 static void set_up(void)
 {
 	struct peer *p;
@@ -305,6 +318,9 @@ static void set_up(void)
 	}
 	for (i = 0; i < SAS; i++)
 		add_sa(i);
+	lack_at_peer(&d.peer[0]);
+	omitted_note(&d.omitted, &kernel[0].id, false, "of a reason");
+	omitted_note(&d.omitted, &kernel[3].id, true, "of another");
 }
 
 static void set_node(void)
