@@ -116,6 +116,30 @@ static void test_scratch(void **state)
 	buf_free(&b);
 }
 
+/* What is lacking is told once, and all of it again to the next who asks. */
+static void test_lacking(void **state)
+{
+	struct kind kind[] = {
+		{ .supported = true, .lacking = "one" },
+		{ .supported = true },
+		{ .supported = true, .lacking = "two" },
+	};
+	struct kinds k = { .kind = kind, .n = 3 };
+
+	(void)state;
+	assert_null(kinds_next_lacking(&k));
+	kinds_tell_again(&k);
+	assert_string_equal(kinds_next_lacking(&k), "one");
+	assert_string_equal(kinds_next_lacking(&k), "two");
+	assert_null(kinds_next_lacking(&k));
+	kinds_tell_again(&k);
+	assert_string_equal(kinds_next_lacking(&k), "one");
+	kinds_tell_again(&k);
+	assert_string_equal(kinds_next_lacking(&k), "one");
+	assert_string_equal(kinds_next_lacking(&k), "two");
+	assert_null(kinds_next_lacking(&k));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_other),
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_lacking),
 	};
 
 	if (sodium_init() < 0)
