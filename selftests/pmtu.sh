@@ -228,14 +228,14 @@ check "and is in step" wait_step a b
 check "its own kernel knows nothing of it" all is_unlearned "$B"
 
 # IPComp draws no numbers. 200 different bytes, so that it compresses, and only a little.
-comp_data() {
+comp_data() { # BYTES
 	/usr/bin/python3 -c 'import random, sys
-sys.stdout.buffer.write(bytes(random.randrange(200) for i in range(1432)))'
+sys.stdout.buffer.write(bytes(random.randrange(200) for i in range(int(sys.argv[1]))))' "$1"
 }
-outer[comp4]=192.0.4.99 inner[comp4]=10.2.0.99 from[comp4]=10.1.0.1
-outer[comp6]=2001:db8:4::99 inner[comp6]=fd00:2::99 from[comp6]=fd00:1::1
+outer[comp4]=192.0.4.99 inner[comp4]=10.2.0.99 from[comp4]=10.1.0.1 size[comp4]=1432
+outer[comp6]=2001:db8:4::99 inner[comp6]=fd00:2::99 from[comp6]=fd00:1::1 size[comp6]=1390
 comp_learns() { # KIND
-	comp_data | in_ns "$A" socat -u -b 4096 STDIN "UDP:$(host "${inner[$1]}"):9,bind=$(host "${from[$1]}")"
+	comp_data "${size[$1]}" | in_ns "$A" socat -u -b 4096 STDIN "UDP:$(host "${inner[$1]}"):9,bind=$(host "${from[$1]}")"
 	knows "$A" "$1" 1400
 }
 n=0
