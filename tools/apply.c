@@ -809,8 +809,8 @@ void apply_record(struct daemon *d, uint32_t handle, const struct record *rec,
 {
 	struct cache_entry *e = cache_find_handle(&d->cache, handle);
 
-	/* Its context was refused, or it was deleted meanwhile. */
-	if (!e || !handle)
+	/* It was deleted meanwhile; or what kind of SA it is for is not known. */
+	if (!e || !handle || e->applied == CACHE_REFUSED)
 		return;
 	take_record(d, e, rec);
 	e->sent = sent;

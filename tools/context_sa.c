@@ -244,8 +244,13 @@ static int get_replay(const struct fields *fs, struct context_sa *info)
 		       info->window <= info->bmp_words * 32;
 	else	/* one word of a bitmap: the kernel takes no more */
 		good = !kind && !info->bmp_words && info->window <= 32;
-	return good ? 0 : fields_bad(fs, CONTEXT_REPLAY,
-				     "has a window that no kernel has");
+	if (good)
+		return 0;
+	/* What is refused is kept by its outline. */
+	info->window = 0;
+	info->bmp_words = 0;
+	info->large = false;
+	return fields_bad(fs, CONTEXT_REPLAY, "has a window that no kernel has");
 }
 
 static int get_flags(const struct fields *fs, uint32_t *flags, uint32_t *extra)

@@ -438,6 +438,36 @@ static void test_given_before(void **state)
 	assert_int_equal(count(WIRE_GIVEN), 1);
 }
 
+/* What is refused has no records: of what size its window is, nobody knows. */
+static void test_record_refused(void **state)
+{
+	static const uint8_t replay[] = { 0, 6, 'M', 0, 0, 0, 0, 12, 0, 0, 0, 1 };
+	struct record rec = { .seq = 500 };
+	struct cache_entry *e;
+	uint8_t *words;
+
+	(void)state;
+	words = memmem(context.data, context.len, replay, sizeof(replay));
+	assert_non_null(words);
+	/* Words of the bitmap: more than there is room for. */
+	words[sizeof(replay) + 4] = 1;
+	comes();
+	e = cache_find_handle(&d.cache, HANDLE);
+	assert_non_null(e);
+	assert_int_equal(e->applied, CACHE_REFUSED);
+	assert_int_equal(e->info.window, 0);
+	assert_int_equal(e->info.bmp_words, 0);
+	apply_record(&d, HANDLE, &rec, 0);
+	/* That was kept of the one before, and merged with the one before that. */
+	rec.seq = 400;
+	apply_record(&d, HANDLE, &rec, 0);
+	rec.seq = 300;
+	apply_record(&d, HANDLE, &rec, 0);
+	assert_int_equal(e->rec.seq, 0);
+	assert_true(e->rec.bmp_words <= RECORD_BMP_WORDS);
+	assert_null(e->own);
+}
+
 /* ---- policies ---- */
 
 /* One that a newer version's active has more to say of. */
@@ -617,6 +647,7 @@ int main(void)
 		TEST(test_again),
 		TEST(test_frame),
 		TEST(test_given_before),
+		TEST(test_record_refused),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
