@@ -214,6 +214,7 @@ static int get_encap(const struct fields *fs, uint16_t family,
 static int get_sa_id(const struct fields *fs, struct context_sa *info)
 {
 	struct rd r = fs->known[CONTEXT_SA_ID].value;
+	const char *why;
 
 	info->id.family = rd_u16(&r);
 	info->id.proto = rd_u8(&r);
@@ -222,12 +223,15 @@ static int get_sa_id(const struct fields *fs, struct context_sa *info)
 	info->reqid = rd_u32(&r);
 	rd_copy(&r, info->id.dst, 16);
 	rd_copy(&r, info->src, 16);
-	if (info->id.family != AF_INET && info->id.family != AF_INET6)
-		return fields_bad(fs, CONTEXT_SA_ID, "has an unknown family");
-	if (!fields_is_addr(info->id.family, info->id.dst) ||
-	    !fields_is_addr(info->id.family, info->src))
-		return fields_bad(fs, CONTEXT_SA_ID, "is not canonical");
-	return 0;
+	if ((info->id.family == AF_INET || info->id.family == AF_INET6) &&
+	    fields_is_addr(info->id.family, info->id.dst) &&
+	    fields_is_addr(info->id.family, info->src))
+		return 0;
+	why = info->id.family == AF_INET || info->id.family == AF_INET6 ?
+	      "is not canonical" : "has an unknown family";
+	/* No kernel's name: who keeps it would ask for another SA by it, or for none. */
+	memset(&info->id, 0, sizeof(info->id));
+	return fields_bad(fs, CONTEXT_SA_ID, why);
 }
 
 static int get_replay(const struct fields *fs, struct context_sa *info)

@@ -468,6 +468,24 @@ static void test_record_refused(void **state)
 	assert_null(e->own);
 }
 
+/* Nor a place, where its name is none: asking for it, this kernel finds another, or none. */
+static void test_no_name(void **state)
+{
+	(void)state;
+	context.data[9] = 7;		/* the family */
+	comes();
+	assert_int_equal(d.context_refused, 1);
+	assert_int_equal(d.cache.n_entries, 0);
+	context.data[9] = 2;
+	context.data[8 + 12 + 4] = 1;	/* IPv4, and more of an address */
+	comes();
+	assert_int_equal(d.context_refused, 2);
+	assert_int_equal(d.cache.n_entries, 0);
+	context.data[8 + 12 + 4] = 0;
+	comes();
+	assert_int_equal(d.cache.n_entries, 1);
+}
+
 /* ---- policies ---- */
 
 /* One that a newer version's active has more to say of. */
@@ -648,6 +666,7 @@ int main(void)
 		TEST(test_frame),
 		TEST(test_given_before),
 		TEST(test_record_refused),
+		TEST(test_no_name),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
