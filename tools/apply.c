@@ -657,6 +657,23 @@ static void name_it(struct daemon *d, struct cache_entry *e, uint32_t handle)
 	cache_set_handle(&d->cache, e, handle);
 }
 
+/* NULL: no memory. */
+static struct cache_entry *add(struct daemon *d, const struct wire_sa *sa,
+			       const struct context_sa *info)
+{
+	struct cache_entry *e = cache_find_handle(&d->cache, sa->handle);
+
+	/* While both have it, the new one alone is found by it, and named. */
+	if (e)
+		cache_set_handle(&d->cache, e, 0);
+	e = cache_add(&d->cache, info, sa->context, sa->context_len, sa->handle);
+	if (e)
+		d->applied[CACHE_NOT_APPLIED]++;
+	else
+		no_memory(d);
+	return e;
+}
+
 /*
  * The active has that SA, so what stands here is not removed; but nothing goes
  * into it, and a takeover fences it.
@@ -677,13 +694,9 @@ void apply_refuse(struct daemon *d, const struct wire_sa *sa,
 		 sa_id_str(&info->id, name, sizeof(name)), text);
 	e = cache_find(&d->cache, &info->id);
 	if (!e) {
-		e = cache_add(&d->cache, info, sa->context, sa->context_len,
-			      sa->handle);
-		if (!e) {
-			no_memory(d);
+		e = add(d, sa, info);
+		if (!e)
 			return;
-		}
-		d->applied[CACHE_NOT_APPLIED]++;
 	}
 	/* Of two that have one name here (peer.c), neither is ready. */
 	if (e->seen && e->handle != sa->handle)
@@ -767,13 +780,9 @@ static void take_sa(struct daemon *d, const struct wire_sa *sa)
 		e->rec.seq = 0;
 	}
 	if (!e) {
-		e = cache_add(&d->cache, &info, sa->context, sa->context_len,
-			      sa->handle);
-		if (!e) {
-			no_memory(d);
+		e = add(d, sa, &info);
+		if (!e)
 			return;
-		}
-		d->applied[CACHE_NOT_APPLIED]++;
 	} else if (cache_set_context(e, &info, sa->context, sa->context_len)) {
 		no_memory(d);
 		return;

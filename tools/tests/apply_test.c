@@ -468,6 +468,30 @@ static void test_record_refused(void **state)
 	assert_null(e->own);
 }
 
+/* A handle is of the SA that had it last, and of no other when that one goes. */
+static void test_handle_again(void **state)
+{
+	struct buf other = vector_read("sa-udp");
+	struct wire_sa sa = {
+		.handle = HANDLE, .tag = TAG + 1,
+		.context = other.data, .context_len = other.len,
+	};
+	struct cache_entry *e;
+
+	(void)state;
+	comes();
+	e = cache_find_handle(&d.cache, HANDLE);
+	assert_non_null(e);
+	followed = false;	/* the other one */
+	apply_sa(&d, &sa);
+	assert_ptr_not_equal(cache_find_handle(&d.cache, HANDLE), e);
+	assert_int_equal(e->handle, 0);
+	apply_delete(&d, HANDLE, TAG + 1);
+	assert_null(cache_find_handle(&d.cache, HANDLE));
+	assert_int_equal(d.cache.n_entries, 1);
+	buf_free(&other);
+}
+
 /* Nor a place, where its name is none: asking for it, this kernel finds another, or none. */
 static void test_no_name(void **state)
 {
@@ -667,6 +691,7 @@ int main(void)
 		TEST(test_given_before),
 		TEST(test_record_refused),
 		TEST(test_no_name),
+		TEST(test_handle_again),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
