@@ -363,6 +363,7 @@ static bool handshake(struct link *l)
 		return false;
 	}
 	l->up = true;
+	l->last_heard_ns = loop_now_ns();
 	l->want_write = false;
 	l->ops->up(l);
 	return !l->gone;
@@ -384,6 +385,8 @@ static bool parse_frames(struct link *l)
 		r.left = h.length;
 		r.bad = false;
 		at += WIRE_HEADER + h.length;
+		l->spoke = true;
+		l->last_heard_ns = loop_now_ns();
 		if (!l->ops->frame(l, &h, &r)) {
 			fail(l, "it sent a malformed frame");
 			return false;
@@ -430,7 +433,9 @@ static void do_read(struct link *l)
 				fail_ssl(l, "connection lost");
 			return;
 		}
-		l->last_heard_ns = loop_now_ns();
+		/* Who does not even say who it is, byte by byte, holds a guest's place. */
+		if (l->spoke)
+			l->last_heard_ns = loop_now_ns();
 		buf_put(&l->in, chunk, n);
 		sodium_memzero(chunk, n);
 		if (l->in.bad) {

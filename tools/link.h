@@ -56,6 +56,7 @@ struct link {
 	void *data;			/* of the owner */
 	SSL *ssl;
 	bool connecting, up, outgoing, want_write, closing, gone;
+	bool spoke;			/* a whole frame has come */
 	char addr[80];			/* of the other side, for people */
 	char name[64];			/* conf name it is authenticated as */
 	struct buf in, out;

@@ -382,6 +382,70 @@ static void test_version(void **state)
 	link_tls_exit(&b.tls);
 }
 
+/* A frame that is never whole, byte by byte, for as long as it is listened to. */
+static void drip_due(struct loop_timer *t)
+{
+	static uint8_t byte;
+
+	struct end *a = t->data;
+
+	if (!a->link)
+		return;
+	if (a->up) {
+		buf_put(&a->link->out, &byte, 1);
+		link_kick(a->link);
+	}
+	loop_timer_set(a->loop, t, 20 * LOOP_MS);
+}
+
+static void up_half(struct link *l)
+{
+	struct end *e = l->data;
+	size_t at = wire_begin(&l->out, WIRE_HELLO, 1, 1);
+
+	e->up = true;
+	buf_set_u32(&l->out, at + 4, WIRE_MAX_PAYLOAD);
+}
+
+static const struct link_ops half = {
+	.up = up_half, .frame = end_frame, .fill = end_nothing,
+	.idle = end_nothing, .down = end_down,
+};
+
+static void test_never_whole(void **state)
+{
+	struct loop_timer drip = { .cb = drip_due };
+	uint64_t start = loop_now_ns();
+	struct loop loop;
+	struct end a, b;
+	int fd[2];
+
+	(void)state;
+	credentials(&a, "ca", "a", NULL);
+	credentials(&b, "ca", "b", NULL);
+	a.conf.dead_ms = 60000;
+	assert_int_equal(loop_init(&loop), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	nonblock(fd[0]);
+	nonblock(fd[1]);
+	a.loop = &loop;
+	a.link = link_new(&loop, &a.tls, &a.conf, fd[0], true, "a", &half, &a);
+	b.link = link_new(&loop, &b.tls, &b.conf, fd[1], false, "b", &ops, &b);
+	drip.data = &a;
+	loop_timer_set(&loop, &drip, LOOP_MS);
+	drive(&loop, &a, &b);
+	assert_true(a.up && b.up && b.down);
+	assert_int_equal(b.frames, 0);
+	assert_non_null(strstr(b.why, "silent for too long"));
+	assert_true(loop_now_ns() - start < TIME_LIMIT);
+	if (a.link)
+		link_close(a.link);
+	loop_timer_forget(&loop, &drip);
+	loop_exit(&loop);
+	link_tls_exit(&a.tls);
+	link_tls_exit(&b.tls);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_plain_tcp),
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_never_whole),
 	};
 
 	return cmocka_run_group_tests_name("link", tests, setup, teardown);
