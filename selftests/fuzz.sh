@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # Runs the libFuzzer harnesses of tools/fuzz/ under ASan and UBSan, one after the other,
-# each from its committed corpus. Prints TAP; a finding stays in results/fuzz*/NAME/.
+# each from its committed corpus, or what its NAME_seeds makes. Prints TAP; a finding stays
+# in results/fuzz*/NAME/.
 #
 # usage: fuzz.sh [NAME...]    context, frame, file, ...; default: all of them
 #
@@ -29,14 +30,19 @@ final() { sed -n "s/^stat::$2: *//p" "$1" | tail -n 1; }
 
 # A leak is a finding, too: the daemon runs for years.
 fuzz() { # NAME
-	local corpus=tools/fuzz/corpus/$1 out=$results/$1 rc
+	local from=(tools/fuzz/corpus/"$1") out=$results/$1 rc
 	local limit=(-max_total_time="$time")
 
 	[ -z "$runs" ] || limit=(-runs="$runs")
 	rm -rf "$out"
-	mkdir -p "$out/new" "$corpus"
+	mkdir -p "$out/new" "${from[0]}"
+	if [ -x "$build/$1_seeds" ]; then
+		mkdir "$out/seeds"
+		(cd tools && "${run[@]}" "../$build/$1_seeds" "../$out/seeds") || return
+		from+=("$out/seeds")
+	fi
 	"${run[@]}" "$build/$1_fuzz" -seed="$seed" "${limit[@]}" -timeout=10 -rss_limit_mb=2048 \
-		-print_final_stats=1 -artifact_prefix="$out/" "$out/new" "$corpus" >"$out/log" 2>&1
+		-print_final_stats=1 -artifact_prefix="$out/" "$out/new" "${from[@]}" >"$out/log" 2>&1
 	rc=$?
 	if [ $rc -ne 0 ]; then
 		grep -aE 'ERROR|Assertion|runtime error|SUMMARY|Test unit written' "$out/log" | sed 's/^/# /'
