@@ -20,6 +20,7 @@
 #include "genl.h"
 #include "kind.h"
 #include "link.h"
+#include "log.h"
 #include "loop.h"
 #include "omitted.h"
 #include "owned.h"
@@ -50,6 +51,7 @@ struct peer {
 	unsigned int failures;
 	uint64_t refusal_logged_ns;
 	char refusal[160];		/* last one logged, so that each is said once */
+	struct log_budget asks, says;	/* snapshots; complaints */
 	/* As the peer's HELLO said. */
 	uint32_t node_id;
 	uint64_t instance, last_instance;

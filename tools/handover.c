@@ -178,16 +178,18 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 		      uint32_t node)
 {
 	if (!role_is_active(d) || d->handover_to || d->asked_by) {
-		log_warn("peer %s: asks for a handover, but this node is not the active",
-			 p->name);
+		if (log_is_within(&p->says))
+			log_warn("peer %s: asks for a handover, but this node is not the active",
+				 p->name);
 		return;
 	}
 	/* From before somebody said that this node shall be it. Who asked waits no
 	 * more, or hears of the epoch first, and may ask once more.
 	 */
 	if (state_epoch_cmp(epoch, node, d->st.epoch, d->st.node) < 0) {
-		log_warn("peer %s: asked for a handover before it heard of epoch %llu: this node stays active",
-			 p->name, (unsigned long long)d->st.epoch);
+		if (log_is_within(&p->says))
+			log_warn("peer %s: asked for a handover before it heard of epoch %llu: this node stays active",
+				 p->name, (unsigned long long)d->st.epoch);
 		return;
 	}
 	log_info("peer %s: asks to become active: handing over", p->name);

@@ -5,7 +5,6 @@
  * Runs anywhere in the daemon. Never give it a key.
  */
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,10 @@
 #include <jansson.h>
 
 #include "log.h"
+#include "loop.h"
+
+#define LINES 50
+#define WINDOW (10000 * LOOP_MS)
 
 static bool as_json;
 
@@ -32,6 +35,17 @@ static void log_json(int priority, const char *line)
 	fprintf(stderr, "%s\n", text ? text : line);
 	free(text);
 	json_decref(o);
+}
+
+bool log_is_within(struct log_budget *b)
+{
+	uint64_t now = loop_now_ns();
+
+	if (now - b->since_ns > WINDOW) {
+		b->since_ns = now;
+		b->lines = 0;
+	}
+	return b->lines++ < LINES;
 }
 
 void log_line(int priority, const char *fmt, ...)

@@ -7,8 +7,19 @@
 #ifndef XFRMSYNC_TOOLS_LOG_H
 #define XFRMSYNC_TOOLS_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 void log_line(int priority, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Lines of a kind that others can cause without end: 50 in ten seconds. Zeroed: none yet. */
+struct log_budget {
+	uint64_t since_ns;
+	int lines;
+};
+
+bool log_is_within(struct log_budget *b);
 
 #define log_err(...) log_line(3, __VA_ARGS__)
 #define log_warn(...) log_line(4, __VA_ARGS__)

@@ -214,8 +214,9 @@ static void start_sending(struct peer *p)
 		p->snapshot_left++;
 	}
 	p->snapshot_end_due = true;
-	log_info("peer %s: sending it a snapshot of %zu SAs and %zu policies",
-		 p->name, d->cache.n_entries, d->cache.n_policies);
+	if (log_is_within(&p->asks))
+		log_info("peer %s: sending it a snapshot of %zu SAs and %zu policies",
+			 p->name, d->cache.n_entries, d->cache.n_policies);
 	link_kick(p->link);
 }
 
@@ -1063,6 +1064,8 @@ static bool take_refused(struct peer *p, struct rd *r)
 	cache_set_refused(&p->d->cache, &e->mark[p->index],
 			  f.why == WIRE_REFUSED_NOT ? NULL : f.text);
 	sa_id_str(&e->id, name, sizeof(name));
+	if (!log_is_within(&p->says))
+		return true;
 	if (f.why != WIRE_REFUSED_NOT)
 		log_warn("peer %s: it cannot take over %s: %s", p->name, name,
 			 f.text);
@@ -1108,14 +1111,15 @@ static bool take_ack(struct peer *p, struct rd *r)
 	return true;
 }
 
-static bool take_error(const struct peer *p, struct rd *r)
+static bool take_error(struct peer *p, struct rd *r)
 {
 	char text[100];
 	uint16_t code;
 
 	if (wire_get_error(r, &code, text, sizeof(text)))
 		return false;
-	log_warn("peer %s: it says: %s", p->name, text);
+	if (log_is_within(&p->says))
+		log_warn("peer %s: it says: %s", p->name, text);
 	return true;
 }
 
@@ -1249,16 +1253,9 @@ static void retry_later(struct peer *p)
 /* A line for each refusal, but no flood by whoever knocks all the time. */
 static bool may_log(void)
 {
-	static uint64_t window_ns;
-	static int lines;
+	static struct log_budget refusals;
 
-	uint64_t now = loop_now_ns();
-
-	if (now - window_ns > 10000 * LOOP_MS) {
-		window_ns = now;
-		lines = 0;
-	}
-	return lines++ < 50;
+	return log_is_within(&refusals);
 }
 
 static void attempt_failed(struct peer *p, const char *why)
