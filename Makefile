@@ -76,6 +76,13 @@ faults: ## calls of libc that fail, one by one, under the tool: MOST=40 of each 
 selftests: module-$(K) tool offload-$(K) ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
 
+.PHONY: upstream
+upstream: module-6.12 ## the kernel's own tests of XFRM, without the module and with it: TESTS="ipsec pmtu ..."
+	@selftests/install-deps.sh check
+	@selftests/upstream/get.sh >/dev/null
+	@selftests/vm/kselftest.sh -k 6.12 -o results/upstream -e XFRMSYNC_UPSTREAM='$(TESTS)' \
+		selftests/upstream/upstream.sh
+
 .PHONY: debug-kernel
 debug-kernel: ## a kernel full of checks, for K=debug: VARIANT=kcsan
 	@selftests/vm/debug-kernel.sh $(or $(VARIANT),debug)

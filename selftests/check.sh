@@ -183,6 +183,9 @@ vm_shown selinux-6.1 6.1 "${selinux[@]}"
 vm_shown selinux-6.12 6.12 "${selinux[@]}"
 vm_finished takeover-cost
 
+[ "$long" != long ] || ! step upstream-tests selftests/upstream/get.sh ||
+	vm_shown upstream 6.12 "$PWD/selftests/upstream/upstream.sh"
+
 [ -z "$kcsan" ] || vm_background kcsan kcsan
 if [ "$debug$long" = 1 ]; then
 	vm_background debug-2 debug "${PART2[@]}"
