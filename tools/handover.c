@@ -387,7 +387,6 @@ static void late(struct loop_timer *t)
 void handover_ask(struct daemon *d, struct peer *p)
 {
 	log_info("taking over: asking %s to hand over", p->name);
-	forget_finals(d);
 	d->handover_wait = true;
 	d->handover_coming = false;
 	d->handover_from = p;
@@ -402,6 +401,8 @@ void handover_ask_again(struct daemon *d, struct peer *p)
 {
 	int ret = role_requested(d);
 
+	/* Of a hand-over whose end never came: that one went on since. */
+	forget_finals(d);
 	if (!ret) {
 		peer_send_simple(p, WIRE_HANDOVER_REQUEST);
 		return;

@@ -330,6 +330,37 @@ static void test_has_its_own_range_asked(void **state)
 	assert_false(on_disk().requested);
 }
 
+/*
+ * The number came, its link was replaced, and the active went on: it is asked once more,
+ * and the next hand-over may name fewer SAs.
+ */
+static void test_asked_again_forgets(void **state)
+{
+	struct peer *p = &d.peer[0];
+
+	(void)state;
+	handover_ask(&d, p);
+	e->final = FINAL;
+	e->final_lease = START;
+	e->has_final = true;
+	handover_link_replaced(&d, p);
+	asked = false;
+	p->role = XFRMSYNC_ROLE_ACTIVE;
+	p->epoch = d.st.epoch + 1;
+	p->epoch_node = PEER;
+	role_heard(&d, p);
+	assert_true(asked);
+	assert_true(d.handover_wait);
+	assert_false(e->has_final);
+	/* Filled anew. */
+	d.synced = true;
+	d.st.outdated = false;
+	handover_answer(&d, p, WIRE_HANDOVER_DONE);
+	assert_int_equal(answer, 0);
+	assert_int_equal(on_disk().epoch, 7);
+	assert_int_equal(oseq, START);
+}
+
 /* ---- who is asked ---- */
 
 /* That it comes leaves first: what follows takes its time. */
@@ -559,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_has_its_own_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asked_again_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_says_that_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
