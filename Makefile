@@ -135,9 +135,9 @@ rules: ## a kselftest fails without each safety rule (selftests/rules/): RULE="l
 	@selftests/rules/run.py all -k $(K) $(RULE)
 
 .PHONY: model
-model: ## the protocol's models, exhaustively by spin, and their mutants
+model: ## the protocol's models, exhaustively by spin, and their mutants: LONG=1 larger bounds, too
 	@selftests/install-deps.sh check
-	@Documentation/model/run.sh
+	@LONG='$(LONG)' Documentation/model/run.sh
 
 .PHONY: spec
 spec: ## fails if uapi/linux/xfrmsync.h is not what the netlink specification generates

@@ -136,7 +136,7 @@ vm_finished() { # NAME
 }
 
 # One thread, of minutes: beside the builds, which are another.
-background model "${make[@]}" model
+background model "${make[@]}" model LONG="${long:+1}"
 
 step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1 offload-6.1

@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Checks the models of this folder with spin, and that each mutant fails.
 #
-# usage: run.sh [-k] [WORD]   only results whose name contains WORD; -k keeps the last build
+# usage: [LONG=1] run.sh [-k] [WORD]
+#
+# WORD: only results whose name contains it. -k keeps the last build.
+#
+# LONG=1: also what has more states than each run has time for (long, below).
 #
 # Prints TAP, the plan last. "# states: N, depth: N" stands before each search that had to
 # be exhaustive: all states themselves (no hashes), within the depth and the memory it had.
@@ -10,6 +14,7 @@ set -uo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 memory=2000 # MB, of one search
+long=${LONG-}
 keep=
 if [ "${1-}" = -k ]; then keep=y; shift; fi
 only=${1-}
@@ -40,6 +45,11 @@ result() { # RC NAME
 	fi
 }
 
+# A search that ends at the first error is shorter than an optimizing compiler. Of more
+# than half a million states it is not: quick=$deep mutant ...
+quick="-O0 -DSAFETY"
+deep="-O1 -DSAFETY"
+
 # build MODEL "CC FLAGS" SPIN-FLAG...
 build() {
 	local cc
@@ -48,11 +58,11 @@ build() {
 	rm -f ./*
 	cp "$here"/*.pml . &&
 		spin "${@:3}" -a "$1.pml" >out 2>&1 &&
-		gcc "${cc[@]}" -w -DCOLLAPSE -DMEMLIM=$memory -o pan pan.c >>out 2>&1
+		gcc "${cc[@]}" -w -DMEMLIM=$memory -o pan pan.c >>out 2>&1
 }
 
 # search PAN-FLAG...; -n: no list of what was not reached, it does not look into d_step
-search() { nice ./pan -n -m20000 -w23 "$@" >out 2>&1; }
+search() { nice ./pan -n -m20000 "$@" >out 2>&1; }
 
 # Nothing was left out, and nothing was found.
 exhausted() {
@@ -69,14 +79,22 @@ say_states() {
 # full NAME MODEL FLAG...: in no state a property is violated
 full() {
 	wanted "$1" || return 0
-	build "$2" "-O2 -DSAFETY" "${@:3}" && search && say_states && exhausted
+	build "$2" "-O2 -DSAFETY" "${@:3}" && search -w22 && say_states && exhausted
+	result $? "$1"
+}
+
+# long NAME MODEL FLAG...: the same, of so many states that they have to be packed
+long() {
+	[ -n "$long" ] || return 0
+	wanted "$1" || return 0
+	build "$2" "-O2 -DSAFETY -DCOLLAPSE" "${@:3}" && search -w24 && say_states && exhausted
 	result $? "$1"
 }
 
 # ends NAME MODEL FLAG...: no cycle without a fault; so every run ends, where full looks (rest)
 ends() {
 	wanted "$1" || return 0
-	build "$2" "-O1 -DNP" -DNO_REST -DLIVENESS "${@:3}" && search -l && say_states && exhausted
+	build "$2" "-O1 -DNP" -DNO_REST -DLIVENESS "${@:3}" && search -w22 -l && say_states && exhausted
 	result $? "$1"
 }
 
@@ -90,7 +108,7 @@ mutant() {
 	2) text='got>>' ;;
 	3) text='is_active' rest=-DREST ;;
 	esac
-	build "$3" "-O1 -DSAFETY" $rest "${@:4}" && search
+	build "$3" "$quick" $rest "${@:4}" && search -w18
 	grep '^pan:1: assertion violated' out | grep -qF "$text"
 	result $? "$name: violates property $1"
 }
@@ -100,7 +118,7 @@ reached() {
 	local name="reached: $2"
 
 	wanted "$name" || return 0
-	build "$3" "-O1 -DSAFETY" -DNO_REST "-DWITNESS=$1" "${@:4}" && search
+	build "$3" "$quick" -DNO_REST "-DWITNESS=$1" "${@:4}" && search -w18
 	grep '^pan:1: assertion violated' out | grep -qF "$1!=$1"
 	result $? "$name"
 }
@@ -125,12 +143,16 @@ full "outbound: an active takes a new epoch, and loses a tie" $m \
 full "outbound: an active takes a new epoch, the other one reboots with its disk" $m \
 	-DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=0 -DBUMPS=1
 full "outbound: ... and takes over once more, before a second new epoch" $m \
+	-DTAKEOVERS=2 -DRESTARTS=1 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=5
+long "outbound: ... and takes over once more, before a second new epoch, 6 numbers" $m \
 	-DTAKEOVERS=2 -DRESTARTS=1 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
 full "outbound: late, reordered and repeated messages" $m -DTAKEOVERS=1 -DRESTARTS=0 -DCAP=2
 full "outbound: longer leases, larger packets" $m \
 	-DTAKEOVERS=2 -DRESTARTS=0 -DLEASE=3 -DH=2 -DFREE=4 -DLAST=18
 full "outbound, three nodes: two takeovers" $m "${three[@]}" -DTAKEOVERS=2 -DRESTARTS=0 -DLAST=12
 full "outbound, three nodes: two takeovers, a restart with disk" $m "${three[@]}" \
+	-DTAKEOVERS=2 -DRESTARTS=1 -DDISKS=0 -DLAST=5
+long "outbound, three nodes: two takeovers, a restart with disk, 6 numbers" $m "${three[@]}" \
 	-DTAKEOVERS=2 -DRESTARTS=1 -DDISKS=0 -DLAST=6
 full "outbound, three nodes: a takeover, a restart with or without disk" $m "${three[@]}" \
 	-DTAKEOVERS=1 -DRESTARTS=1 -DDISKS=1 -DLAST=8
@@ -143,7 +165,7 @@ ends "outbound: every run ends, repeated messages" $m -DTAKEOVERS=1 -DRESTARTS=0
 ends "outbound, three nodes: every run ends" $m "${three[@]}" -DTAKEOVERS=1 -DRESTARTS=0 -DLAST=8
 
 mutant 1 "acknowledge before raising" $m -DM_ACK_FIRST
-mutant 1 "snapshot before the member joins" $m -DM_SNAPSHOT_FIRST
+quick=$deep mutant 1 "snapshot before the member joins" $m -DM_SNAPSHOT_FIRST
 mutant 1 "offer before the limit is set" $m -DM_OFFER_FIRST
 mutant 1 "no headroom" $m -DM_NO_HEADROOM
 mutant 1 "epoch not on disk before use" $m -DM_NOT_ON_DISK
@@ -163,8 +185,8 @@ mutant 1 "ranges of standbys not disjoint" $m "${three[@]}" -DM_RANGES -DRESTART
 # Beyond DESIGN.md: what the model asked for (README.rst, Findings).
 mutant 1 "ranges laid out from each offer" $m "${three[@]}" \
 	-DM_RANGES_BY_OFFER -DRESTARTS=0 -DLAST=12
-mutant 1 "ranges laid out from each offer, leases longer than all ranges" $m -DN=3 -DH=0 -DFREE=1 \
-	-DLEASE=3 -DRANGE=1 -DM_RANGES_BY_OFFER -DTAKEOVERS=3 -DRESTARTS=0 -DLAST=9
+quick=$deep mutant 1 "ranges laid out from each offer, leases longer than all ranges" $m \
+	-DN=3 -DH=0 -DFREE=1 -DLEASE=3 -DRANGE=1 -DM_RANGES_BY_OFFER -DTAKEOVERS=3 -DRESTARTS=0 -DLAST=9
 mutant 1 "a new active waits only for whom it has heard" $m "${three[@]}" \
 	-DM_SET_HEARD -DRESTARTS=0 -DLAST=12
 mutant 1 "what a member sent itself is ignored" $m \
@@ -179,12 +201,12 @@ mutant 1 "a member without memory is trusted, with disk, an active takes a new e
 mutant 1 "a member without memory is trusted, three nodes, with disk" $m "${three[@]}" \
 	-DM_HOLE_IGNORED -DDISKS=0 -DLAST=12
 mutant 1 "a takeover forgets what a reboot has lost" $m \
-	-DM_HOLE_CLEARED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
+	-DM_HOLE_CLEARED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=5
 mutant 1 "a lease is granted that what a member sent itself has passed" $m \
-	-DM_GRANT_PASSED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=6
-mutant 1 "a standby takes its active's epoch for the base" $m "${three[@]}" \
-	-DM_BASE_EPOCH -DDISKS=0 -DLAST=6
-mutant 3 "a node without its disk keeps its id" $m "${three[@]}" \
+	-DM_GRANT_PASSED -DTAKEOVERS=2 -DDISKS=0 -DBUMPS=2 -DFIRST=1 -DLAST=5
+quick=$deep mutant 1 "a standby takes its active's epoch for the base" $m "${three[@]}" \
+	-DM_BASE_EPOCH -DDISKS=0 -DLAST=5
+quick=$deep mutant 3 "a node without its disk keeps its id" $m "${three[@]}" \
 	-DM_SAME_ID -DTAKEOVERS=1 -DLAST=8
 mutant 1 "a restarted daemon forgets the set" $m -DM_SET_FORGOTTEN -DDAEMONS=1 -DRESTARTS=0
 mutant 1 "messages outlive their connection" $m -DM_OLD_CONNECTION
@@ -207,12 +229,13 @@ full "ranges: restart of a daemon" $m -DTAKEOVERS=1 -DRENEWALS=1 -DDAEMONS=1
 full "ranges: two takeovers, restart of a daemon" $m \
 	-DTAKEOVERS=2 -DRENEWALS=2 -DDAEMONS=1 -DLAST=11
 
-mutant 1 "ranges as if none had been given out" $m -DM_GIVEN_FORGOTTEN -DTAKEOVERS=3 -DRENEWALS=1
-mutant 1 "a peer is told of what is given out so far, and no more" $m \
+quick=$deep mutant 1 "ranges as if none had been given out" $m \
+	-DM_GIVEN_FORGOTTEN -DTAKEOVERS=3 -DRENEWALS=1
+quick=$deep mutant 1 "a peer is told of what is given out so far, and no more" $m \
 	-DM_GIVEN_EXACT -DTAKEOVERS=3 -DRENEWALS=1
-mutant 1 "what was given out is in a daemon's memory" $m \
+quick=$deep mutant 1 "what was given out is in a daemon's memory" $m \
 	-DM_GIVEN_IN_MEMORY -DTAKEOVERS=2 -DRENEWALS=2 -DDAEMONS=1 -DLAST=11
-mutant 1 "who knows of more takes a range all the same" $m \
+quick=$deep mutant 1 "who knows of more takes a range all the same" $m \
 	-DM_GIVEN_IGNORED -DTAKEOVERS=3 -DRENEWALS=1 -DDAEMONS=1 -DLAST=13
 mutant 1 "ranges: what a member sent itself is ignored" $m \
 	-DM_USED_IGNORED -DTAKEOVERS=1 -DRENEWALS=1 -DBUMPS=1
@@ -247,8 +270,48 @@ mutant 1 "a refusal of a node without memory counts" $m \
 reached 1 "a hand-over uses the exact counter" $m -DRESTARTS=0
 reached 2 "a hand-over starts at the lease's end" $m -DRESTARTS=0 -DFIRST=1 -DSLOW=0
 reached 3 "a refused hand-over is resumed" $m -DRESTARTS=0
-reached 4 "a refusal of a node without memory costs the SA" $m
+reached 4 "a refusal of a node without memory costs the SA" $m \
+	-DHANDOVERS=1 -DSLOW=0
 reached 5 "a straggler is dropped by the second fence" $m -DRESTARTS=0
+
+# --- three: a hand-over of three nodes ----------------------------------------------------
+
+m=three
+full "three: a hand-over, a takeover" $m -DHANDOVERS=1 -DTAKEOVERS=1 -DLINKS=0 -DRENEWALS=1
+full "three: a hand-over, a takeover, a connection ends" $m \
+	-DHANDOVERS=1 -DTAKEOVERS=1 -DLINKS=1 -DRENEWALS=0 -DFIRST=2
+full "three: two hand-overs" $m -DHANDOVERS=2 -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=0
+full "three: a hand-over, a crash" $m \
+	-DHANDOVERS=1 -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=1 -DRESTARTS=1 -DFIRST=1
+long "three: two hand-overs, a connection ends" $m \
+	-DHANDOVERS=2 -DTAKEOVERS=0 -DLINKS=1 -DRENEWALS=0
+ends "three: every run ends" $m -DHANDOVERS=1 -DTAKEOVERS=0 -DLINKS=1 -DRENEWALS=1
+
+mutant 1 "three: the giver resumes on a timeout" $m \
+	-DM_RESUME_ON_TIMEOUT -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=0
+mutant 1 "three: the giver resumes, and what it gave is on its way yet" $m \
+	-DM_SAME_CONNECTION -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=0
+mutant 1 "three: an exact number of a hand-over before is taken" $m \
+	-DM_OLD_FINAL -DTAKEOVERS=0 -DLINKS=1 -DRENEWALS=0
+mutant 1 "three: exact numbers are taken before the epoch is on disk" $m \
+	-DM_NOT_ON_DISK -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=0 -DRESTARTS=1
+quick=$deep mutant 1 "three: the giver keeps a range of its own" $m \
+	-DM_GIVER_RANGE -DTAKEOVERS=1 -DLINKS=0 -DRENEWALS=1
+quick=$deep mutant 1 "three: the giver ignores a third node's newer epoch" $m \
+	-DM_THIRD_IGNORED -DTAKEOVERS=1 -DLINKS=0 -DRENEWALS=1
+mutant 1 "three: exact numbers are taken though a third node was active since" $m \
+	-DM_OUTDATED -DTAKEOVERS=1 -DLINKS=0 -DRENEWALS=1
+mutant 1 "three: a member without memory is trusted" $m \
+	-DM_HOLE_IGNORED -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=1 -DRESTARTS=1 -DFIRST=1
+mutant 3 "three: equal epochs" $m -DM_EQUAL_EPOCHS -DTAKEOVERS=1 -DLINKS=0 -DRENEWALS=0
+
+reached 1 "three: a hand-over uses the exact number" $m
+reached 2 "three: a hand-over that was given is resumed" $m
+reached 3 "three: two ask one active" $m -DHANDOVERS=2 -DTAKEOVERS=0 -DLINKS=0 -DRENEWALS=0
+reached 4 "three: who gave takes over" $m
+reached 5 "three: who is not filled gets no exact number" $m
+reached 6 "three: a member without memory costs the SA" $m -DRESTARTS=1
+reached 7 "three: at its lease's end an SA has no exact number to give" $m
 
 # --- inbound -----------------------------------------------------------------------------
 
