@@ -524,7 +524,7 @@ int xfrm_read_events(struct xfrm *x, xfrm_sa_event_cb sa, void *data,
 		     unsigned int *policies)
 {
 	/* Its own buffer: the callback may ask the kernel through x->buf. */
-	static uint8_t buf[XFRM_BUF];
+	static uint8_t buf[XFRM_BUF] __attribute__((aligned(8)));
 	struct nlmsghdr *nlh;
 	ssize_t len;
 	int n, rounds = EVENT_ROUNDS;
