@@ -8,7 +8,8 @@
 #
 #   SEED=1     of libFuzzer's random numbers
 #   TIME=20    seconds for each harness
-#   RUNS=N     executions of each harness, however long they take
+#   RUNS=N     executions of each harness, however long they take; a tenth of it of peer,
+#              whose executions are lives of a daemon
 #   ARCH=s390x on a big-endian machine, by qemu-user, where ASan does not run
 #   KEEP=1     what is new in coverage goes into tools/fuzz/corpus/NAME, in few files
 set -uo pipefail
@@ -28,12 +29,16 @@ fi
 
 final() { sed -n "s/^stat::$2: *//p" "$1" | tail -n 1; }
 
+runs_of() { # NAME
+	if [ "$1" = peer ]; then echo $((runs / 10 + 1)); else echo "$runs"; fi
+}
+
 # A leak is a finding, too: the daemon runs for years.
 fuzz() { # NAME
 	local from=(tools/fuzz/corpus/"$1") out=$results/$1 rc
 	local limit=(-max_total_time="$time")
 
-	[ -z "$runs" ] || limit=(-runs="$runs")
+	[ -z "$runs" ] || limit=(-runs="$(runs_of "$1")")
 	rm -rf "$out"
 	mkdir -p "$out/new" "${from[0]}"
 	if [ -x "$build/$1_seeds" ]; then

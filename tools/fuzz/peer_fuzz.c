@@ -30,6 +30,8 @@ static bool kernel_failed;
 /* ---- what is not the daemon's own ---- */
 
 uint64_t __wrap_loop_now_ns(void);
+void __real_loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ns);
+void __wrap_loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ns);
 time_t __wrap_time(time_t *t);
 void __wrap_log_line(int priority, const char *fmt, ...);
 int __wrap_state_store(const char *dir, struct state *s);
@@ -45,6 +47,13 @@ struct link *__wrap_link_new(struct loop *loop, struct link_tls *t,
 uint64_t __wrap_loop_now_ns(void)
 {
 	return now_ns;
+}
+
+/* By that clock, too: loop.c's own calls of it are not wrapped. */
+void __wrap_loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t in_ns)
+{
+	__real_loop_timer_set(l, t, in_ns);
+	t->at_ns = now_ns + in_ns;
 }
 
 time_t __wrap_time(time_t *t)
