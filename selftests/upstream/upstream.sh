@@ -28,7 +28,8 @@ run_one() { # NAME
 	rtnetlink-offload) ./rtnetlink.sh -t kci_test_ipsec_offload ;;
 	pmtu) ./pmtu.sh "${vti[@]}" ;;
 	# By itself it needs an hour: ten seconds for each of its algorithms, most of it pauses.
-	ipsec) "$bin/ipsec" 16 ;;
+	# A line each, or those of its processes come in the middle of others.
+	ipsec) stdbuf -oL "$bin/ipsec" 16 ;;
 	*) "./$1.sh" ;;
 	esac
 }
