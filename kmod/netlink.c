@@ -75,6 +75,11 @@ static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_RECORD + 1] = {
 	[XFRMSYNC_A_BATCH_RECORD]	= NLA_POLICY_NESTED(record_policy),
 };
 
+/* Others' generic netlink may wait as long as a request does, ten times this: with a
+ * network namespace of their own, anybody may send one.
+ */
+#define ANYBODYS_DRAIN 100
+
 /* Not const, these two: 6.1's policies do not take that. */
 static struct netlink_range_validation drain_range = {
 	.max = XFRMSYNC_MAX_DRAIN,
@@ -547,6 +552,12 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 	}
 	if (info->attrs[XFRMSYNC_A_STATUS_DRAIN_MS])
 		drain_ms = nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_DRAIN_MS]);
+	if (drain_ms > ANYBODYS_DRAIN && !netlink_capable(skb, CAP_NET_ADMIN)) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[XFRMSYNC_A_STATUS_DRAIN_MS],
+				    "so long may nobody drain in a user namespace");
+		return -EPERM;
+	}
 
 	mutex_lock(&ns->role_mutex);
 	err = xfrmsync_role_set(ns, role, epoch, node, drain_ms, info->extack);

@@ -60,6 +60,16 @@ def unprivileged(a_ns, b_ns, root):
         return mine.role("standby", 1, 1)["role"], mine.role("none")["role"], mine.status()["sas"]
     equal("root of a user namespace, in its own network namespace: allowed",
           str(("standby", "none", 0)), in_child(own))
+
+    def drains(milliseconds):
+        nobody()
+        new_user_ns(nl.CLONE_NEWNET)
+        mine = nl.Client()
+        mine.role("active", 1, 1)
+        return mine.role("standby", 1, 1, drain=milliseconds)["role"]
+    equal("where it may drain for a second: others' generic netlink waits as long", "standby",
+          in_child(lambda: drains(100)))
+    equal("and not for more", "EPERM", in_child(lambda: drains(101)))
     equal("with a socket of another namespace: refused", "EPERM",
           in_child(lambda: (nobody(), new_user_ns(nl.CLONE_NEWNET), client.status())))
     equal("and in a namespace that is not its own: refused", "EPERM",

@@ -330,7 +330,8 @@ enum {
 	/*
 	 * u32: As an active becomes standby: packets that have their number
 	 * leave, and packets that come are delivered, until none left for so
-	 * long, ms; ten times as long, and a minute, at most. Only in a request.
+	 * long, ms; ten times as long, and a minute, at most. More than 100
+	 * takes CAP_NET_ADMIN outside of user namespaces. Only in a request.
 	 */
 	XFRMSYNC_A_STATUS_DRAIN_MS,
 
