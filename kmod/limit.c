@@ -84,8 +84,8 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 
 	if (end < sa->lease_end)
 		return XFRMSYNC_REASON_LEASE;
-	assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
 	if (end == sa->lease_end) {
+		assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
 		sa->watch = end ? min(sa->soft, last_usable(sa)) : XFRMSYNC_NEVER;
 		/* It stopped there, and shall not any more. */
 		if (go_on)
@@ -96,6 +96,7 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 	    end - XFRMSYNC_LEASE_HEADROOM <= oseq)
 		return XFRMSYNC_REASON_LEASE;
 
+	assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
 	sa->lease_end = end;
 	usable = last_usable(sa) - oseq;
 	sa->soft = oseq + usable - usable / 4;
