@@ -193,8 +193,11 @@ struct daemon {
 	struct peer *before;		/* the active before this node, if a peer */
 	struct peer *handover_from;	/* we wait for it */
 	struct peer *asked_by;		/* it shall be handed over to, by give_timer */
+	uint64_t asked_epoch;		/* ... as this node is active in that epoch */
 	struct peer *handover_to;	/* it waits for us */
 	struct peer *handed_to;		/* st.handed, and it may hand back */
+	uint32_t handed_id;		/* ... its node id, and */
+	uint64_t handed_own;		/* ... epoch in which it was active last, then */
 	bool handed_lost;		/* ... and the link it went by is gone */
 	bool handed_low;		/* ... and it was taken back, in vain: not past it */
 	bool handed_forgotten;		/* ... and it came back without its memory */

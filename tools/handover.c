@@ -195,6 +195,7 @@ void handover_request(struct daemon *d, struct peer *p, uint64_t epoch,
 	log_info("peer %s: asks to become active: handing over", p->name);
 	peer_handover_say(p, WIRE_HANDOVER_COMING);
 	d->asked_by = p;
+	d->asked_epoch = d->st.epoch;
 	d->give_timer.cb = hand_over;
 	d->give_timer.data = d;
 	loop_timer_set(&d->loop, &d->give_timer, 0);
@@ -210,6 +211,12 @@ static void hand_over(struct loop_timer *t)
 	d->asked_by = NULL;
 	if (!p || !role_is_active(d))
 		return;
+	/* Told meanwhile to be it: who was told last stays. */
+	if (d->st.epoch != d->asked_epoch) {
+		log_warn("peer %s: asked for a handover before this node was told to be the active, in epoch %llu: it stays active",
+			 p->name, (unsigned long long)d->st.epoch);
+		return;
+	}
 	d->handover_to = p;
 	filled = peer_is_filled(p);
 	if (role_step_down(d, d->st.epoch, d->st.node, d->conf.drain_ms)) {
@@ -227,6 +234,8 @@ static void hand_over(struct loop_timer *t)
 	if (!d->final_lost) {
 		give(d, p);
 		d->handed_to = p;
+		d->handed_id = p->node_id;
+		d->handed_own = p->own;
 		d->handed_lost = false;
 		d->handed_low = false;
 		loop_timer_stop(&d->resume_timer);
@@ -296,8 +305,11 @@ void handover_heard(struct daemon *d, struct peer *p, int order)
 {
 	if (d->handed_to != p)
 		return;
-	/* What it took and used, it does not know any more. */
-	if (order < 0 && p->first_hello)
+	/* What it took and used, it does not know any more; or it is another node, of
+	 * that name, and may have heard of the epoch from others.
+	 */
+	if ((order < 0 && p->first_hello) || p->node_id != d->handed_id ||
+	    p->own < d->handed_own)
 		d->handed_forgotten = true;
 	if (order > 0) {
 		log_info("peer %s: has taken over: the hand-over is complete",

@@ -249,6 +249,8 @@ static void gave(void)
 	d.st.node = SELF;
 	snprintf(d.st.handed, sizeof(d.st.handed), "b");
 	d.handed_to = &d.peer[0];
+	d.handed_id = PEER;
+	d.handed_own = 0;
 	d.handed_lost = true;
 	assert_int_equal(state_store(dir, &d.st), 0);
 }
@@ -387,6 +389,19 @@ static void test_gone_before_it_comes(void **state)
 	roles_set = 0;
 	handover_request(&d, &d.peer[0], d.st.epoch, d.st.node);
 	handover_peer_down(&d, &d.peer[0]);
+	d.give_timer.cb(&d.give_timer);
+	assert_int_equal(roles_set, 0);
+	assert_true(role_is_active(&d));
+}
+
+/* Who was told meanwhile to be the active stays it. */
+static void test_told_before_it_comes(void **state)
+{
+	(void)state;
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	roles_set = 0;
+	handover_request(&d, &d.peer[0], d.st.epoch, d.st.node);
+	d.st.epoch += 2;
 	d.give_timer.cb(&d.give_timer);
 	assert_int_equal(roles_set, 0);
 	assert_true(role_is_active(&d));
@@ -549,6 +564,32 @@ static void test_resumes_no_more(void **state)
 	assert_false(role_is_active(&d));
 }
 
+/* What it took and used, another node of that name does not know. */
+static void test_resumes_not_for_another(void **state)
+{
+	(void)state;
+	gave();
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	d.peer[0].node_id = PEER + 1;
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
+	d.peer[0].node_id = PEER;
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
+}
+
+/* Nor does this one, if it has lost when it was active. */
+static void test_resumes_not_for_a_lost_disk(void **state)
+{
+	(void)state;
+	gave();
+	d.handed_own = 3;
+	d.peer[0].role = XFRMSYNC_ROLE_STANDBY;
+	d.peer[0].own = 0;
+	handover_heard(&d, &d.peer[0], 0);
+	assert_false(role_is_active(&d));
+}
+
 /* The operator's word is the later one. */
 static void test_resumes_not_if_told(void **state)
 {
@@ -593,6 +634,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_asked_again_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_says_that_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone_before_it_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_not_given_back, setup, teardown),
@@ -602,6 +644,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unfinished_twice_is_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumes_not_for_another, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resumes_not_for_a_lost_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_not_if_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumed_in_vain, setup, teardown),
 	};
