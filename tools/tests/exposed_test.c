@@ -4,6 +4,7 @@
  * Out: which SAs are rekeyed, and how many at once.
  * Host only; the kernel is not asked.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,19 @@
 
 static struct daemon d;
 static struct cache_entry *sa[N_SAS];
+
+static size_t expiries;
+static int expire_fails;
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
+{
+	(void)x;
+	(void)id;
+	expiries++;
+	return expire_fails;
+}
 
 /* All have accepted something; the first is exposed. */
 static int setup(void **state)
@@ -154,6 +168,26 @@ static void test_paced(void **state)
 	assert_int_equal(due(4), 0);
 }
 
+/* What there was no room for is asked again; what XFRM refuses is not. */
+static void test_no_room(void **state)
+{
+	(void)state;
+	exposed_init(&d);
+	d.taken_crash = true;
+	exposed_taken_over(&d);
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	expiries = 0;
+	expire_fails = -ENOBUFS;
+	exposed_start(&d);
+	assert_int_equal(expiries, 1);
+	assert_true(d.exposed_timer.at_ns);
+	expire_fails = -EINVAL;
+	d.exposed_timer.cb(&d.exposed_timer);
+	assert_int_equal(expiries, 2);
+	d.exposed_timer.cb(&d.exposed_timer);
+	assert_int_equal(expiries, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +197,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
