@@ -1092,8 +1092,9 @@ static bool take_lacking(struct peer *p, struct rd *r)
 	if (!p->lacking[i])
 		return true;
 	p->n_lacking++;
-	log_warn("peer %s: its kernel does not know what SAs of a kind have: %s: it uses them without",
-		 p->name, text);
+	if (log_is_within(&p->says))
+		log_warn("peer %s: its kernel does not know what SAs of a kind have: %s: it uses them without",
+			 p->name, text);
 	return true;
 }
 
