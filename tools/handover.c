@@ -306,9 +306,11 @@ void handover_heard(struct daemon *d, struct peer *p, int order)
 	if (d->handed_to != p)
 		return;
 	/* What it took and used, it does not know any more; or it is another node, of
-	 * that name, and may have heard of the epoch from others.
+	 * that name, and may have heard of the epoch from others. (A daemon that was
+	 * started since does not know which one that was.)
 	 */
-	if ((order < 0 && p->first_hello) || p->node_id != d->handed_id ||
+	if ((order < 0 && p->first_hello) ||
+	    (d->handed_id && p->node_id != d->handed_id) ||
 	    p->own < d->handed_own)
 		d->handed_forgotten = true;
 	if (order > 0) {
