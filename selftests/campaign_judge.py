@@ -18,6 +18,7 @@ import judge
 MAGIC = b"XSCMPGN\0"
 PAYLOAD = struct.Struct(">8sQBB")       # magic, id, tunnel, way
 IN, OUT = 0, 1                          # as the gateway's inside sees it
+COUNTED = ("exposed", "split")          # kinds of findings that only a strict guard has to prevent
 
 
 class Bench(judge.Judge):
@@ -76,7 +77,7 @@ class Ledger:
         self.next_id = 0
         self.ways = {}                  # id -> (tunnel, way, how)
         self.arrived = {IN: collections.Counter(), OUT: collections.Counter()}
-        self.by = {}                    # id -> who delivered it
+        self.by = {}                    # id -> who delivered it, in turn
         self.settled = set()            # delivered inside, and told to the standby
         self.at_crash = set()           # delivered inside by the active that crashed
         self.to_gateways = []           # what an attacker has
@@ -130,7 +131,7 @@ class Ledger:
             return None
         again = self.arrived[way][ident]
         self.arrived[way][ident] += 1
-        self.by.setdefault(ident, set()).add(by)
+        self.by.setdefault(ident, []).append(by)
         self.totals["delivered"] += not again
         if ident not in self.ways:
             self.find("strange", f"delivered long after it was sent: {ident}")
@@ -157,8 +158,9 @@ class Ledger:
         self.repeated = {c.ident: c for c in captures}
         return [c.frame for c in captures], dict(self.arrived[IN])
 
-    def attacked(self, before, windows):
-        """Judges it: what had been delivered before, and was again."""
+    def attacked(self, before, windows, split):
+        """Judges it: what had been delivered before, and was again. split: the takeover was no
+        hand-over, so the one that crashed is an active, too, where it is back."""
         self.totals["replays"] += len(self.repeated)
         for ident, capture in self.repeated.items():
             if not before.get(ident):
@@ -167,7 +169,8 @@ class Ledger:
                 continue
             again = self.arrived[IN][ident] - before[ident]
             if ident not in self.at_crash:
-                self.totals["replays_of_split_delivered"] += again
+                if again:
+                    self.after_crash(ident, capture, before[ident], windows, split)
                 continue
             self.totals["replays_of_delivered"] += 1
             window = windows.get(capture.spi)
@@ -186,6 +189,19 @@ class Ledger:
                           f"delivered inside again, after the last record (window at "
                           f"{window and window.seq})")
         self.repeated = {}
+
+    def after_crash(self, ident, capture, times, windows, split):
+        """A packet that was delivered again, and first after the crash. Two actives explain it where
+        each of them has delivered it, and the new one had not been told when it took over."""
+        first, again = self.by[ident][:times], self.by[ident][times:]
+        window = windows.get(capture.spi)
+        told = bool(window and window.covers(capture.number))
+        self.totals["replays_of_split_delivered"] += len(again)
+        explained = split and not told and not set(first) & set(again)
+        self.find("split" if explained else "replay",
+                  f"SPI {capture.spi:#x}, number {capture.number}: packet {ident} delivered inside after "
+                  f"the crash by {first}, and again by {again}; two actives: {split}, window at "
+                  f"{window and window.seq}, which has it: {told}")
 
     def delivered_again(self, before):
         """Ends an attack whose packets are only counted."""

@@ -169,6 +169,7 @@ calls=40
 tap_step faults "${limited[@]}" 1800 env MOST="$calls" selftests/faults/run.sh
 if [ -f selftests/judge/judge_test.py ]; then
 	tap_step judge "${limited[@]}" 1200 /usr/bin/python3 selftests/judge/judge_test.py
+	tap_step campaign-judge "${limited[@]}" 600 /usr/bin/python3 selftests/judge/campaign_test.py
 fi
 
 [ -z "$debug" ] || finished detectors
