@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 72
+plan 74
 
 need_tool
 setup_ns A B P
@@ -91,6 +91,43 @@ done
 check "the module loads" load_module
 module_loaded || skip_all "the module is not loaded"
 check "check: no daemon runs" found a 1 fail daemon "does not run"
+
+# windows SPI:SIZE...: these are named under that finding, and no others are; none: there is
+# no such finding.
+windows() {
+	local json
+
+	json=$(exit_code 1 ask a check --json) && /usr/bin/python3 - "$json" "$@" <<-'END'
+		import json, sys
+		checks = json.loads(sys.argv[1])["checks"]
+		assert any(c["check"] == "policies" and c["result"] == "ok" for c in checks), checks
+		found = [c for c in checks if c["check"] == "windows"]
+		have = sorted(f"{sa['sa'].split()[-1]}:{sa['why'].split()[-1]}"
+		              for c in found for sa in c["sas"])
+		assert have == sys.argv[2:] and len(found) == bool(have), checks
+		assert all(c["result"] == "warn" and c["text"].startswith(f"{len(have)} SAs ")
+		           and "power of two" in c["hint"] for c in found), found
+		END
+}
+
+window_sa() { # ESN SIZE SPI
+	# shellcheck disable=SC2034 # lib_sa reads them
+	local proto=esp mode=transport encap='' esn=$1 window=$2
+
+	lib_sa "$A" 192.0.3.2 192.0.3.1 "$3"
+}
+
+# 24 without ESN is no ring: XFRM shifts it.
+for n in 24 32 33 128 1000; do window_sa 0 $n 0x30$n; done
+for n in 32 96 128 4096; do window_sa 1 $n 0x31$n; done
+check "check: windows that do not divide 2^32 are named, and no others" \
+	windows 0x00003033:33 0x00003196:96 0x00301000:1000
+for n in 33 1000; do
+	ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x30$n
+done
+ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3196
+check "check: of the others there is nothing to say" windows
+ip -n "$A" xfrm state flush
 
 tunnel "$A" "$P" link=1 window=128
 check "two nodes in step" both_start a b

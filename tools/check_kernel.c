@@ -237,7 +237,8 @@ struct look {
 	const struct conf_filter *filter;
 	struct context_policy *pol;	/* with a template of level use */
 	size_t n_pol, room_pol;
-	struct context_sa *sa;		/* that one of these spares, or a NIC numbers */
+	/* that one of these spares, a NIC numbers, or XFRM forgets marks of */
+	struct context_sa *sa;
 	size_t n_sa, room_sa;
 	struct named {
 		struct sa_id id;
@@ -292,6 +293,17 @@ static bool is_spared(const struct look *l, const struct context_sa *sa)
 	return false;
 }
 
+/*
+ * XFRM's ring has a number at (low half of number - 1) % size, so where the size
+ * does not divide 2^32 the places jump when the low half wraps, and the marks of
+ * before are looked for where they are not. The small state is shifted: no places.
+ */
+static bool forgets(const struct context_sa *sa)
+{
+	return sa->large && sa->dir != XFRMSYNC_DIR_OUT &&
+	       sa->window & (sa->window - 1);
+}
+
 static int keep_name(struct look *l, const struct context_sa *sa, bool managed)
 {
 	struct named *more = one_more(l->name, l->n_name, &l->room_name,
@@ -318,7 +330,8 @@ static int look_sa(const uint8_t *p, size_t len, void *data)
 				    sa.reqid, sa.if_id, sa.id.mark,
 				    sa.id.mark_mask);
 	ret = keep_name(l, &sa, managed);
-	if (ret || !managed || (!sa.packet_offload && !is_spared(l, &sa)))
+	if (ret || !managed ||
+	    (!sa.packet_offload && !forgets(&sa) && !is_spared(l, &sa)))
 		return ret;
 	more = one_more(l->sa, l->n_sa, &l->room_sa, sizeof(*more));
 	if (!more)
@@ -438,7 +451,30 @@ static void say_offload(struct check *c, const struct look *l)
 	}
 }
 
-/* What cannot be fenced on this node, so that it cannot be taken over safely. */
+static void say_windows(struct check *c, const struct look *l)
+{
+	char name[128], why[64];
+	size_t i, n = 0;
+
+	for (i = 0; i < l->n_sa; i++)
+		n += forgets(&l->sa[i]);
+	if (!n)
+		return;
+	check_say(c, CHECK_WARN, "windows",
+		  "%zu SAs with a replay window whose size does not divide 2^32: the kernel forgets what it has seen when the low half of a number wraps, and at the first one\nuse a power of two: 32, 64, 128 ... 4096",
+		  n);
+	for (i = 0; i < l->n_sa; i++) {
+		if (!forgets(&l->sa[i]))
+			continue;
+		snprintf(why, sizeof(why), "its window is %u", l->sa[i].window);
+		check_name_sa(c, sa_id_str(&l->sa[i].id, name, sizeof(name)), why);
+	}
+}
+
+/*
+ * What cannot be fenced on this node, so that it cannot be taken over safely; and
+ * what XFRM's own windows do not hold.
+ */
 void check_kernel_xfrm(struct check *c, const struct conf_filter *filter)
 {
 	struct look l = { .filter = filter };
@@ -454,5 +490,6 @@ void check_kernel_xfrm(struct check *c, const struct conf_filter *filter)
 		check_say(c, CHECK_OK, "policies", "none lets plaintext out where its SA is stopped");
 	say_offload(c, &l);
 	say_hidden(c, &l);
+	say_windows(c, &l);
 	look_free(&l);
 }
