@@ -87,6 +87,11 @@ static void load_state(struct daemon *d)
 	else if (ret && ret != -ENOENT)
 		log_err("%s/state: %s: starting as standby", d->conf.state_dir,
 			strerror(-ret));
+	/* That there was something is known: no SA that stands here is safe by itself. */
+	if (ret && ret != -ENOENT) {
+		d->st.epoch = 1;
+		d->st.outdated = true;
+	}
 	if (ret)
 		return;
 	state_boot_id(boot_id, sizeof(boot_id));

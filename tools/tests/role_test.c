@@ -56,6 +56,8 @@ void __wrap_apply_finish(struct daemon *x);
 void __wrap_peer_handover_say(struct peer *p, uint32_t result);
 void __wrap_peer_send_simple(struct peer *p, uint8_t type);
 
+static bool damaged;	/* the disk, until it is written */
+
 int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 			 uint32_t node, uint32_t drain_ms,
 			 struct genl_status *out)
@@ -67,7 +69,7 @@ int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 	(void)node;
 	(void)out;
 	roles_set++;
-	assert_int_equal(state_load(dir, &at_flip), 0);
+	assert_int_equal(state_load(dir, &at_flip), damaged ? -EINVAL : 0);
 	return role_fails ? -EBUSY : 0;
 }
 
@@ -528,6 +530,32 @@ static void test_unfinished_twice_is_again(void **state)
 	assert_false(on_disk().strict);
 }
 
+/* Not as one that never had a role: what a boot script made may have been used. */
+static void test_damaged(void **state)
+{
+	char path[128];
+	FILE *f;
+
+	(void)state;
+	memset(&d.st, 0, sizeof(d.st));
+	d.st.node = SELF;
+	d.st.epoch = 5;
+	assert_int_equal(state_store(dir, &d.st), 0);
+	snprintf(path, sizeof(path), "%s/state", dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("xfrmsync-state 1\nepoch", f);
+	fclose(f);
+	memset(&d.st, 0, sizeof(d.st));
+	kernel = (struct genl_status){ .role = XFRMSYNC_ROLE_NONE, .life = 3 };
+	damaged = true;
+	assert_int_equal(role_init(&d), 0);
+	damaged = false;
+	assert_int_not_equal(d.st.epoch, 0);
+	assert_false(role_is_owner(&d));
+	assert_true(on_disk().outdated);
+}
+
 /* ---- active again ---- */
 
 /* Who was given to has not taken it. */
@@ -642,6 +670,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unfinished_is_on_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_is_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_twice_is_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resumes_not_for_another, setup, teardown),
