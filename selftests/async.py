@@ -5,7 +5,8 @@ async.py parallel                    makes pcrypt the cipher of the SAs to come;
 async.py queued                      makes cryptd their HMAC-SHA-256, which waits for its CPU; the same
 async.py drop DRIVER                 it is gone, when no SA has it any more
 async.py spin NS ADDRESS N           sends, and keeps its CPU
-async.py traffic A B P FILE          sends both ways until SIGTERM; counts go to FILE, as JSON
+async.py traffic A B P FILE PAUSE    sends both ways until SIGTERM, after each PAUSE (seconds);
+                                     counts go to FILE, as JSON
 async.py judge PACKETS LATE TERMS    results, of what judge.py --packets wrote: LATE numbers were
                                      drawn and then dropped, TERMS is how often the active changed
 """
@@ -101,7 +102,7 @@ class Sink:
             return
 
 
-def traffic(a_ns, b_ns, p_ns, path):
+def traffic(a_ns, b_ns, p_ns, path, pause):
     """A packet each way, again and again; a fenced node's are refused."""
     over = []
     signal.signal(signal.SIGTERM, lambda *_: over.append(1))
@@ -117,7 +118,7 @@ def traffic(a_ns, b_ns, p_ns, path):
                 pass
         for sink in sinks.values():
             sink.take()
-        time.sleep(0.003)       # a rate, and no waiting
+        time.sleep(float(pause))    # a rate, and no waiting
     quiet, last = time.monotonic(), None
     while time.monotonic() - quiet < 1 * nl.SLOW:
         for sink in sinks.values():

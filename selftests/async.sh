@@ -14,7 +14,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 52
+plan 59
 
 here=$(dirname "$0")
 PCRYPT=/sys/kernel/pcrypt
@@ -83,11 +83,13 @@ tunnel "$A" "$P" link=1 window=128
 check "the SAs use it" awk -v d="$driver" '$1 == "driver" { on = substr($0, index($0, ":") + 2) == d }
 	on && $1 == "refcnt" { n = $3 } END { print d, n; exit !(n > 4) }' /proc/crypto
 
-# hold NAME: packets stay in pencrypt (or pdecrypt), until go_on.
+# hold NAME [COMMAND...]: packets stay in pencrypt (or pdecrypt), until go_on, or until COMMAND
+# has ended, which spins.
 hold() {
 	echo 2 >"$PCRYPT/$1/serial_cpumask"
 	[ -z "$hog" ] || return 0
-	background chrt -f 90 taskset 2 /usr/bin/python3 -c 'while True: pass'
+	[ $# -gt 1 ] || set -- "$1" /usr/bin/python3 -c 'while True: pass'
+	background chrt -f 90 taskset 2 "${@:2}"
 	hog=$BG_PID
 	busywait 10000 runs_on_2 "$hog" >/dev/null
 }
@@ -96,13 +98,13 @@ runs_on_2() { # PID: it is the spinning one, and it has run there
 		[ "$(awk '{ print $14 }' "/proc/$1/stat")" -gt 10 ]
 }
 go_on() {
-	kill -KILL "$hog"
-	wait "$hog" 2>/dev/null
+	{ kill -KILL "$hog"; wait "$hog"; } 2>/dev/null
 	hog=''
 	echo 1 >"$PCRYPT/pencrypt/serial_cpumask"
 	echo 1 >"$PCRYPT/pdecrypt/serial_cpumask"
 }
 hog=''
+later go_on	# who ends in the middle: before pcrypt shall go
 fair=/sys/kernel/debug/sched/fair_server/cpu1/runtime	# since 6.12: others get some time
 mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 [ ! -f $fair ] || { later eval "echo $(cat $fair) >$fair"; echo 0 >$fair; }
@@ -113,7 +115,8 @@ for mask in pencrypt pdecrypt; do
 	echo 1 >$PCRYPT/$mask/serial_cpumask
 done
 
-background ip netns exec "$P" tcpdump -i br0 -Q in -s 0 -B 8192 -U --immediate-mode -Z root \
+# Each frame has the room of the longest one: -s 0 would leave room for 32. Not where others spin.
+background ip netns exec "$P" taskset 1 tcpdump -i br0 -Q in -s 2048 -B 8192 -U --immediate-mode -Z root \
 	-w "$TMP/wire.pcap" 'ip proto 50' 2>"$TMP/tcpdump"
 capture=$BG_PID
 check "the wire is captured" busywait 20000 grep -q "listening on" "$TMP/tcpdump"
@@ -123,8 +126,6 @@ start_sink "$P" "$TMP/p"
 start_sink "$A" "$TMP/a"
 start_sink "$B" "$TMP/b"
 check "a pair" both_start a b
-
-# --- under traffic ----------------------------------------------------------------------
 
 turns=0
 # hands_over FROM TO
@@ -138,26 +139,84 @@ hands_over() {
 }
 
 turn a
-/usr/bin/python3 "$here/async.py" traffic "$A" "$B" "$P" "$TMP/counts" >"$TMP/traffic" 2>&1 &
-traffic=$!
-lib_pids+=("$traffic")
-check "traffic both ways" busywait 20000 grep -q ready "$TMP/traffic"
+
+start_traffic() { # SECONDS: between two packets
+	: >"$TMP/traffic"
+	background /usr/bin/python3 "$here/async.py" traffic "$A" "$B" "$P" "$TMP/counts" "$1" \
+		>"$TMP/traffic" 2>&1
+	traffic=$BG_PID
+	busywait 20000 grep -q ready "$TMP/traffic"
+}
+end_traffic() { # what was on its way is where it goes
+	kill "$traffic" && wait "$traffic"
+}
+count() { /usr/bin/python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$TMP/counts" "$1"; }
+late() { echo $(($(stat_of "$A" fenced-late) + $(stat_of "$B" fenced-late))); }
+
+# --- under traffic ----------------------------------------------------------------------
+
+check "traffic both ways" start_traffic 0.003
 from=a to=b
 for n in 1 2 3 4 5 6; do
 	check "under traffic, $n: planned" hands_over $from $to
 	swap=$from from=$to to=$swap
 done
 check "in step" wait_step a b
-kill "$traffic"
-wait "$traffic"
-count() { /usr/bin/python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$TMP/counts" "$1"; }
-late() { echo $(($(stat_of "$A" fenced-late) + $(stat_of "$B" fenced-late))); }
+end_traffic
 check_equal "the peer took no packet for a replay" 0 "$(refused "$P")"
 check_equal "out: what was drawn was delivered, or dropped behind the fence" "$(oseq "$A")" \
 	$(($(count p) + $(late)))
 check_equal "in: what was sent was delivered, or came to a standby" \
 	"$(sa_oseq "$P" "$A_OUT" "$B_SPI")" \
 	$(($(count a) + $(count b) + $(lost_in "$A") + $(lost_in "$B")))
+
+# --- drained ----------------------------------------------------------------------------
+
+# The daemon that hands over waits for what is in crypto: that is held until it waits. It does so
+# for drain_ms at least, and what was held has to come out meanwhile.
+sed -i 's/^answer_ms = .*/&\ndrain_ms = 100/' "$TMP/a.conf" "$TMP/b.conf"
+reload_both() { reload a && reload b; }
+check "drained: the daemons wait for longer" reload_both
+# Where a processor spins, nothing may be forked.
+# shellcheck disable=SC2016 # the inner shell's arguments
+until_it_waits='until mapfile stack <"/proc/$1/stack"; [[ ${stack[*]} == *xfrmsync_fence_drain* ]]
+	do :; done'
+
+out_is_past() { [ "$(oseq "$1")" -gt "$2" ]; }           # NS N
+stat_is_past() { [ "$(stat_of "$1" "$2")" -gt "$3" ]; } # NS NAME N
+
+# drains FROM TO: planned, with packets in crypto; all of them leave. Where the machine stood still
+# for as long as the daemon waits, it shows nothing.
+drains() {
+	local ns=${node_ns[$1]} drained dropped last
+
+	drained=$(stat_of "$ns" drained) dropped=$(late) last=$(oseq "$ns")
+	hold pencrypt bash -c "$until_it_waits" _ "${pid[$1]}"
+	busywait 20000 out_is_past "$ns" $((last + 10)) && hands_over "$1" "$2"
+	go_on
+	stat_is_past "$ns" drained $((drained + 10)) && [ "$(late)" -eq "$dropped" ]
+}
+
+first=$(oseq "$A") drops=$(late) lost=$(($(lost_in "$A") + $(lost_in "$B")))
+sent=$(sa_oseq "$P" "$A_OUT" "$B_SPI")
+# Of a pace at which they are not too many for the cipher.
+check "drained: traffic both ways" start_traffic 0.02
+from=a to=b
+declare -A all_left=()
+for ((n = 0; n < 10 && ${#all_left[@]} < 2; n++)); do
+	if drains $from $to; then all_left[$from]=1; fi
+	swap=$from from=$to to=$swap
+done
+check "drained: what was in crypto of A's has left, and nothing was dropped" [ -n "${all_left[a]-}" ]
+check "drained: nor of B's" [ -n "${all_left[b]-}" ]
+[ $((n % 2)) -eq 0 ] || hands_over b a
+check "drained: in step" wait_step a b
+end_traffic
+check_equal "drained: out: what was drawn was delivered, or dropped behind the fence" \
+	$(($(oseq "$A") - first)) $(($(count p) + $(late) - drops))
+check_equal "drained: in: what was sent was delivered, or came to a standby" \
+	$(($(sa_oseq "$P" "$A_OUT" "$B_SPI") - sent)) \
+	$(($(count a) + $(count b) + $(lost_in "$A") + $(lost_in "$B") - lost))
 
 # --- held on the way out ----------------------------------------------------------------
 

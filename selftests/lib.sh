@@ -167,9 +167,9 @@ lib_cleanup() {
 	# One that a test has stopped, too.
 	for pid in "${lib_pids[@]}"; do kill "$pid" && kill -CONT "$pid" && wait "$pid"; done 2>/dev/null
 	# A role holds the module, and a connection that has something left to say its namespace.
-	if [ -n "$lib_loaded" ]; then
-		for ns in "${lib_netns[@]}"; do (nl "$ns" role-set none); done &>/dev/null
-	fi
+	if [ -n "$lib_loaded" ] && kill -0 "$lib_py_pid"; then
+		for ns in "${lib_netns[@]}"; do (nl "$ns" role-set none); done
+	fi &>/dev/null
 	[ -z "$lib_py_pid" ] || { kill "$lib_py_pid" && wait "$lib_py_pid"; } 2>/dev/null
 	for ns in "${lib_netns[@]}"; do ip netns delete "$ns"; done 2>/dev/null
 	[ -z "$lib_loaded" ] || unload_module || rc=1
