@@ -23,6 +23,7 @@ import collections
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time

@@ -86,6 +86,10 @@ mapfile -t scripts < <(files '*.sh'; files .ci tools selftests | xargs -r grep -
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
 try shellcheck shellcheck -x -- "${scripts[@]}"
 
+# A name that nothing defines is found by nobody else before its line runs.
+mapfile -t python < <({ files '*.py'; files | xargs -r grep -lsE '^#!.*\bpython3\b'; } | sort -u)
+try pyflakes pyflakes3 "${python[@]}"
+
 # shellcheck disable=SC2317
 checkpatch() { # TYPES-TO-IGNORE FILE...
 	perl "$ksource/scripts/checkpatch.pl" --strict --no-tree --no-summary --terse -q \

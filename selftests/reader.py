@@ -13,7 +13,7 @@ import sys
 import time
 
 import nl
-from kt import (Udp, check, differences, equal, find, ip, kernel_sas, main, refused, rng, sa_add,
+from kt import (Udp, check, differences, equal, ip, kernel_sas, main, refused, rng, sa_add,
                 sa_id, sa_text, skip, spis, until)
 
 A_END, B_END = "192.0.2.1", "192.0.2.2"
