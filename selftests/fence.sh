@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/fencing.sh
 . "$(dirname "$0")/fencing.sh"
-plan 102
+plan 103
 
 check "the module loads" load_module
 module_loaded || skip_all "the module is not loaded"
@@ -152,6 +152,19 @@ check "rekeys are asked for a few at a time" in_bursts
 echo nop >$trace/current_tracer
 echo 0 >$trace/events/enable
 clear_tunnel
+
+# --- packets that saw it down -----------------------------------------------------------
+
+# They have a few instructions to go, which nothing here can make longer. So: that it waits.
+echo synchronize_net >$trace/set_ftrace_filter
+echo >$trace/trace
+echo function >$trace/current_tracer
+role active
+role standby
+check "a fence that is up waits for packets that saw it down" \
+	grep 'python3-.*: synchronize_net' $trace/trace
+echo nop >$trace/current_tracer		# it empties the trace
+role none
 
 # --- another module is asked first --------------------------------------------------------
 
