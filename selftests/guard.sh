@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 312
+plan 330
 
 here=$(dirname "$0")
 
@@ -587,6 +587,38 @@ reload a
 sed -i 's/^guard=strict/guard=available/' "$TMP/a.conf"
 check "partition, strict: another setting" reload a
 check "partition, strict: takes the limit back" busywait 10000 sa a "s['guard_end'] == 0"
+
+# --- ... in which the active dies -----------------------------------------------------------
+
+# say_cut N: so many packets, after the link was cut; FROM is the first of them
+say_cut() {
+	part && from=$(heard) && say "$1" && settled "$A" "$(sa_oseq "$P" 192.0.3.1 "$B_SPI")"
+}
+check "partition and crash, available: a pair" fresh guard=available
+check "partition and crash, available: idle, there is no guard" idle 0
+before=$(at a)
+check "partition and crash, available: 300 packets in it" say_cut 300
+check_equal "partition and crash, available: are delivered" $((before + 300)) "$(at a)"
+check "partition and crash, available: the active dies" crash
+check_equal "partition and crash, available: nothing new is lost" 0 "$(lost)"
+check_equal "partition and crash, available: then what the window still has room for is taken again" 127 \
+	"$(replays b "$B" "$from")"
+
+check "partition and crash, available, once more" fresh guard=available
+check "partition and crash, available, once more: idle" idle 0
+check "partition and crash, available, once more: 300 packets" say_cut 300
+check "partition and crash, available, once more: the active dies" crash
+check_equal "partition and crash, available, once more: replayed at once, all are taken" 300 \
+	"$(replays b "$B" "$from")"
+
+check "partition and crash, strict: a pair" fresh guard=strict
+check "partition and crash, strict: guards of 32" idle 32
+before=$(at a)
+check "partition and crash, strict: 300 packets in it" say_cut 300
+check_equal "partition and crash, strict: 32 are delivered" $((before + 32)) "$(at a)"
+check "partition and crash, strict: the active dies" crash
+check_equal "partition and crash, strict: the others, repeated, are delivered for the first time" 268 \
+	"$(replays b "$B" "$from")"
 
 # --- both active, and one again ---------------------------------------------------------
 
