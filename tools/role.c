@@ -637,6 +637,21 @@ static void in_force(struct daemon *d, const struct state *next)
 }
 
 /*
+ * Exact numbers stand here that could not be raised past, and the disk says that they
+ * are this node's: the next daemon goes on with that. This one says no more that it is
+ * a standby of the epoch before: on a new link it would give them back by that.
+ */
+static void leave_it(struct daemon *d, const struct state *taken)
+{
+	log_err("what was handed over can neither be used nor given back: stopping, start me again: the next one goes on with epoch %llu",
+		(unsigned long long)taken->epoch);
+	d->st = *taken;
+	d->st.role = XFRMSYNC_ROLE_STANDBY;
+	d->exit_code = 1;
+	d->loop.stop = true;
+}
+
+/*
  * Up: on disk before it is in force, so that after a crash nobody believes in a
  * lower epoch. That decides it; numbers are taken exactly only after it.
  */
@@ -676,10 +691,14 @@ static int flip(struct daemon *d, uint64_t epoch, bool again, bool exact,
 		ret = enforce(d, &next, 0);
 	if (ret) {
 		/* Who is given it back goes on at those numbers. Where they are not
-		 * all raised, the next takeover here finishes this one.
+		 * all raised, the next daemon here finishes this one.
 		 */
-		if (apply_raise(d) && !store(d, &d->st))
+		if (!apply_raise(d)) {
+			if (exact)
+				leave_it(d, &next);
+		} else if (!store(d, &d->st)) {
 			handover_give_back(d);
+		}
 		return ret;
 	}
 	if (what == USE_THEM)

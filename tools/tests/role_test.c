@@ -441,12 +441,38 @@ static void test_not_raised_not_given_back(void **state)
 	assert_int_equal(oseq, FINAL);
 	assert_false(given_back);
 	assert_int_equal(on_disk().role, XFRMSYNC_ROLE_ACTIVE);
-	/* Told once more, it finishes that. */
+	assert_int_equal(on_disk().epoch, 6);
+}
+
+/* Nor by a HELLO of the epoch before, on a new link: the giver would go on by that. */
+static void test_not_given_back_by_hello(void **state)
+{
+	(void)state;
+	restore_fails = XFRMSYNC_REASON_NO_SA;
+	exact();
+	assert_int_equal(d.st.epoch, 6);
+	assert_int_equal(d.st.node, SELF);
+	assert_false(role_is_active(&d));
+	assert_true(d.loop.stop);
+	assert_int_equal(d.exit_code, 1);
+	/* The next daemon goes on with it. */
 	restore_fails = 0;
 	role_fails = 0;
-	role_finish(&d, "alone", false);
-	assert_int_equal(answer, 0);
-	assert_int_equal(on_disk().epoch, 6);
+	memset(&d.st, 0, sizeof(d.st));
+	kernel = (struct genl_status){
+		.role = XFRMSYNC_ROLE_STANDBY, .epoch = 5, .node = PEER,
+	};
+	assert_int_equal(role_init(&d), 0);
+	assert_true(d.unfinished);
+	assert_int_equal(d.st.epoch, 6);
+}
+
+static void test_given_back_goes_on(void **state)
+{
+	(void)state;
+	exact();
+	assert_int_equal(d.st.epoch, 5);
+	assert_false(d.loop.stop);
 }
 
 /* However it fails: the SA counts as failed then, which is not as raised. */
@@ -665,6 +691,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_told_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_raised_not_given_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_given_back_by_hello, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given_back_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_not_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_not_given_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unfinished_is_on_disk, setup, teardown),
