@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../kmod/window.h"
 #include "bindings.h"
 #include "daemon.h"
 #include "log.h"
@@ -497,9 +498,29 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next)
 	}
 }
 
-static bool is_whole(const struct cache_entry *e, const struct record *rec)
+static uint32_t words_of(const struct cache_entry *e)
 {
-	return rec->bmp_words == (e->info.large ? e->info.bmp_words : 1);
+	return e->info.large ? e->info.bmp_words : 1;
+}
+
+/* Of a window that is another one here its end alone means anything: up to there all
+ * counts as seen.
+ */
+static void fill_other(const struct cache_entry *e, struct record *rec)
+{
+	struct xfrmsync_window w = {
+		.seq = rec->seq, .size = e->info.window, .bmp = rec->bmp,
+		.ring = e->info.large,
+	};
+	char name[128];
+
+	if (rec->bmp_words == words_of(e))
+		return;
+	log_warn("%s: another node tells what it accepted by a window of another size: all up to number %llu counts as seen here, and what comes late is lost",
+		 sa_id_str(&e->id, name, sizeof(name)),
+		 (unsigned long long)rec->seq);
+	rec->bmp_words = words_of(e);
+	xfrmsync_window_fill(&w, rec->seq);
 }
 
 void inbound_merge(struct daemon *d, uint32_t handle, uint64_t tag,
@@ -510,10 +531,10 @@ void inbound_merge(struct daemon *d, uint32_t handle, uint64_t tag,
 	struct record rec;
 	char name[128];
 
-	if (!e || !handle || e->tag != tag || !e->info.window ||
-	    !is_whole(e, theirs))
+	if (!e || !handle || e->tag != tag || !e->info.window)
 		return;
 	rec = *theirs;
+	fill_other(e, &rec);
 	rec.id = e->id;
 	rec.tag = tag;
 	rec.window = e->info.window;

@@ -117,10 +117,21 @@ void lead_drop_covered(struct cache_entry *e)
 		lead_drop(e);
 }
 
+/*
+ * As the active's SA has it: by its size alone a window's bits mean anything. One that
+ * has none knows no replays, and passes it over.
+ */
 void lead_put_own(const struct cache_entry *e, struct buf *b)
 {
 	struct record rec = { .seq = e->own->seq, .bmp_words = e->own->words };
+	struct xfrmsync_window w;
 
 	memcpy(rec.bmp, e->own->bmp, rec.bmp_words * sizeof(rec.bmp[0]));
+	if (e->info.window && (e->own->size != e->info.window ||
+			       e->own->words != words_of(e))) {
+		rec.bmp_words = words_of(e);
+		w = window_of(e, rec.seq, rec.bmp);
+		xfrmsync_window_fill(&w, rec.seq);
+	}
 	wire_put_merge(b, e->handle, e->tag, &rec);
 }

@@ -13,10 +13,31 @@
 
 #include <cmocka.h>
 
+#include "../../kmod/window.h"
 #include "daemon.h"
 
 static struct daemon d;
 static struct cache_entry *e;
+static struct record restored;
+static size_t restores;
+
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res);
+
+int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
+			const struct record *r, size_t n,
+			struct genl_result *res)
+{
+	(void)g;
+	(void)epoch;
+	(void)node;
+	(void)res;
+	assert_int_equal(n, 1);
+	restored = *r;
+	restores++;
+	return 0;
+}
 
 static void peers(struct conf *c, size_t n, const char *const *names)
 {
@@ -365,9 +386,43 @@ static void test_stuck(void **state)
 	assert_int_equal(inbound_stuck(&d, d.taken_ns + 1001 * ms, list, 2), 0);
 }
 
+/* What another node accepted goes in, whatever size its window had there. */
+static void test_merge(void **state)
+{
+	struct record theirs = { .seq = 200, .bmp_words = 4, .bmp = { 5, 6, 7, 8 } };
+	struct xfrmsync_window w = { .size = 128, .bmp = restored.bmp, .ring = true };
+	uint64_t n;
+
+	(void)state;
+	cache_set_handle(&d.cache, e, 3);
+	e->tag = 9;
+	restores = 0;
+	inbound_merge(&d, 3, 8, &theirs);	/* another life of it */
+	assert_int_equal(restores, 0);
+	inbound_merge(&d, 3, 9, &theirs);
+	assert_int_equal(restores, 1);
+	assert_true(restored.restore_flags & XFRMSYNC_RESTORE_F_MERGE);
+	assert_memory_equal(restored.bmp, theirs.bmp, sizeof(theirs.bmp));
+	theirs.bmp_words = 2;
+	inbound_merge(&d, 3, 9, &theirs);
+	assert_int_equal(restores, 2);
+	assert_int_equal(restored.bmp_words, 4);
+	assert_int_equal(restored.window, 128);
+	assert_int_equal(restored.seq, 200);
+	w.seq = restored.seq;
+	for (n = 1; n <= 200; n++)
+		assert_true(xfrmsync_window_seen(&w, n));
+	assert_int_equal(d.merged, 2);
+	/* Without a window nothing is known as a replay, before and after. */
+	e->info.window = 0;
+	inbound_merge(&d, 3, 9, &theirs);
+	assert_int_equal(restores, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_merge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exposed_to, setup, teardown),

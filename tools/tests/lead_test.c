@@ -179,12 +179,60 @@ static void test_other_size(void **state)
 	assert_null(e.own);
 }
 
+/* What the active is told of it has the active's size, with one that is the same in
+ * words, too: it would take each bit for another number.
+ */
+static void test_told_in_other_size(void **state)
+{
+	static const struct { uint32_t size, words; } at[] = {
+		{ 32, 1 }, { SIZE - 1, SIZE / 32 }, { 256, 8 },
+	};
+	struct record own = window(1, 200, 3), r;
+	struct cache_entry e;
+	struct buf b = {};
+	uint32_t handle;
+	uint64_t tag, n;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		struct xfrmsync_window w = { .size = at[i].size, .bmp = r.bmp, .ring = true };
+		struct rd rd;
+
+		e = entry();
+		assert_true(lead_keep(&e, &own));
+		e.info.window = at[i].size;
+		e.info.bmp_words = at[i].words;
+		buf_clear(&b);
+		lead_put_own(&e, &b);
+		rd = (struct rd){ .p = b.data, .left = b.len };
+		assert_int_equal(wire_get_merge(&rd, &handle, &tag, &r), 0);
+		assert_int_equal(r.seq, 200);
+		assert_int_equal(r.bmp_words, at[i].words);
+		w.seq = r.seq;
+		for (n = 1; n <= 200; n++)
+			assert_true(xfrmsync_window_seen(&w, n));
+		lead_drop(&e);
+	}
+	/* The same size: as it was. */
+	e = entry();
+	assert_true(lead_keep(&e, &own));
+	buf_clear(&b);
+	lead_put_own(&e, &b);
+	assert_int_equal(wire_get_merge(&(struct rd){ .p = b.data, .left = b.len },
+					&handle, &tag, &r), 0);
+	assert_memory_equal(r.bmp, own.bmp, sizeof(r.bmp));
+	lead_drop(&e);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_own),
 		cmocka_unit_test(test_other_size),
+		cmocka_unit_test(test_told_in_other_size),
 		cmocka_unit_test(test_covered),
 		cmocka_unit_test(test_other_kind),
 	};
