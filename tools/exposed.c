@@ -10,8 +10,6 @@
  * takeover after a crash has these rekeyed: the old SA's packets, replayed, are
  * worth nothing once it is gone. A few at a time, as what else is asked for.
  */
-#include <errno.h>
-
 #include "daemon.h"
 #include "log.h"
 
@@ -99,15 +97,14 @@ static void ask(struct loop_timer *t)
 	struct daemon *d = t->data;
 	bool again = false;
 	size_t i, n;
-	int ret;
 
 	if (!role_is_active(d))
 		return;
 	n = exposed_due(d, list, EXPIRE_AT_ONCE);
 	/* XFRM refuses for one that is fenced: the module has that one rekeyed. */
 	for (i = 0; i < n; i++) {
-		ret = xfrm_expire_sa(&d->xfrm, &list[i]->id);
-		list[i]->rekey_due = ret == -ENOBUFS || ret == -ENOMEM;
+		list[i]->rekey_due =
+			xfrm_is_unasked(xfrm_expire_sa(&d->xfrm, &list[i]->id));
 		again |= list[i]->rekey_due;
 	}
 	if (n == EXPIRE_AT_ONCE || again)

@@ -28,19 +28,22 @@ static bool is_in(const struct daemon *d, const struct record *rec)
 static void ask_some(struct daemon *d)
 {
 	struct cache_entry *e;
+	bool again = false;
 	size_t n = 0;
 
 	cache_for_each(&d->cache, e) {
 		if (!e->hole || e->rekey_asked)
 			continue;
-		if (n++ == EXPIRE_AT_ONCE) {
-			loop_timer_set(&d->loop, &d->hole_timer, EXPIRE_PAUSE);
-			return;
-		}
-		e->rekey_asked = true;
+		again |= n++ == EXPIRE_AT_ONCE;
+		if (n > EXPIRE_AT_ONCE)
+			break;
 		/* One that is stopped, or fenced, was asked for by the module. */
-		xfrm_expire_sa(&d->xfrm, &e->id);
+		e->rekey_asked =
+			!xfrm_is_unasked(xfrm_expire_sa(&d->xfrm, &e->id));
+		again |= !e->rekey_asked;
 	}
+	if (again)
+		loop_timer_set(&d->loop, &d->hole_timer, EXPIRE_PAUSE);
 }
 
 static void due(struct loop_timer *t)

@@ -272,13 +272,18 @@ size_t inbound_stuck(struct daemon *d, uint64_t now, struct cache_entry **list,
 static void ask_for_new(struct daemon *d, uint64_t now)
 {
 	struct cache_entry *list[EXPIRE_AT_ONCE];
-	size_t i, n = inbound_stuck(d, now, list, EXPIRE_AT_ONCE);
+	size_t i, n = inbound_stuck(d, now, list, EXPIRE_AT_ONCE), asked = n;
 
-	for (i = 0; i < n; i++)
-		xfrm_expire_sa(&d->xfrm, &list[i]->id);
-	if (n)
+	/* The next time, where there was no room. */
+	for (i = 0; i < n; i++) {
+		if (!xfrm_is_unasked(xfrm_expire_sa(&d->xfrm, &list[i]->id)))
+			continue;
+		list[i]->stuck_asked = false;
+		asked--;
+	}
+	if (asked)
 		log_warn("%zu SAs let nothing new in until a peer that is not connected has acknowledged: a rekey is asked for; bring it back, or rekey those that no IKE daemon rekeys",
-			 n);
+			 asked);
 }
 
 static void tick(struct loop_timer *t)

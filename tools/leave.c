@@ -66,14 +66,19 @@ static void ask(struct loop_timer *t)
 	struct cache_entry *list[EXPIRE_AT_ONCE];
 	uint64_t now = loop_now_ns();
 	struct daemon *d = t->data;
+	bool again = false;
 	size_t i, n;
+	int ret;
 
 	n = leave_due(d, now, list, EXPIRE_AT_ONCE);
 	/* XFRM refuses for one that has stopped: that was told at three quarters. */
-	for (i = 0; i < n; i++)
-		leave_asked(d, now, list[i],
-			    !xfrm_expire_sa(&d->xfrm, &list[i]->id));
-	if (n == EXPIRE_AT_ONCE)
+	for (i = 0; i < n; i++) {
+		ret = xfrm_expire_sa(&d->xfrm, &list[i]->id);
+		again |= xfrm_is_unasked(ret);
+		if (!xfrm_is_unasked(ret))
+			leave_asked(d, now, list[i], !ret);
+	}
+	if (n == EXPIRE_AT_ONCE || again)
 		loop_timer_set(&d->loop, t, EXPIRE_PAUSE);
 }
 

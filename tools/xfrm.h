@@ -7,6 +7,7 @@
 #ifndef XFRMSYNC_TOOLS_XFRM_H
 #define XFRMSYNC_TOOLS_XFRM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +67,11 @@ int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
 /* Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use. */
 int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+/* By what that says, it was not asked for at all: there was no room. Ask again. */
+static inline bool xfrm_is_unasked(int ret)
+{
+	return ret == -ENOBUFS || ret == -ENOMEM;
+}
 /*
  * xfrm_migrate_sa - an SA moves to other end points (XFRM_MSG_MIGRATE)
  * @from: the outline of an SA as it is

@@ -4,6 +4,7 @@
  * Out: the epoch whose numbers count as lost, on disk, or not; what is news of it.
  * Host only, in a folder of its own; the kernel is not asked.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,19 @@
 static char dir[] = "/tmp/xfrmsync-hole-XXXXXX";
 static struct daemon d;
 static struct cache_entry *e;
+
+static size_t expiries;
+static int expire_fails;
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
+{
+	(void)x;
+	(void)id;
+	expiries++;
+	return expire_fails;
+}
 
 static int setup(void **state)
 {
@@ -203,6 +217,30 @@ static void test_use(void **state)
 	assert_true(hole_is_news(&d, p));
 }
 
+/* What there was no room for is asked again; what XFRM refuses is not. */
+static void test_no_room(void **state)
+{
+	struct record rec = { .cookie = 9, .flags = XFRMSYNC_RECORD_F_SHARED };
+
+	(void)state;
+	d.st.holes = 9;
+	hole_entry(&d, e, &rec);
+	assert_true(e->hole && d.hole_timer.at_ns);
+	expiries = 0;
+	expire_fails = -ENOBUFS;
+	d.hole_timer.at_ns = 0;
+	d.hole_timer.cb(&d.hole_timer);
+	assert_int_equal(expiries, 1);
+	assert_true(d.hole_timer.at_ns);
+	expire_fails = -EINVAL;
+	d.hole_timer.at_ns = 0;
+	d.hole_timer.cb(&d.hole_timer);
+	assert_int_equal(expiries, 2);
+	assert_false(d.hole_timer.at_ns);
+	d.hole_timer.cb(&d.hole_timer);
+	assert_int_equal(expiries, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +252,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_news, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_hear, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("hole", tests, NULL, NULL);

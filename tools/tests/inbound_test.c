@@ -4,6 +4,7 @@
  * Out: a limit that none of those who may take over is behind.
  * Host only; the kernel is not asked.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +21,19 @@ static struct daemon d;
 static struct cache_entry *e;
 static struct record restored;
 static size_t restores;
+
+static size_t expiries;
+static int expire_fails;
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
+{
+	(void)x;
+	(void)id;
+	expiries++;
+	return expire_fails;
+}
 
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 			const struct record *r, size_t n,
@@ -419,11 +433,34 @@ static void test_merge(void **state)
 	assert_int_equal(restores, 2);
 }
 
+/* What there was no room for is asked again; what XFRM refuses is not. */
+static void test_no_room(void **state)
+{
+	(void)state;
+	inbound_init(&d);
+	d.conf.guard = CONF_GUARD_STRICT;
+	d.reading = true;
+	d.n_peers = 1;
+	e->mark[0].guard = (struct guard_mark){ .told = true, .limit = 100 };
+	e->rec.seq = 110;
+	d.taken_ns = 1;
+	expiries = 0;
+	expire_fails = -ENOBUFS;
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(expiries, 1);
+	expire_fails = -EINVAL;
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(expiries, 2);
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(expiries, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_merge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exposed_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),

@@ -4,6 +4,7 @@
  * Out: who has left the sync set; which SAs are soft-expired for it, how many at once.
  * Host only; the kernel is not asked.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +23,19 @@
 static struct daemon d;
 static struct cache_entry *sa[N_SAS];
 static struct link up;
+
+static size_t expiries;
+static int expire_fails;
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
+
+int __wrap_xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
+{
+	(void)x;
+	(void)id;
+	expiries++;
+	return expire_fails;
+}
 
 static void add_entry(size_t i)
 {
@@ -234,12 +248,32 @@ static void test_inbound(void **state)
 	assert_int_equal(inbound_count_waiting(&d, &d.peer[0]), 1);
 }
 
+/* What there was no room for is asked again; what XFRM refuses is not. */
+static void test_no_room(void **state)
+{
+	(void)state;
+	leave_init(&d);
+	d.peer[0].lost_ns = 1;
+	expiries = 0;
+	expire_fails = -ENOBUFS;
+	d.leave_timer.cb(&d.leave_timer);
+	assert_int_equal(expiries, N_SAS - 1);
+	assert_true(d.leave_timer.at_ns);
+	expire_fails = -EINVAL;
+	d.leave_timer.cb(&d.leave_timer);
+	assert_int_equal(expiries, 2 * (N_SAS - 1));
+	d.leave_timer.cb(&d.leave_timer);
+	assert_int_equal(expiries, 2 * (N_SAS - 1));
+	assert_int_equal(d.peer[0].soft_expired, 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_who, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_which, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_role, setup, teardown),
