@@ -43,6 +43,13 @@ static int enforce(struct daemon *d, const struct state *next, uint32_t drain_ms
 	int ret = genl_role_set(&d->req, next->role, next->epoch, next->node,
 				drain_ms, NULL);
 
+	/* Without it the other one would wait in vain, and take over as after a crash. */
+	if (ret == -EINVAL && drain_ms) {
+		log_warn("the module does not take drain_ms (%s): going without; is it older than this daemon, load it anew",
+			 d->req.error);
+		ret = genl_role_set(&d->req, next->role, next->epoch,
+				    next->node, 0, NULL);
+	}
 	if (ret)
 		log_err("the module refuses the role %s of epoch %llu: %s",
 			genl_role_str(next->role),

@@ -38,6 +38,8 @@ static uint64_t oseq;			/* the SA's, in the kernel */
 static uint64_t oseq_given_back;	/* ... when the peer was told to go on */
 static bool given_back, asked, asked_on_disk, comes;
 static uint32_t drained_ms;
+static uint32_t role_set;
+static bool knows_no_drain;
 static int answer;
 
 int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
@@ -55,6 +57,7 @@ void __wrap_run_xfrm_events(struct daemon *x);
 void __wrap_apply_finish(struct daemon *x);
 void __wrap_peer_handover_say(struct peer *p, uint32_t result);
 void __wrap_peer_send_simple(struct peer *p, uint8_t type);
+bool __wrap_watchdog_has_fired(struct daemon *x);
 
 static bool damaged;	/* the disk, until it is written */
 
@@ -64,12 +67,14 @@ int __wrap_genl_role_set(struct genl *g, uint32_t role, uint64_t epoch,
 {
 	(void)g;
 	drained_ms = drain_ms;
-	(void)role;
+	role_set = role;
 	(void)epoch;
 	(void)node;
 	(void)out;
 	roles_set++;
 	assert_int_equal(state_load(dir, &at_flip), damaged ? -EINVAL : 0);
+	if (knows_no_drain && drain_ms)
+		return -EINVAL;
 	return role_fails ? -EBUSY : 0;
 }
 
@@ -128,6 +133,12 @@ void __wrap_run_xfrm_events(struct daemon *x)
 void __wrap_apply_finish(struct daemon *x)
 {
 	(void)x;
+}
+
+bool __wrap_watchdog_has_fired(struct daemon *x)
+{
+	(void)x;
+	return false;
 }
 
 void __wrap_peer_handover_say(struct peer *p, uint32_t result)
@@ -382,6 +393,22 @@ static void test_says_that_it_comes(void **state)
 	d.give_timer.cb(&d.give_timer);
 	assert_int_equal(roles_set, 1);
 	assert_int_equal(drained_ms, 7);
+}
+
+/* A module of before drain_ms: fenced all the same, and at once. */
+static void test_old_module(void **state)
+{
+	(void)state;
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	d.conf.drain_ms = 7;
+	handover_request(&d, &d.peer[0], d.st.epoch, d.st.node);
+	knows_no_drain = true;
+	d.give_timer.cb(&d.give_timer);
+	knows_no_drain = false;
+	assert_int_equal(roles_set, 2);
+	assert_int_equal(role_set, XFRMSYNC_ROLE_STANDBY);
+	assert_int_equal(drained_ms, 0);
+	assert_false(role_is_active(&d));
 }
 
 static void test_gone_before_it_comes(void **state)
@@ -687,6 +714,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_has_its_own_range_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asked_again_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_says_that_it_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_old_module, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_told_before_it_comes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raised_then_given_back, setup, teardown),
