@@ -465,6 +465,28 @@ static bool install_elsewhere(struct daemon *d, struct cache_entry *e)
 	return true;
 }
 
+static void fence_one(struct daemon *d, const struct record *k, bool fenced)
+{
+	struct bindings one = {};
+
+	if (!bindings_fence(&one, k, fenced))
+		bindings_put(&d->req, &one, fenced ? "cannot be fenced" :
+						     "cannot be let go");
+	bindings_free(&one);
+}
+
+/*
+ * Of the cluster, and nobody follows it here, nor can delete it: by its name XFRM finds
+ * another one. No other life of it is fenced.
+ */
+static void fence_hidden(struct daemon *d, const struct sa_id *id, uint64_t tag)
+{
+	const struct record k = { .id = *id, .tag = tag };
+
+	if (tag)
+		fence_one(d, &k, true);
+}
+
 static void conflict(struct daemon *d, struct cache_entry *e,
 		     const struct buf *other)
 {
@@ -484,16 +506,6 @@ static void conflict(struct daemon *d, struct cache_entry *e,
 	set_applied(d, e, CACHE_CONFLICT);
 	tell(d, e, WIRE_REFUSED_CONFLICT, by);
 	d->conflicts++;
-}
-
-static void fence_one(struct daemon *d, const struct record *k, bool fenced)
-{
-	struct bindings one = {};
-
-	if (!bindings_fence(&one, k, fenced))
-		bindings_put(&d->req, &one, fenced ? "cannot be fenced" :
-						     "cannot be let go");
-	bindings_free(&one);
 }
 
 /* XFRM updates none that is stopped. The node's own fence is up meanwhile; and it
@@ -543,11 +555,20 @@ static void update(struct daemon *d, struct cache_entry *e,
 	done(d, e);
 }
 
+/* What XFRM finds by its name has another mark: nothing is asked of it by that. */
+static bool is_behind(const struct cache_entry *e, const struct buf *found)
+{
+	struct context_sa info;
+
+	return !context_sa_info(found->data, found->len, &info, NULL) &&
+	       !sa_id_equal(&info.id, &e->id);
+}
+
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
 	struct buf ctx = {};
-	bool same;
+	bool same, behind;
 	int ret;
 
 	ret = xfrm_look_up_sa(&d->xfrm, &e->id, &ctx);
@@ -559,7 +580,11 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		unread(d, e, "read", d->xfrm.error);
 		goto out;
 	}
-	same = context_same_keys(ctx.data, ctx.len, e->context, e->context_len);
+	behind = is_behind(e, &ctx);
+	/* The module finds it, and knows by the tag whether it is this life of it. */
+	same = behind ? k->tag && k->tag == e->tag :
+			context_same_keys(ctx.data, ctx.len, e->context,
+					  e->context_len);
 	/* Its numbers may be this node's, and its record would cover them up. */
 	if (same && e->existed) {
 		unread(d, e, "look at", "the module does not follow it");
@@ -577,11 +602,15 @@ static void existing(struct daemon *d, struct cache_entry *e,
 	if (same && !e->written &&
 	    !(k->flags & XFRMSYNC_RECORD_F_WINDOW_RESTORED) && !lead_keep(e, k))
 		no_memory(d);
+	if (behind && !same)
+		fence_hidden(d, &e->id, k->tag);
 	if (same && k->tag && k->tag != e->tag)
 		recreate(d, e);		/* a tag stays for an SA's life */
+	else if (same && behind)
+		done(d, e);
 	else if (same)
 		update(d, e, k, &ctx);
-	else if (k->tag)
+	else if (k->tag && !behind)
 		recreate(d, e);		/* ours, of before a rekey */
 	else
 		conflict(d, e, &ctx);
@@ -848,6 +877,8 @@ static void uninstall(struct daemon *d, struct cache_entry *e)
 		apply_flush(d);
 	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag)
 		ret = xfrm_delete_sa(&d->xfrm, &e->id);
+	if (ret == -EEXIST)
+		fence_hidden(d, &e->id, e->tag);
 	if (ret && ret != -ESRCH)
 		log_warn("%s: cannot delete it: %s", name_of(e), d->xfrm.error);
 	forget(d, e);
@@ -859,6 +890,20 @@ void apply_delete(struct daemon *d, uint32_t handle, uint64_t tag)
 
 	if (e && handle && e->tag == tag)
 		uninstall(d, e);
+}
+
+/* What was in the way of one with another mark. */
+static void look_behind(struct daemon *d, const struct sa_id *id)
+{
+	struct cache_entry *e;
+
+	if (!d->applied[CACHE_CONFLICT])
+		return;
+	cache_for_each(&d->cache, e) {
+		if (e->applied == CACHE_CONFLICT && e->way &&
+		    sa_id_equal(&e->way->id, id))
+			repair_later(d, e);
+	}
 }
 
 /* Somebody else deleted an SA that the active still has: it comes back. */
@@ -880,6 +925,8 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	/* Or what was in its way is gone. */
 	if (e && (e->applied == CACHE_APPLIED || e->applied == CACHE_CONFLICT))
 		repair_later(d, e);
+	if (type == XFRM_MSG_DELSA)
+		look_behind(d, id);
 }
 
 /* ---- policies ---- */
@@ -1149,7 +1196,10 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 
 struct strays {
 	struct daemon *d;
-	struct sa_id *id;
+	struct stray {
+		struct sa_id id;
+		uint64_t tag;
+	} *sa;
 	size_t n;
 };
 
@@ -1157,7 +1207,7 @@ struct strays {
 static int find_stray(const struct record *rec, void *data)
 {
 	struct strays *s = data;
-	struct sa_id *id;
+	struct stray *sa;
 
 	if (!rec->tag || !(rec->flags & XFRMSYNC_RECORD_F_SHARED) ||
 	    cache_find(&s->d->cache, &rec->id) ||
@@ -1165,28 +1215,36 @@ static int find_stray(const struct record *rec, void *data)
 			       rec->id.dst, rec->reqid, rec->if_id,
 			       rec->id.mark, rec->id.mark_mask))
 		return 0;
-	id = reallocarray(s->id, s->n + 1, sizeof(*id));
-	if (!id)
+	sa = reallocarray(s->sa, s->n + 1, sizeof(*sa));
+	if (!sa)
 		return -ENOMEM;
-	s->id = id;
-	s->id[s->n++] = rec->id;
+	s->sa = sa;
+	s->sa[s->n++] = (struct stray){ rec->id, rec->tag };
 	return 0;
 }
 
 static size_t delete_strays(struct daemon *d)
 {
 	struct strays s = { .d = d };
+	size_t i, gone = 0;
+	char name[128];
 	struct record k;
-	size_t i;
 
 	if (genl_dump(&d->req, find_stray, &s))
 		log_warn("cannot list the SAs: %s", d->req.error);
 	for (i = 0; i < s.n; i++) {
-		if (!genl_get(&d->req, &s.id[i], &k))
-			xfrm_delete_sa(&d->xfrm, &s.id[i]);
+		if (genl_get(&d->req, &s.sa[i].id, &k) ||
+		    xfrm_delete_sa(&d->xfrm, &s.sa[i].id) != -EEXIST) {
+			gone++;
+			continue;
+		}
+		log_warn("%s: cannot delete it: %s: fenced",
+			 sa_id_str(&s.sa[i].id, name, sizeof(name)),
+			 d->xfrm.error);
+		fence_hidden(d, &s.sa[i].id, s.sa[i].tag);
 	}
-	free(s.id);
-	return s.n;
+	free(s.sa);
+	return gone;
 }
 
 struct stray_policies {

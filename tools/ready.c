@@ -27,6 +27,7 @@ const char READY_PACKET_OFFLOAD[] = "packet offload: its NIC alone knows its num
 const char READY_NO_HOOK[] = "no packet hook: nothing stops it at a lease's end, and what it accepts is told late";
 
 static const char UNTOLD[] = "it came to this node while another one was active, which did not tell it: that one may have sent with it";
+static const char FENCED[] = "it is fenced here: it was not safe before";
 static const char BEHIND[] = "its counters here may be behind what another node used";
 
 const char *ready_why_not_raised(const struct record *k, bool outdated)
@@ -34,7 +35,7 @@ const char *ready_why_not_raised(const struct record *k, bool outdated)
 	if (k->flags & XFRMSYNC_RECORD_F_UNTOLD)
 		return UNTOLD;
 	if (k->flags & XFRMSYNC_RECORD_F_FENCED)
-		return "it is fenced here: it was not safe before";
+		return FENCED;
 	return !outdated && is_raised(k) ? NULL : BEHIND;
 }
 
@@ -110,9 +111,14 @@ const char *ready_why(const struct daemon *d, const struct record *k)
 	/* Else it was this node's own before there was an active: another SA, or
 	 * one that the active does not know.
 	 */
-	if (e && e->applied != CACHE_CONFLICT)
+	if (e && e->applied == CACHE_CONFLICT)
+		e = NULL;
+	if (e)
 		why = ready_why_entry(d, e);
-	return !why && k->flags & XFRMSYNC_RECORD_F_UNTOLD ? UNTOLD : why;
+	if (!why && k->flags & XFRMSYNC_RECORD_F_UNTOLD)
+		return UNTOLD;
+	/* Nobody tells it, so nothing has let it go (apply.c, fence_hidden()). */
+	return !why && !e && k->flags & XFRMSYNC_RECORD_F_FENCED ? FENCED : why;
 }
 
 struct walk {

@@ -415,7 +415,6 @@ void source_heartbeat(struct daemon *d)
 
 	if (!d->reading || !tries)
 		return;
-	/* The module finds none that another one hides. */
 	while (tries-- && omitted_next(&d->omitted, &id)) {
 		if (!genl_get(&d->req, &id, &rec))
 			refresh(d, &rec);

@@ -321,8 +321,15 @@ int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len)
 
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 {
-	struct nlmsghdr *nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
+	struct nlmsghdr *nlh;
+	struct buf ctx = {};
+	int ret;
 
+	ret = xfrm_get_sa(x, id, &ctx);
+	buf_free(&ctx);
+	if (ret == -EEXIST)
+		return ret;
+	nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
 	put_sa_id(nlh, id);
 	return talk(x, nlh, NULL, NULL);
 }

@@ -61,8 +61,8 @@ int xfrm_dump_policies(struct xfrm *x, xfrm_context_cb cb, void *data);
 int xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		const struct record *live);
 int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
-/* 0; -ESRCH; -errno. One that another SA hides (xfrm_get_sa) is not asked for: that
- * one would go in its place. The module finds no other.
+/* 0; -ESRCH; -EEXIST: another SA hides it (xfrm_get_sa), which would go in its place;
+ * -errno.
  */
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
 /* Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use. */

@@ -5,7 +5,9 @@
  * Out: what the active is told of it, and in which order.
  * Host only; the kernel is in here, and fails where it is told to.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/xfrm.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +35,8 @@ static struct buf context;
 static struct record kernel;
 static int get_fails, read_fails;	/* so many times */
 static bool followed;
+static struct buf front;	/* what XFRM finds in place of the SA; empty: that one */
+static uint64_t fenced;		/* the tag of the last one */
 
 int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
@@ -98,8 +102,36 @@ int __wrap_xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *o
 		read_fails--;
 		return -ENOMEM;
 	}
-	buf_put(out, context.data, context.len);
+	if (front.len)
+		buf_put(out, front.data, front.len);
+	else
+		buf_put(out, context.data, context.len);
 	return 0;
+}
+
+int __wrap_genl_bind(struct genl *g, const struct record *r, size_t n,
+		     struct genl_result *res);
+int __wrap_xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
+
+int __wrap_genl_bind(struct genl *g, const struct record *r, size_t n,
+		     struct genl_result *res)
+{
+	(void)g;
+	assert_int_equal(n, 1);
+	assert_true(r->flags & XFRMSYNC_RECORD_F_FENCED);
+	assert_int_equal(r->lease_end, 0);
+	res->reason = XFRMSYNC_REASON_OK;
+	fenced = r->tag;
+	return 0;
+}
+
+/* By that name XFRM has the one in front. */
+int __wrap_xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
+{
+	(void)x;
+	(void)id;
+	assert_true(front.len > 0);
+	return -EEXIST;
 }
 
 int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
@@ -188,6 +220,7 @@ static int setup(void **state)
 	policies_made = 0;
 	policies_deleted = 0;
 	followed = true;
+	fenced = 0;
 	if (loop_init(&d.loop) || cache_init(&d.cache))
 		return -1;
 	d.st.role = XFRMSYNC_ROLE_STANDBY;
@@ -210,6 +243,7 @@ static int teardown(void **state)
 	cache_exit(&d.cache);
 	loop_exit(&d.loop);
 	buf_free(&context);
+	buf_free(&front);
 	return 0;
 }
 
@@ -468,6 +502,77 @@ static void test_record_refused(void **state)
 	assert_null(e->own);
 }
 
+/* Another one comes, whose mark takes in this one's (here, to XFRM, by another SPI). */
+static struct sa_id hide(void)
+{
+	struct context_sa info;
+
+	buf_put(&front, context.data, context.len);
+	context_set_spi(front.data, front.len, htonl(0x7777));
+	assert_int_equal(context_sa_info(front.data, front.len, &info, NULL), 0);
+	return info.id;
+}
+
+/* The module finds it all the same, with the tag that it got: it is followed. */
+static void test_behind(void **state)
+{
+	(void)state;
+	hide();
+	comes();
+	assert_told();
+	assert_int_equal(count(WIRE_REFUSED), 0);
+	assert_int_equal(kernel.oseq, DRAWN);
+	assert_int_equal(fenced, 0);
+}
+
+/* Another life of it cannot be replaced, nor used; until what hides it is gone. */
+static void test_behind_another(void **state)
+{
+	struct sa_id before = hide();
+
+	(void)state;
+	kernel.tag = TAG + 1;
+	comes();
+	assert_int_equal(d.applied[CACHE_CONFLICT], 1);
+	assert_int_equal(count(WIRE_REFUSED), 1);
+	assert_int_equal(fenced, TAG + 1);
+	assert_int_equal(d.cache.n_repair, 0);
+	before.spi = htonl(0x7778);
+	apply_sa_event(&d, XFRM_MSG_DELSA, &before);
+	assert_int_equal(d.cache.n_repair, 0);
+	before.spi = htonl(0x7777);
+	apply_sa_event(&d, XFRM_MSG_DELSA, &before);
+	assert_int_equal(d.cache.n_repair, 1);
+	buf_free(&front);
+	kernel.tag = TAG;
+	repairs();
+	assert_int_equal(d.applied[CACHE_APPLIED], 1);
+	assert_int_equal(count(WIRE_REFUSED), 2);
+}
+
+/* What this node made itself is its own affair. */
+static void test_behind_own(void **state)
+{
+	(void)state;
+	hide();
+	kernel.tag = 0;
+	comes();
+	assert_int_equal(d.applied[CACHE_CONFLICT], 1);
+	assert_int_equal(fenced, 0);
+}
+
+/* The active has it no more, and it cannot be deleted. */
+static void test_behind_gone(void **state)
+{
+	(void)state;
+	comes();
+	assert_told();
+	hide();
+	apply_delete(&d, HANDLE, TAG);
+	assert_int_equal(d.cache.n_entries, 0);
+	assert_int_equal(fenced, TAG);
+}
+
 /* A handle is of the SA that had it last, and of no other when that one goes. */
 static void test_handle_again(void **state)
 {
@@ -692,6 +797,10 @@ int main(void)
 		TEST(test_record_refused),
 		TEST(test_no_name),
 		TEST(test_handle_again),
+		TEST(test_behind),
+		TEST(test_behind_another),
+		TEST(test_behind_own),
+		TEST(test_behind_gone),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),
