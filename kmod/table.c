@@ -256,20 +256,39 @@ void xfrmsync_sa_put(struct xfrmsync_sa *sa)
 		call_rcu(&sa->rcu, sa_free_rcu);
 }
 
+/* One that dies is out of the SAD before it is out of the names. */
+static struct xfrmsync_sa *find_hidden(struct xfrmsync_net *ns,
+				       const struct xfrmsync_sa_id *id)
+{
+	struct rhlist_head *list, *pos;
+	struct xfrmsync_sa *sa;
+
+	list = rhltable_lookup(&names, id, names_params);
+	rhl_for_each_entry_rcu(sa, pos, list, named)
+		if (sa->ns == ns && sa->id.mark.v == id->mark.v &&
+		    sa->id.mark.m == id->mark.m &&
+		    READ_ONCE(sa->x->km.state) != XFRM_STATE_DEAD &&
+		    xfrmsync_table_find(sa->x) == sa)
+			return sa;
+	return NULL;
+}
+
 struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
 					  const struct xfrmsync_sa_id *id)
 {
 	struct xfrmsync_sa *sa = NULL;
 	struct xfrm_state *x;
+	bool other;
 
 	x = xfrm_state_lookup(ns->net, id->mark.v, &id->daddr, id->spi,
 			      id->proto, id->family);
 	if (!x)
 		return NULL;
-	if (x->mark.v == id->mark.v && x->mark.m == id->mark.m)
+	other = x->mark.v != id->mark.v || x->mark.m != id->mark.m;
+	if (!other)
 		sa = xfrmsync_table_find(x);
 	xfrm_state_put(x);
-	return sa;
+	return other ? find_hidden(ns, id) : sa;
 }
 
 bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,

@@ -136,7 +136,10 @@ void xfrmsync_sa_put(struct xfrmsync_sa *sa);
 bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,
 				const struct xfrmsync_sa_id *id);
 
-/* The SA by its name, under RCU; NULL where it is not there or not followed. */
+/* The SA by its name, under RCU; NULL where it is not there or not followed. XFRM
+ * finds the first one that the mark fits, with whatever mark; this one is found
+ * behind others, too.
+ */
 struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
 					  const struct xfrmsync_sa_id *id);
 
