@@ -10,14 +10,14 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 27
+plan 34
 
 need_daemon
 setup_ns A B P
 setup_veth "$A" "$B"
 setup_veth "$A" "$P" 1
 tmpdir
-modprobe -aq esp4 xfrm_user
+modprobe -aq esp4 esp6 xfrm_user
 pair_confs "$A" "$B"
 
 policy() { # NS ADD|DELETE N [DST]: out, to 10.N.0.0/16, by SAs to DST
@@ -55,6 +55,25 @@ check "the policy of before stays: nothing leaves in clear" has "$B" 21
 policy "$A" delete 21
 gone() { ! has "$@"; }
 check "until it is deleted" busywait 10000 gone "$B" 21
+
+six() { # KIND SRC DST WORDS...: in IPv6
+	ip -n "$A" xfrm "$1" add src "$2" dst "$3" "${@:4}"
+}
+has_six() { ip -n "$1" xfrm policy | grep -q "dst fd00:26::/32"; } # NS
+gone_six() { ip -n "$1" xfrm policy | is_without "dst fd00:26::/32"; }
+outside=(2001:db8:1::1 2001:db8:1::26)
+six policy fd00:1::/32 fd00:26::/32 dir out tmpl src "${outside[0]}" dst "${outside[1]}" proto esp reqid 7 mode tunnel
+six policy fd00:1::/32 fd00:27::/32 dir out tmpl src "${outside[0]}" dst 2001:db8:1::27 proto esp reqid 7 mode tunnel
+check "in step" wait_step a b
+check "IPv6: no SA, no policy" gone_six "$B"
+six state "${outside[@]}" proto esp spi 0x2600 reqid 7 mode tunnel aead 'rfc4106(gcm(aes))' "$(key 20 0x2600)" 128
+check "an SA comes, and its policy with it" busywait 10000 has_six "$B"
+check "the other does not" is_without fd00:27:: < <(ip -n "$B" xfrm policy)
+ip -n "$A" xfrm state delete dst "${outside[1]}" proto esp spi 0x2600
+check "the SA goes" busywait 10000 sas_are "$B" 3
+check "the policy stays" has_six "$B"
+ip -n "$A" xfrm policy delete src fd00:1::/32 dst fd00:26::/32 dir out
+check "until it is deleted" busywait 10000 gone_six "$B"
 
 # --- a policy for an interface that goes -----------------------------------------------------
 
