@@ -28,7 +28,7 @@ passed=0 failed=0 skipped=0 broken=()
 on_6_1=(campaign-strict switchover three three-lease three-ranges matrix-file lifetimes-file lease lease-distance
 	lease-gso reload save conflict map sync peers flood verbs watchdog keys privileges policies exposed hidden)
 on_6_12=(campaign-sharp guard ready matrix split lifetimes async lease-settings leave unsupported migrate
-	fence-paths pmtu genl-fuzz takeover churn ynl wishes hostile load)
+	fence-paths pmtu genl-fuzz takeover churn ynl wishes hostile load service)
 not_on_6_1=() not_on_6_12=()
 for name in "${on_6_12[@]}"; do not_on_6_1+=(-x "$name"); done
 for name in "${on_6_1[@]}"; do not_on_6_12+=(-x "$name"); done
