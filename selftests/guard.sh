@@ -35,8 +35,11 @@ setup_ns A B P
 setup_veth "$A" "$B"
 setup_outside "$A" "$B" "$P"
 pair_confs "$A" "$B"
+declare -A sink
 start_sink "$A" "$TMP/at-a"
+sink[a]=$BG_PID
 start_sink "$B" "$TMP/at-b"
+sink[b]=$BG_PID
 : >"$TMP/heard"
 /usr/bin/python3 "$here/guard.py" listen "$P" br0 "$TMP/heard" >"$TMP/listening" 2>&1 &
 lib_pids+=($!)
@@ -52,6 +55,12 @@ say() { # N: P sends so many, and all were heard
 kernel_seq() { sa_seq "$1" 192.0.3.1 "$B_SPI"; } # NS
 seq_is() { [ "$(kernel_seq "$1")" -eq "$2" ]; }  # NS N
 at() { delivered "$TMP/at-$1"; }                 # a|b
+# What was delivered is in the sink's file: nothing waits at its socket, and it waits for more.
+# shellcheck disable=SC2016 # awk's
+sunk() { # a|b NS
+	in_ns "$2" awk '$2 ~ /:0009$/ { n++; full += $5 !~ /:00000000$/ } END { exit !n || full }' /proc/net/udp6 &&
+		grep -q '^State:.S' "/proc/${sink[$1]}/status"
+}
 # What was accepted by XFRM is delivered, or dropped, before the next packet comes; a last
 # one that is known to pass says that all before it are done with.
 settled() { # NS a|b: by P's own next number
@@ -66,6 +75,7 @@ replays() {
 	all=$(($(handled "$2") + $(heard) - $3))
 	replay "$3"
 	busywait 10000 handled_is "$2" "$all" >/dev/null || echo "not all were handled"
+	busywait 10000 sunk "$1" "$2" >/dev/null || echo "the sink has not taken all"
 	have=$(($(at "$1") - before))
 	echo $have
 }
