@@ -168,10 +168,26 @@ exits() { # NAME: within some time, with a failure
 
 unclean=()
 
+# What starts it, and what it is until main(), dies of a signal. One that has ended waits for none.
+hears_signals() { # PID
+	local key value state=Z blocked=0
+
+	while IFS=$' \t:' read -r key value; do
+		case $key in
+		State) state=${value%% *} ;;
+		SigBlk) blocked=$value ;;
+		esac
+	done <"/proc/$1/status"
+	[ "$state" = Z ] || { [[ $(readlink "/proc/$1/exe") = */xfrmsync* ]] && ((0x$blocked & 1 << 14)); }
+}
+
 # stop NAME [SIGNAL]: what SIGTERM ends has to exit with 0; ended_cleanly tells.
 stop() {
 	local signal=${2:-TERM} rc
 
+	if [ "$signal" = TERM ] && [ -d "/proc/${pid[$1]}" ]; then
+		busywait 20000 hears_signals "${pid[$1]}" || unclean+=("$1 does not wait for signals")
+	fi
 	kill "-$signal" "${pid[$1]}" 2>/dev/null || unclean+=("$1 was gone already")
 	if [ "$signal" != KILL ] && ! ends "${pid[$1]}"; then
 		unclean+=("$1 did not end: $(cat "/proc/${pid[$1]}"/{status,stack})")
