@@ -135,6 +135,8 @@ again:
 			continue;
 		t->at_ns = 0;
 		t->cb(t);
+		if (l->stop)
+			return;
 		/* The list may be another one now. */
 		goto again;
 	}
@@ -153,7 +155,8 @@ int loop_run(struct loop *l)
 			continue;
 		if (n < 0)
 			return -errno;
-		for (i = 0; i < n; i++) {
+		/* Nothing more is done by who stops it. */
+		for (i = 0; i < n && !l->stop; i++) {
 			struct loop_fd *f = ev[i].data.ptr;
 
 			if (!f) {
@@ -163,7 +166,8 @@ int loop_run(struct loop *l)
 				f->cb(f, ev[i].events);
 			}
 		}
-		run_timers(l);
+		if (!l->stop)
+			run_timers(l);
 		free_dead(l);
 	}
 	return 0;

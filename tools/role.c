@@ -654,6 +654,11 @@ static void leave_it(struct daemon *d, const struct state *taken)
 		(unsigned long long)taken->epoch);
 	d->st = *taken;
 	d->st.role = XFRMSYNC_ROLE_STANDBY;
+	/* Nor is a record restored by that epoch: the kernel would have it then, and
+	 * what is not finished would be taken for what is.
+	 */
+	d->n_batch = 0;
+	loop_timer_stop(&d->repair_timer);
 	d->exit_code = 1;
 	d->loop.stop = true;
 }

@@ -482,6 +482,9 @@ static void test_not_given_back_by_hello(void **state)
 	assert_false(role_is_active(&d));
 	assert_true(d.loop.stop);
 	assert_int_equal(d.exit_code, 1);
+	/* Nothing is restored by the new epoch: it would stand in the kernel. */
+	assert_int_equal(d.repair_timer.at_ns, 0);
+	assert_int_equal(d.n_batch, 0);
 	/* The next daemon goes on with it. */
 	restore_fails = 0;
 	role_fails = 0;
