@@ -18,6 +18,7 @@
 struct lead_window {
 	uint64_t seq;
 	uint32_t size, words;
+	bool ring;
 	uint32_t bmp[];
 };
 
@@ -35,6 +36,13 @@ static uint32_t words_of(const struct cache_entry *e)
 	return e->info.large ? e->info.bmp_words : 1;
 }
 
+/* A window of one word is laid out in one way or the other. */
+static bool is_own_kind(const struct cache_entry *e)
+{
+	return e->own->size == e->info.window &&
+	       e->own->words == words_of(e) && e->own->ring == e->info.large;
+}
+
 /* merge() moves what it merges. */
 static void merge_own(const struct cache_entry *e, struct xfrmsync_window *w)
 {
@@ -42,7 +50,7 @@ static void merge_own(const struct cache_entry *e, struct xfrmsync_window *w)
 	struct xfrmsync_window own = window_of(e, e->own->seq, copy);
 
 	/* Of before the SA's window was another one: all of it counts as seen. */
-	if (e->own->size != e->info.window || e->own->words != words_of(e)) {
+	if (!is_own_kind(e)) {
 		xfrmsync_window_fill(w, e->own->seq);
 		return;
 	}
@@ -77,17 +85,26 @@ bool lead_keep(struct cache_entry *e, const struct record *rec)
 	struct lead_window *own;
 	struct xfrmsync_window w;
 
-	if (!same_kind(e, rec) || !rec->seq)
+	uint32_t words = words_of(e);
+
+	/* Nothing was accepted, or there is no window that would know it again. */
+	if (!rec->seq || !rec->window || !e->info.window ||
+	    e->info.window > 32 * words)
 		return true;
-	own = malloc(sizeof(*own) + rec->bmp_words * sizeof(own->bmp[0]));
+	own = calloc(1, sizeof(*own) + words * sizeof(own->bmp[0]));
 	if (!own)
 		return false;
 	own->seq = rec->seq;
-	own->size = rec->window;
-	own->words = rec->bmp_words;
-	memcpy(own->bmp, rec->bmp, own->words * sizeof(own->bmp[0]));
+	own->size = e->info.window;
+	own->words = words;
+	own->ring = e->info.large;
+	w = window_of(e, own->seq, own->bmp);
+	/* Of before the SA's window was another one: all of it counts as seen. */
+	if (same_kind(e, rec))
+		memcpy(own->bmp, rec->bmp, words * sizeof(own->bmp[0]));
+	else
+		xfrmsync_window_fill(&w, rec->seq);
 	if (e->own) {
-		w = window_of(e, own->seq, own->bmp);
 		merge_own(e, &w);
 		own->seq = w.seq;
 	}
@@ -127,8 +144,7 @@ void lead_put_own(const struct cache_entry *e, struct buf *b)
 	struct xfrmsync_window w;
 
 	memcpy(rec.bmp, e->own->bmp, rec.bmp_words * sizeof(rec.bmp[0]));
-	if (e->info.window && (e->own->size != e->info.window ||
-			       e->own->words != words_of(e))) {
+	if (e->info.window && !is_own_kind(e)) {
 		rec.bmp_words = words_of(e);
 		w = window_of(e, rec.seq, rec.bmp);
 		xfrmsync_window_fill(&w, rec.seq);

@@ -138,21 +138,58 @@ static void test_covered(void **state)
 	assert_null(e.own);
 }
 
-/* What does not fit is left alone, and no window is none. */
+/* What was accepted by a window of another size counts as seen, all of it; what
+ * does not fit is left alone, and no window is none.
+ */
 static void test_other_kind(void **state)
 {
 	struct cache_entry e = entry();
 	struct record r = { .seq = 5, .window = 64, .bmp_words = 2 };
+	struct record now = window(9, 9, 1000);
+	uint64_t n;
 
 	(void)state;
-	assert_true(lead_keep(&e, &r));
-	assert_null(e.own);
 	e.rec.guard = 9;
 	lead_compose(&e, &r);
 	assert_int_equal(r.seq, 5);
+	assert_true(lead_keep(&e, &r));
+	e.rec.guard = 0;
+	assert_false(seen(&now, 5));
+	lead_compose(&e, &now);
+	for (n = 1; n < 6; n++)
+		assert_true(seen(&now, n));
+	assert_false(seen(&now, 6));
+	lead_drop(&e);
+	r = (struct record){ .seq = 5, .window = 64, .bmp_words = 2 };
+	e.info.window = 0;
+	assert_true(lead_keep(&e, &r));
+	assert_null(e.own);
+	e.info.window = SIZE;
+	r.window = 0;				/* it knew no replays */
+	assert_true(lead_keep(&e, &r));
+	assert_null(e.own);
 	r = (struct record){ .window = SIZE, .bmp_words = SIZE / 32 };
 	assert_true(lead_keep(&e, &r));		/* nothing was accepted */
 	assert_null(e.own);
+}
+
+/* One word, and the same size: its bits stand for other numbers all the same. */
+static void test_other_layout(void **state)
+{
+	struct record own = { .seq = 9, .window = 32, .bmp_words = 1, .bmp = { 1 } };
+	struct record r = { .window = 32, .bmp_words = 1, .seq = 5 };
+	struct cache_entry e = {
+		.info = { .window = 32, .large = false, .bmp_words = 1 },
+	};
+
+	(void)state;
+	assert_true(lead_keep(&e, &own));	/* 9 and no other */
+	e.info.large = true;
+	e.info.esn = true;
+	lead_compose(&e, &r);
+	assert_int_equal(r.seq, 9);
+	assert_int_equal(r.bmp[0], UINT32_MAX);
+	lead_drop(&e);
 }
 
 /* The SA's window is another one since: all that was kept counts as seen. */
@@ -235,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_told_in_other_size),
 		cmocka_unit_test(test_covered),
 		cmocka_unit_test(test_other_kind),
+		cmocka_unit_test(test_other_layout),
 	};
 
 	return cmocka_run_group_tests_name("lead", tests, NULL, NULL);
