@@ -80,6 +80,9 @@ static void mark(struct cache_entry *e, uint64_t cap)
 void hole_entry(struct daemon *d, struct cache_entry *e,
 		const struct record *rec)
 {
+	/* Asked for while it was no active, or in vain. */
+	if (e->hole && !e->rekey_asked)
+		ask_soon(d);
 	if (e->hole || !is_in(d, rec))
 		return;
 	/* Found by the daemon before this one: the module has its limit. */

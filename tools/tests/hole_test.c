@@ -241,6 +241,30 @@ static void test_no_room(void **state)
 	assert_int_equal(expiries, 2);
 }
 
+/* Active once more, before anybody asked for it: it is asked for now. */
+static void test_asked_later(void **state)
+{
+	struct record rec = { .cookie = 9, .flags = XFRMSYNC_RECORD_F_SHARED };
+
+	(void)state;
+	d.st.holes = 9;
+	hole_entry(&d, e, &rec);
+	d.st.role = XFRMSYNC_ROLE_STANDBY;
+	expiries = 0;
+	expire_fails = 0;
+	d.hole_timer.at_ns = 0;
+	d.hole_timer.cb(&d.hole_timer);
+	assert_int_equal(expiries, 0);
+	d.st.role = XFRMSYNC_ROLE_ACTIVE;
+	hole_entry(&d, e, &rec);
+	assert_true(d.hole_timer.at_ns);
+	d.hole_timer.at_ns = 0;
+	d.hole_timer.cb(&d.hole_timer);
+	assert_int_equal(expiries, 1);
+	hole_entry(&d, e, &rec);
+	assert_false(d.hole_timer.at_ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_others_hear, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asked_later, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("hole", tests, NULL, NULL);
