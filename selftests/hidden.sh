@@ -12,7 +12,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 75
+plan 88
 
 gateway=([4]=192.0.3.1 [6]=2001:db8:1::1) peer=([4]=192.0.3.2 [6]=2001:db8:1::2)
 here=([4]=10.1.0.1 [6]=fd00:1::1) there=([4]=10.2.0.1 [6]=fd00:2::1)
@@ -76,6 +76,12 @@ marked_fenced() { marked "$@" | grep -q '"fenced"'; }  # NS SPI
 marked_free() { marked "$@" | is_without '"fenced"'; } # NS SPI
 fenced_are() { [ "$(nl "$1" dump | grep -c '"fenced"')" -eq "$2" ]; } # NS N
 found() { ip -n "$1" xfrm state get dst "${peer[$family]}" proto esp spi $OUT mark 5 mask 255; } # NS
+
+# Their selector names it; no context can tell that.
+come_for_interface() {
+	ip -n "$B" link add xgone type dummy && add 9 "$B" sel dev xgone && ip -n "$B" link delete xgone
+}
+delete_all() { delete "$1" && delete "$1" mark 5 mask 255; } # NS
 
 # --- packets ----------------------------------------------------------------------------
 
@@ -162,9 +168,19 @@ check "what hides them goes" delete "$A"
 check "they are told" busywait 20000 status a "s['ready'] and not s['unsafe']"
 check "followed" wait_step a b
 check "and not fenced" busywait 10000 each marked_free "$B"
-[ $family = 6 ] || check "all go" delete "$A" mark 5 mask 255
+
+# --- on the standby by what cannot be read whole -----------------------------------------
+
+check "on the standby others come, for an interface that goes" come_for_interface
+check "on the active, all go" delete "$A" mark 5 mask 255
+check "on the standby they cannot be deleted, and are fenced" busywait 10000 each marked_fenced "$B"
+check "nothing is deleted in their place" sas_are "$B" 4
+check "by hand" delete_all "$B"
+check "all go" sas_are "$B" 0
 
 done
+check "they come again" add 1 "$A" mark 5 mask 255
+check "and are told" busywait 10000 sas_are "$B" 2
 
 # --- a takeover ---------------------------------------------------------------------------
 

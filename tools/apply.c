@@ -465,26 +465,32 @@ static bool install_elsewhere(struct daemon *d, struct cache_entry *e)
 	return true;
 }
 
-static void fence_one(struct daemon *d, const struct record *k, bool fenced)
+static int fence_one(struct daemon *d, const struct record *k, bool fenced)
 {
 	struct bindings one = {};
+	int ret;
 
-	if (!bindings_fence(&one, k, fenced))
-		bindings_put(&d->req, &one, fenced ? "cannot be fenced" :
-						     "cannot be let go");
+	ret = bindings_fence(&one, k, fenced);
+	if (!ret)
+		ret = bindings_put(&d->req, &one, fenced ? "cannot be fenced" :
+							   "cannot be let go");
 	bindings_free(&one);
+	return ret;
 }
 
 /*
  * Of the cluster, and nobody follows it here, nor can delete it: by its name XFRM finds
- * another one. No other life of it is fenced.
+ * another one. No other life of it is fenced. Where that fails it comes once more: a
+ * snapshot ends with a look at all that should not be here.
  */
 static void fence_hidden(struct daemon *d, const struct sa_id *id, uint64_t tag)
 {
 	const struct record k = { .id = *id, .tag = tag };
 
-	if (tag)
-		fence_one(d, &k, true);
+	if (tag && fence_one(d, &k, true)) {
+		d->want_resync = true;
+		repair_soon(d);
+	}
 }
 
 static void conflict(struct daemon *d, struct cache_entry *e,
@@ -555,15 +561,6 @@ static void update(struct daemon *d, struct cache_entry *e,
 	done(d, e);
 }
 
-/* What XFRM finds by its name has another mark: nothing is asked of it by that. */
-static bool is_behind(const struct cache_entry *e, const struct buf *found)
-{
-	struct context_sa info;
-
-	return !context_sa_info(found->data, found->len, &info, NULL) &&
-	       !sa_id_equal(&info.id, &e->id);
-}
-
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
@@ -580,7 +577,8 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		unread(d, e, "read", d->xfrm.error);
 		goto out;
 	}
-	behind = is_behind(e, &ctx);
+	/* What XFRM finds by its name has another mark: nothing is asked of it by that. */
+	behind = !xfrm_is_named(&ctx, &e->id);
 	/* The module finds it, and knows by the tag whether it is this life of it. */
 	same = behind ? k->tag && k->tag == e->tag :
 			context_same_keys(ctx.data, ctx.len, e->context,
@@ -877,10 +875,11 @@ static void uninstall(struct daemon *d, struct cache_entry *e)
 		apply_flush(d);
 	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag)
 		ret = xfrm_delete_sa(&d->xfrm, &e->id);
-	if (ret == -EEXIST)
+	if (ret && ret != -ESRCH) {
+		log_warn("%s: cannot delete it: %s: fenced", name_of(e),
+			 d->xfrm.error);
 		fence_hidden(d, &e->id, e->tag);
-	if (ret && ret != -ESRCH)
-		log_warn("%s: cannot delete it: %s", name_of(e), d->xfrm.error);
+	}
 	forget(d, e);
 }
 
@@ -897,9 +896,7 @@ static void look_behind(struct daemon *d, const struct sa_id *id)
 {
 	struct cache_entry *e;
 
-	if (!d->applied[CACHE_CONFLICT])
-		return;
-	cache_for_each(&d->cache, e) {
+	cache_for_each_marked(&d->cache, id, e) {
 		if (e->applied == CACHE_CONFLICT && e->way &&
 		    sa_id_equal(&e->way->id, id))
 			repair_later(d, e);
@@ -925,8 +922,8 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	/* Or what was in its way is gone. */
 	if (e && (e->applied == CACHE_APPLIED || e->applied == CACHE_CONFLICT))
 		repair_later(d, e);
-	if (type == XFRM_MSG_DELSA)
-		look_behind(d, id);
+	/* One that reached its hard lifetime is told by that alone. */
+	look_behind(d, id);
 }
 
 /* ---- policies ---- */
@@ -1229,12 +1226,14 @@ static size_t delete_strays(struct daemon *d)
 	size_t i, gone = 0;
 	char name[128];
 	struct record k;
+	int ret;
 
 	if (genl_dump(&d->req, find_stray, &s))
 		log_warn("cannot list the SAs: %s", d->req.error);
 	for (i = 0; i < s.n; i++) {
-		if (genl_get(&d->req, &s.sa[i].id, &k) ||
-		    xfrm_delete_sa(&d->xfrm, &s.sa[i].id) != -EEXIST) {
+		ret = genl_get(&d->req, &s.sa[i].id, &k) ? 0 :
+			xfrm_delete_sa(&d->xfrm, &s.sa[i].id);
+		if (!ret || ret == -ESRCH) {
 			gone++;
 			continue;
 		}

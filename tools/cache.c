@@ -72,6 +72,32 @@ struct cache_entry *cache_find(struct cache *c, const struct sa_id *id)
 	return NULL;
 }
 
+static struct cache_entry *marked(struct cache_entry *e,
+				  const struct sa_id *id)
+{
+	struct sa_id it;
+
+	for (; e; e = e->next_id) {
+		it = e->id;
+		it.mark = id->mark;
+		it.mark_mask = id->mark_mask;
+		if (sa_id_equal(&it, id))
+			break;
+	}
+	return e;
+}
+
+struct cache_entry *cache_first_marked(struct cache *c, const struct sa_id *id)
+{
+	return marked(*id_slot(c, id), id);
+}
+
+struct cache_entry *cache_next_marked(const struct cache_entry *e,
+				      const struct sa_id *id)
+{
+	return marked(e->next_id, id);
+}
+
 struct cache_entry *cache_find_handle(struct cache *c, uint32_t handle)
 {
 	struct cache_entry *e;

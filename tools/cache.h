@@ -190,6 +190,13 @@ void cache_exit(struct cache *c);
 
 struct cache_entry *cache_find(struct cache *c, const struct sa_id *id);
 struct cache_entry *cache_find_handle(struct cache *c, uint32_t handle);
+/* Those of that address, protocol and SPI, with whatever marks. */
+struct cache_entry *cache_first_marked(struct cache *c, const struct sa_id *id);
+struct cache_entry *cache_next_marked(const struct cache_entry *e,
+				      const struct sa_id *id);
+#define cache_for_each_marked(c, id, e)					\
+	for ((e) = cache_first_marked(c, id); (e);			\
+	     (e) = cache_next_marked(e, id))
 /* A new entry; the context is copied. handle 0: the next free one. NULL: no memory. */
 struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 			      const uint8_t *context, size_t len,

@@ -39,14 +39,14 @@ static uint32_t fnv(uint32_t h, const void *p, size_t len)
 	return h;
 }
 
+/* Without the mark, as in XFRM: those that hide each other are found together. */
 uint32_t sa_id_hash(const struct sa_id *id)
 {
 	uint32_t h = 2166136261;
 
 	h = fnv(h, &id->spi, sizeof(id->spi));
 	h = fnv(h, id->dst, addr_len(id->family));
-	h = fnv(h, &id->proto, sizeof(id->proto));
-	return fnv(h, &id->mark, sizeof(id->mark));
+	return fnv(h, &id->proto, sizeof(id->proto));
 }
 
 const char *record_proto_str(uint8_t proto)

@@ -223,20 +223,20 @@ int xfrm_look_up_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 	return talk(x, nlh, got_sa, out);
 }
 
-/* Where it cannot be told (an interface that is gone), it is taken for the one. */
-static bool is_named(const uint8_t *p, size_t len, const struct sa_id *id)
+bool xfrm_is_named(const struct buf *found, const struct sa_id *id)
 {
 	struct context_sa info;
+	int ret = context_sa_info(found->data, found->len, &info, NULL);
 
-	return context_sa_info(p, len, &info, NULL) ||
-	       sa_id_equal(&info.id, id);
+	/* An interface of its selector that is gone changes no name. */
+	return (ret && ret != -ENODEV) || sa_id_equal(&info.id, id);
 }
 
 int xfrm_get_sa(struct xfrm *x, const struct sa_id *id, struct buf *out)
 {
 	int ret = xfrm_look_up_sa(x, id, out);
 
-	if (ret || is_named(out->data, out->len, id))
+	if (ret || xfrm_is_named(out, id))
 		return ret;
 	buf_clear(out);
 	snprintf(x->error, sizeof(x->error), "%s", XFRM_HIDDEN);
@@ -325,9 +325,10 @@ int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 	struct buf ctx = {};
 	int ret;
 
+	/* Unseen it may be another one, which hides it. */
 	ret = xfrm_get_sa(x, id, &ctx);
 	buf_free(&ctx);
-	if (ret == -EEXIST)
+	if (ret)
 		return ret;
 	nlh = request(x, XFRM_MSG_DELSA, NLM_F_ACK);
 	put_sa_id(nlh, id);
@@ -336,10 +337,18 @@ int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 
 int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
 {
-	struct nlmsghdr *nlh = request(x, XFRM_MSG_EXPIRE, NLM_F_ACK);
-	struct xfrm_user_expire *e = mnl_nlmsg_put_extra_header(nlh, sizeof(*e));
 	struct xfrm_mark mark = { .v = id->mark, .m = id->mark_mask };
+	struct xfrm_user_expire *e;
+	struct nlmsghdr *nlh;
+	struct buf ctx = {};
+	int ret;
 
+	ret = xfrm_get_sa(x, id, &ctx);
+	buf_free(&ctx);
+	if (ret == -EEXIST)
+		return ret;
+	nlh = request(x, XFRM_MSG_EXPIRE, NLM_F_ACK);
+	e = mnl_nlmsg_put_extra_header(nlh, sizeof(*e));
 	memcpy(&e->state.id.daddr, id->dst, 16);
 	e->state.id.spi = id->spi;
 	e->state.id.proto = id->proto;

@@ -65,7 +65,15 @@ int xfrm_update_sa(struct xfrm *x, const uint8_t *p, size_t len);
  * -errno.
  */
 int xfrm_delete_sa(struct xfrm *x, const struct sa_id *id);
-/* Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use. */
+/*
+ * What xfrm_look_up_sa() found has the mark of id, too; else it hides the one that is
+ * meant. True where found cannot be read.
+ */
+bool xfrm_is_named(const struct buf *found, const struct sa_id *id);
+/*
+ * Its soft lifetime is over: its key manager rekeys it. -EINVAL: it is not in use;
+ * -EEXIST: another SA hides it (xfrm_get_sa), which would be asked in its place.
+ */
 int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
 /* By what that says, it was not asked for at all: there was no room. Ask again. */
 static inline bool xfrm_is_unasked(int ret)

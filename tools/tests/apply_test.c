@@ -37,6 +37,7 @@ static int get_fails, read_fails;	/* so many times */
 static bool followed;
 static struct buf front;	/* what XFRM finds in place of the SA; empty: that one */
 static uint64_t fenced;		/* the tag of the last one */
+static int bind_fails;
 
 int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
@@ -120,6 +121,8 @@ int __wrap_genl_bind(struct genl *g, const struct record *r, size_t n,
 	assert_int_equal(n, 1);
 	assert_true(r->flags & XFRMSYNC_RECORD_F_FENCED);
 	assert_int_equal(r->lease_end, 0);
+	if (bind_fails)
+		return bind_fails;
 	res->reason = XFRMSYNC_REASON_OK;
 	fenced = r->tag;
 	return 0;
@@ -503,14 +506,32 @@ static void test_record_refused(void **state)
 }
 
 /* Another one comes, whose mark takes in this one's (here, to XFRM, by another SPI). */
-static struct sa_id hide(void)
+static void hide(void)
 {
-	struct context_sa info;
-
 	buf_put(&front, context.data, context.len);
 	context_set_spi(front.data, front.len, htonl(0x7777));
-	assert_int_equal(context_sa_info(front.data, front.len, &info, NULL), 0);
-	return info.id;
+}
+
+/* It goes, told by a deletion or by the end of its lifetime: what it hid is looked at. */
+static void assert_looked_at(struct cache_entry *e, int type)
+{
+	struct sa_id id = e->id;
+
+	/* As XFRM has it: of this name, but for the mark. */
+	id.mark = 1;
+	id.mark_mask = 1;
+	assert_non_null(e->way);
+	e->way->id = id;
+	id.mark = 3;
+	apply_sa_event(&d, type, &id);
+	assert_int_equal(d.cache.n_repair, 0);
+	id.mark = 1;
+	id.spi++;
+	apply_sa_event(&d, type, &id);
+	assert_int_equal(d.cache.n_repair, 0);
+	id.spi--;
+	apply_sa_event(&d, type, &id);
+	assert_int_equal(d.cache.n_repair, 1);
 }
 
 /* The module finds it all the same, with the tag that it got: it is followed. */
@@ -528,21 +549,21 @@ static void test_behind(void **state)
 /* Another life of it cannot be replaced, nor used; until what hides it is gone. */
 static void test_behind_another(void **state)
 {
-	struct sa_id before = hide();
+	struct cache_entry *e;
 
 	(void)state;
+	hide();
 	kernel.tag = TAG + 1;
 	comes();
 	assert_int_equal(d.applied[CACHE_CONFLICT], 1);
 	assert_int_equal(count(WIRE_REFUSED), 1);
 	assert_int_equal(fenced, TAG + 1);
 	assert_int_equal(d.cache.n_repair, 0);
-	before.spi = htonl(0x7778);
-	apply_sa_event(&d, XFRM_MSG_DELSA, &before);
-	assert_int_equal(d.cache.n_repair, 0);
-	before.spi = htonl(0x7777);
-	apply_sa_event(&d, XFRM_MSG_DELSA, &before);
-	assert_int_equal(d.cache.n_repair, 1);
+	e = cache_find_handle(&d.cache, HANDLE);
+	assert_non_null(e);
+	assert_looked_at(e, XFRM_MSG_DELSA);
+	cache_set_repair(&d.cache, e, false);
+	assert_looked_at(e, XFRM_MSG_EXPIRE);
 	buf_free(&front);
 	kernel.tag = TAG;
 	repairs();
@@ -571,6 +592,21 @@ static void test_behind_gone(void **state)
 	apply_delete(&d, HANDLE, TAG);
 	assert_int_equal(d.cache.n_entries, 0);
 	assert_int_equal(fenced, TAG);
+	assert_false(d.want_resync);
+}
+
+/* Nor fenced: a snapshot ends with another look at it. */
+static void test_behind_unfenced(void **state)
+{
+	(void)state;
+	comes();
+	hide();
+	bind_fails = -ENOBUFS;
+	apply_delete(&d, HANDLE, TAG);
+	bind_fails = 0;
+	assert_int_equal(d.cache.n_entries, 0);
+	assert_true(d.want_resync);
+	assert_true(d.repair_timer.at_ns);
 }
 
 /* A handle is of the SA that had it last, and of no other when that one goes. */
@@ -801,6 +837,7 @@ int main(void)
 		TEST(test_behind_another),
 		TEST(test_behind_own),
 		TEST(test_behind_gone),
+		TEST(test_behind_unfenced),
 		TEST(test_policy_refused),
 		TEST(test_policies_joined),
 		TEST(test_policy_here),

@@ -370,6 +370,8 @@ static void test_id(void **state)
 			    "esp 32.33.34.35 spi 0xc0000001 mark 0x12/0xff");
 	b.id.mark_mask = 0xf;
 	assert_false(sa_id_equal(&a.id, &b.id));
+	/* Those that hide each other are looked for together. */
+	assert_int_equal(sa_id_hash(&a.id), sa_id_hash(&b.id));
 	b = a;
 	b.id.dst[3]++;
 	assert_false(sa_id_equal(&a.id, &b.id));
