@@ -24,15 +24,16 @@ static void wake_from_irq(struct irq_work *work)
 	struct xfrmsync_net *ns = container_of(work, struct xfrmsync_net,
 					       wake_irq);
 
-	schedule_work(&ns->wake_work);
+	schedule_delayed_work(&ns->wake_work, 0);
 }
 
 static void wake_reader(struct work_struct *work)
 {
 	struct xfrmsync_net *ns = container_of(work, struct xfrmsync_net,
-					       wake_work);
+					       wake_work.work);
 
-	xfrmsync_stream_wake(ns);
+	if (!xfrmsync_stream_wake(ns))
+		schedule_delayed_work(&ns->wake_work, HZ / 10);
 }
 
 /**
@@ -184,7 +185,7 @@ static void sweep(struct work_struct *work)
 	} else if (atomic_read(&ns->gone) > gone_limit(ns)) {
 		xfrmsync_dirty_drop(ns, false);
 		ns->resync = true;
-		schedule_work(&ns->wake_work);
+		schedule_delayed_work(&ns->wake_work, 0);
 	}
 	mutex_unlock(&ns->pull_mutex);
 }
@@ -196,7 +197,7 @@ void xfrmsync_dirty_init(struct xfrmsync_net *ns)
 	atomic_set(&ns->gone, 0);
 	mutex_init(&ns->pull_mutex);
 	init_irq_work(&ns->wake_irq, wake_from_irq);
-	INIT_WORK(&ns->wake_work, wake_reader);
+	INIT_DELAYED_WORK(&ns->wake_work, wake_reader);
 	INIT_WORK(&ns->sweep, sweep);
 }
 
@@ -210,14 +211,15 @@ void xfrmsync_dirty_stop(struct xfrmsync_net *ns)
 
 /*
  * No SA of the namespace is in the table any more, so nothing marks. The
- * order is that of who queues whom: sweep and irq_work both queue wake_work.
+ * order is that of who queues whom: sweep and irq_work both queue wake_work,
+ * which queues itself only for a reader.
  */
 void xfrmsync_dirty_exit(struct xfrmsync_net *ns)
 {
 	synchronize_rcu();	/* callbacks that had begun have queued sweep */
 	cancel_work_sync(&ns->sweep);
 	irq_work_sync(&ns->wake_irq);
-	cancel_work_sync(&ns->wake_work);
+	cancel_delayed_work_sync(&ns->wake_work);
 	mutex_lock(&ns->pull_mutex);
 	xfrmsync_dirty_drop(ns, true);
 	mutex_unlock(&ns->pull_mutex);

@@ -8,6 +8,9 @@
  * dst and no number drawn, then with what came of it. Whoever passed the first
  * just before the fence went up is caught at the second. What is past that (a
  * qdisc, a neighbour's queue) leaves; the lease covers its number.
+ *
+ * Netfilter has the hooks only while there is something to drop: being called for
+ * nothing, four times for a packet, costs more than all else that is done for it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -17,6 +20,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/udp.h>
 #include <net/ip.h>
@@ -25,6 +29,8 @@
 
 #include "fence.h"
 #include "guard.h"
+#include "netlink.h"
+#include "stop.h"
 #include "table.h"
 
 /* Fences and guards of namespaces: while there is none, a packet costs this look. */
@@ -310,7 +316,7 @@ static void stop_asking(unsigned int n)
 /**
  * xfrmsync_fence_init() - have XFRM ask here first
  *
- * At load and for good: where a fence rises, nothing may fail any more.
+ * At load and for good: another module could have that place when a fence rises.
  *
  * Context: process; may sleep. The namespaces are there.
  * Return: 0; -EEXIST where another module has that place; -EAGAIN where one has
@@ -370,17 +376,142 @@ static const struct nf_hook_ops hooks[] = {
 	},
 };
 
+/* Jiffies: a node whose role goes back and forth keeps its hooks; and between two tries
+ * to register them, at first, and at last.
+ */
+#define HOOKS_IDLE (2 * HZ)
+#define HOOKS_RETRY_MIN (HZ / 10)
+#define HOOKS_RETRY_MAX (10 * HZ)
+
+/* Each SA as barred says. Process context, role_mutex held; takes x->lock. */
+static void bar(struct xfrmsync_net *ns, bool on)
+{
+	struct xfrmsync_sa *sa;
+	unsigned long index;
+
+	if (ns->barred == on)
+		return;
+	WRITE_ONCE(ns->barred, on);
+	smp_mb();	/* whoever adds an SA that is not found here sees it */
+	xa_for_each(&ns->sas, index, sa) {
+		rcu_read_lock();
+		sa = xa_load(&ns->sas, index);
+		if (sa && !test_bit(XFRMSYNC_SA_GONE, &sa->flags)) {
+			spin_lock_bh(&sa->x->lock);
+			xfrmsync_stop_barred(sa);
+			spin_unlock_bh(&sa->x->lock);
+		}
+		rcu_read_unlock();
+		cond_resched();
+	}
+}
+
+static bool needs_hooks(const struct xfrmsync_net *ns)
+{
+	return ns->fenced || ns->guarded;
+}
+
+/* Memory is not waited for, with role_mutex: that there is none may be why the daemon is
+ * silent.
+ */
+static int get_hooks(struct xfrmsync_net *ns)
+{
+	unsigned int flags;
+	int err;
+
+	if (ns->hooked)
+		return 0;
+	flags = memalloc_noreclaim_save();
+	err = nf_register_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
+	memalloc_noreclaim_restore(flags);
+	if (!err)
+		ns->hooked = true;
+	return err;
+}
+
+/* Unbound: a CPU that a task keeps for itself must not hold the worker with role_mutex, or
+ * netfilter's.
+ */
+static void look_later(struct xfrmsync_net *ns, unsigned long delay)
+{
+	mod_delayed_work(system_unbound_wq, &ns->hooks_work, delay);
+}
+
+/*
+ * With the flag up already. That it fails takes a thousand others on a hook, or no
+ * memory. The fence holds all the same: inbound, XFRM asks here first in any case;
+ * outbound, an SA that is stopped draws no number.
+ */
+static void want_hooks(struct xfrmsync_net *ns, struct netlink_ext_ack *extack)
+{
+	int err = get_hooks(ns);
+
+	if (!err)
+		return;
+	if (ns->fenced) {
+		NL_SET_ERR_MSG(extack, "netfilter has no room for the fence's hooks: SAs are stopped one by one");
+		pr_warn_ratelimited("netfilter has no room for the fence's hooks (%d): SAs are stopped one by one\n",
+				    err);
+		bar(ns, true);
+	} else {
+		pr_warn_ratelimited("netfilter has no room for the guard's hooks (%d): packets that XFRM does not ask for are not held\n",
+				    err);
+	}
+	ns->hooks_wait = HOOKS_RETRY_MIN;
+	look_later(ns, ns->hooks_wait);
+}
+
+/* Nobody waits for that, a takeover least of all. */
+static void let_hooks_go(struct xfrmsync_net *ns)
+{
+	if (!needs_hooks(ns))
+		look_later(ns, HOOKS_IDLE);
+}
+
+/*
+ * What is not needed any more goes without role_mutex: if the fence rises meanwhile,
+ * the hooks are registered a second time, and one of the two is taken away.
+ */
+static void look_after_hooks(struct work_struct *work)
+{
+	struct xfrmsync_net *ns = container_of(work, struct xfrmsync_net,
+					       hooks_work.work);
+	bool idle = false;
+
+	mutex_lock(&ns->role_mutex);
+	if (!needs_hooks(ns)) {
+		idle = ns->hooked;
+		ns->hooked = false;
+	} else if (get_hooks(ns)) {
+		ns->hooks_wait = min_t(unsigned long, 2 * ns->hooks_wait,
+				       HOOKS_RETRY_MAX);
+		look_later(ns, ns->hooks_wait);
+	} else if (ns->barred) {
+		synchronize_net();	/* who did not see the hooks meets a stopped SA */
+		bar(ns, false);
+		pr_info("netfilter has the fence's hooks\n");
+		xfrmsync_netlink_notify_role(ns);
+	}
+	mutex_unlock(&ns->role_mutex);
+
+	if (idle)
+		nf_unregister_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
+}
+
 /**
  * xfrmsync_fence_set() - put the fence up, or take it down
  * @ns: the namespace
  * @up: up: no packet of a managed SA is protected or delivered
+ * @extack: says where SAs had to be stopped one by one; or NULL
  *
- * After it was put up, no packet that saw it down is still on its way to the
- * first hook's end.
+ * After it was put up, no packet that saw it down, or no hook, is still on its way to
+ * the first hook's end.
  *
- * Context: process, role_mutex held; may sleep.
+ * Context: process, role_mutex held; may sleep; takes x->lock where there is no
+ *	room for hooks.
  */
-void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
+void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up,
+			struct netlink_ext_ack *extack)
 {
 	lockdep_assert_held(&ns->role_mutex);
 
@@ -389,10 +520,23 @@ void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up)
 	WRITE_ONCE(ns->fenced, up);
 	if (up) {
 		atomic_inc(&fences);
+		want_hooks(ns, extack);
 		synchronize_net();
 	} else {
 		atomic_dec(&fences);
+		bar(ns, false);
+		let_hooks_go(ns);
 	}
+}
+
+/* By what it holds: enum xfrmsync_fence. role_mutex held. */
+u32 xfrmsync_fence_state(const struct xfrmsync_net *ns)
+{
+	lockdep_assert_held(&ns->role_mutex);
+
+	if (!ns->fenced)
+		return XFRMSYNC_FENCE_DOWN;
+	return ns->barred ? XFRMSYNC_FENCE_SAS : XFRMSYNC_FENCE_HOOKS;
 }
 
 /* Nothing left for so long; or who asked is being killed. */
@@ -413,6 +557,7 @@ static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
  * xfrmsync_fence_drain() - put the fence up by steps: what has its number may leave
  * @ns: the namespace
  * @quiet_ms: nothing came out of crypto for so long: that was all
+ * @extack: as of xfrmsync_fence_set()
  *
  * An asynchronous cipher has packets that were numbered before: dropped behind the
  * fence they would be lost for no reason. (Those are that still have a tunnel's SA
@@ -422,7 +567,8 @@ static bool is_dry(struct xfrmsync_net *ns, u32 quiet_ms)
  * Context: process, role_mutex held; sleeps for DRAIN_TRIES times @quiet_ms at
  *	most, and not for longer than XFRMSYNC_MAX_DRAIN; a fatal signal ends that.
  */
-void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
+void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms,
+			  struct netlink_ext_ack *extack)
 {
 	unsigned int left = min_t(u32, DRAIN_TRIES * quiet_ms, XFRMSYNC_MAX_DRAIN);
 
@@ -430,7 +576,7 @@ void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
 
 	/* Who sees the fence and not yet this drops a packet, no more. */
 	WRITE_ONCE(ns->draining, true);
-	xfrmsync_fence_set(ns, true);
+	xfrmsync_fence_set(ns, true, extack);
 	do {
 		left -= quiet_ms;
 	} while (!is_dry(ns, quiet_ms) && left >= quiet_ms);
@@ -446,7 +592,10 @@ void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms)
  * A packet that is past the look already has drawn its number before whoever
  * takes the SA's x->lock next: the record shows it.
  *
- * Context: process, role_mutex held.
+ * XFRM asks here from now on; Netfilter's hook, which also sees what XFRM does not ask for,
+ * may come later, where there is no room for it.
+ *
+ * Context: process, role_mutex held; may sleep.
  */
 void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on)
 {
@@ -456,15 +605,24 @@ void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on)
 		return;
 	WRITE_ONCE(ns->guarded, on);
 	atomic_add(on ? 1 : -1, &fences);
+	if (on)
+		want_hooks(ns, NULL);
+	else
+		let_hooks_go(ns);
 }
 
-/* Registering sleeps and may fail: so the hooks are there from the first. */
-int xfrmsync_fence_net_init(struct xfrmsync_net *ns)
+void xfrmsync_fence_net_init(struct xfrmsync_net *ns)
 {
-	return nf_register_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
+	INIT_DELAYED_WORK(&ns->hooks_work, look_after_hooks);
 }
 
+/* There is no role any more, and no guard: nobody needs the hooks, and nobody will. */
 void xfrmsync_fence_net_exit(struct xfrmsync_net *ns)
 {
+	cancel_delayed_work_sync(&ns->hooks_work);
+	if (!ns->hooked)
+		return;
 	nf_unregister_net_hooks(ns->net, hooks, ARRAY_SIZE(hooks));
+	ns->hooked = false;
+	synchronize_net();	/* they are code of this module */
 }

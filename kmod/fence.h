@@ -11,10 +11,13 @@
 
 int xfrmsync_fence_init(void);
 void xfrmsync_fence_exit(void);
-int xfrmsync_fence_net_init(struct xfrmsync_net *ns);
+void xfrmsync_fence_net_init(struct xfrmsync_net *ns);
 void xfrmsync_fence_net_exit(struct xfrmsync_net *ns);
-void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms);
-void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up);
+void xfrmsync_fence_drain(struct xfrmsync_net *ns, u32 quiet_ms,
+			  struct netlink_ext_ack *extack);
+void xfrmsync_fence_set(struct xfrmsync_net *ns, bool up,
+			struct netlink_ext_ack *extack);
+u32 xfrmsync_fence_state(const struct xfrmsync_net *ns);
 void xfrmsync_fence_guard(struct xfrmsync_net *ns, bool on);
 
 #endif

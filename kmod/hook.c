@@ -9,6 +9,7 @@
 #include <linux/ftrace.h>
 #include <linux/kprobes.h>
 #include <linux/moduleparam.h>
+#include <linux/overflow.h>
 #include <linux/rtnetlink.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -34,35 +35,81 @@ static const char * const targets[] = {
 	"xfrm_replay_advance",		/* inbound, authenticated */
 };
 
-/* BH off counts as an RCU read-side section. An SA that is queued already
- * costs one lookup and one test.
- */
-static __always_inline void mark(struct xfrmsync_sa *sa)
+static noinline void notrace look_outbound(struct xfrm_state *x,
+					   const struct sk_buff *skb)
 {
+	struct xfrmsync_sa *sa = xfrmsync_table_find(x);
+
+	if (!sa)
+		return;
+	xfrmsync_limit_check(sa, skb);
+	/* From here on the counter is what was sent, not what was restored. */
+	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
 	if (!test_bit(XFRMSYNC_SA_QUEUED, &sa->flags))
 		xfrmsync_dirty_mark(sa);
 }
 
-static __always_inline void outbound(unsigned long x, unsigned long skb)
+static noinline void notrace look_inbound(struct xfrm_state *x)
 {
-	struct xfrmsync_sa *sa = xfrmsync_table_find((struct xfrm_state *)x);
+	struct xfrmsync_sa *sa = xfrmsync_table_find(x);
 
-	if (!sa)
-		return;
-	xfrmsync_limit_check(sa, (const struct sk_buff *)skb);
-	/* From here on the counter is what was sent, not what was restored. */
-	if (unlikely(test_bit(XFRMSYNC_SA_RESTORED, &sa->flags)))
-		clear_bit(XFRMSYNC_SA_RESTORED, &sa->flags);
-	mark(sa);
+	if (sa && !test_bit(XFRMSYNC_SA_QUEUED, &sa->flags))
+		xfrmsync_dirty_mark(sa);
 }
 
-static __always_inline void inbound(unsigned long x)
+/* BH off counts as an RCU read-side section. A packet of an SA that is queued
+ * already, far from any limit, is through after some 25 instructions; what is rare is
+ * left to a function, so that nothing has to be saved for it.
+ */
+static __always_inline void outbound(unsigned long arg, unsigned long skb)
 {
-	struct xfrmsync_sa *sa = xfrmsync_table_find((struct xfrm_state *)x);
+	struct xfrm_state *x = (struct xfrm_state *)arg;
+	const unsigned long seen = BIT(XFRMSYNC_SA_QUEUED);
+	const unsigned long mask = seen | BIT(XFRMSYNC_SA_RESTORED);
+	struct xfrmsync_sa *sa = xfrmsync_table_first(x);
+	u64 last;
 
-	if (sa)
-		mark(sa);
+	/* At the end of all numbers the sum has none: not below any limit. */
+	if (unlikely(!sa || sa->x != x ||
+		     (READ_ONCE(sa->flags) & mask) != seen ||
+		     check_add_overflow(xfrmsync_oseq(x),
+					(u64)XFRMSYNC_LIMIT_SEGMENTS, &last) ||
+		     last >= sa->watch))
+		look_outbound(x, (const struct sk_buff *)skb);
 }
+
+static __always_inline void inbound(unsigned long arg)
+{
+	struct xfrm_state *x = (struct xfrm_state *)arg;
+	struct xfrmsync_sa *sa = xfrmsync_table_first(x);
+
+	if (unlikely(!sa || sa->x != x ||
+		     !test_bit(XFRMSYNC_SA_QUEUED, &sa->flags)))
+		look_inbound(x);
+}
+
+#if defined(XFRMSYNC_HAVE_FTRACE_ARGS) || defined(CONFIG_KPROBES_ON_FTRACE)
+/*
+ * ftrace_set_filter() takes it for success when it had no memory for the one
+ * entry; and who has no filter is called by each function of the kernel. A
+ * filter with nothing in it is the same object for all.
+ */
+static int ftrace_only(struct ftrace_ops *o, const char *name)
+{
+	static struct ftrace_ops all;
+	int err;
+
+	err = ftrace_set_filter(&all, NULL, 0, true);
+	if (!err)
+		err = ftrace_set_filter(o, (unsigned char *)name, strlen(name),
+					true);
+	if (!err && rcu_access_pointer(o->func_hash->filter_hash) ==
+		    rcu_access_pointer(all.func_hash->filter_hash))
+		err = -ENOMEM;
+	return err;
+}
+#endif
 
 #ifdef XFRMSYNC_HAVE_FTRACE_ARGS
 static void notrace ftrace_outbound(unsigned long ip, unsigned long parent,
@@ -102,8 +149,7 @@ static int ftrace_start(void)
 	int err;
 
 	for (i = 0; i < ARRAY_SIZE(targets); i++) {
-		err = ftrace_set_filter(&ops[i], (unsigned char *)targets[i],
-					strlen(targets[i]), true);
+		err = ftrace_only(&ops[i], targets[i]);
 		if (!err)
 			err = register_ftrace_function(&ops[i]);
 		if (!err)
@@ -151,8 +197,7 @@ static int ftrace_keep_on(void)
 	static const char cold[] = "xfrm_state_flush";
 	int err;
 
-	err = ftrace_set_filter(&keep_on_ops, (unsigned char *)cold,
-				strlen(cold), true);
+	err = ftrace_only(&keep_on_ops, cold);
 	if (!err)
 		err = register_ftrace_function(&keep_on_ops);
 	if (err)
@@ -304,8 +349,8 @@ static const struct {
  * @name: "auto" for the best that works, or the one method to use
  *
  * Context: process, may sleep.
- * Return: 0; -EINVAL (no such method); what the method said where it was
- *	asked for by name.
+ * Return: 0; -EINVAL (no such method); -ENOMEM; what the method said where it
+ *	was asked for by name.
  */
 int xfrmsync_hook_init(const char *name)
 {
@@ -324,7 +369,8 @@ int xfrmsync_hook_init(const char *name)
 		}
 		pr_info("capture: %s does not work here (%d)\n",
 			methods[m].name, err);
-		if (!any)
+		/* It works, when there is memory: no reason to settle for less. */
+		if (!any || err == -ENOMEM)
 			break;
 	}
 	return err;

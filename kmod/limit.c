@@ -47,9 +47,9 @@ void xfrmsync_limit_reached(struct xfrmsync_sa *sa, u64 number)
 			set_bit(XFRMSYNC_SA_OVERRUN, &sa->flags);
 		else
 			end_lease(sa);
-		sa->watch = XFRMSYNC_NEVER;
+		xfrmsync_limit_watch(sa, XFRMSYNC_NEVER);
 	} else {
-		sa->watch = min(sa->soft, last_usable(sa));
+		xfrmsync_limit_watch(sa, min(sa->soft, last_usable(sa)));
 	}
 	xfrmsync_dirty_mark(sa);
 }
@@ -86,7 +86,7 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 		return XFRMSYNC_REASON_LEASE;
 	if (end == sa->lease_end) {
 		assign_bit(XFRMSYNC_SA_GOES_ON, &sa->flags, go_on);
-		sa->watch = end ? min(sa->soft, last_usable(sa)) : XFRMSYNC_NEVER;
+		xfrmsync_limit_watch(sa, end ? min(sa->soft, last_usable(sa)) : XFRMSYNC_NEVER);
 		/* It stopped there, and shall not any more. */
 		if (go_on)
 			xfrmsync_go_on(sa, XFRMSYNC_SA_STOPPED);
@@ -100,7 +100,7 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 	sa->lease_end = end;
 	usable = last_usable(sa) - oseq;
 	sa->soft = oseq + usable - usable / 4;
-	sa->watch = min(sa->soft, last_usable(sa));
+	xfrmsync_limit_watch(sa, min(sa->soft, last_usable(sa)));
 	xfrmsync_go_on(sa, XFRMSYNC_SA_STOPPED);
 	return XFRMSYNC_REASON_OK;
 }
@@ -109,7 +109,7 @@ u32 xfrmsync_limit_set(struct xfrmsync_sa *sa, u64 end, bool go_on)
 void xfrmsync_limit_clear(struct xfrmsync_sa *sa)
 {
 	sa->lease_end = 0;
-	sa->watch = XFRMSYNC_NEVER;
+	xfrmsync_limit_watch(sa, XFRMSYNC_NEVER);
 	sa->soft = XFRMSYNC_NEVER;
 	xfrmsync_go_on(sa, XFRMSYNC_SA_STOPPED);
 }
@@ -132,6 +132,7 @@ void xfrmsync_limit_lift(struct xfrmsync_net *ns)
 			spin_lock_bh(&sa->x->lock);
 			xfrmsync_limit_clear(sa);
 			xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED);
+			xfrmsync_go_on(sa, XFRMSYNC_SA_BARRED);
 			spin_unlock_bh(&sa->x->lock);
 		}
 		rcu_read_unlock();

@@ -9,8 +9,10 @@
 #include <net/netlink.h>
 #include <linux/xfrmsync.h>
 
+#include "fence.h"
 #include "hook.h"
 #include "netlink.h"
+#include "plain.h"
 #include "record.h"
 #include "restore.h"
 #include "role.h"
@@ -69,10 +71,11 @@ static const struct nla_policy id_policy[XFRMSYNC_A_RECORD_MARK_MASK + 1] = {
 	[XFRMSYNC_A_RECORD_MARK_MASK]	= { .type = NLA_U32 },
 };
 
+/* Records are held against record_policy by validate_record(). */
 static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_RECORD + 1] = {
 	[XFRMSYNC_A_BATCH_EPOCH]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_BATCH_NODE]		= { .type = NLA_U32 },
-	[XFRMSYNC_A_BATCH_RECORD]	= NLA_POLICY_NESTED(record_policy),
+	[XFRMSYNC_A_BATCH_RECORD]	= { .type = NLA_NESTED },
 };
 
 /* Others' generic netlink may wait as long as a request does, ten times this: with a
@@ -125,6 +128,20 @@ static struct sk_buff *answer_new(struct genl_info *info, size_t size,
 		return NULL;
 	}
 	return skb;
+}
+
+/* Made before anything is done: who gets an error knows that nothing was. With
+ * an error that came later there is none.
+ */
+static int answer_send(struct genl_info *info, struct sk_buff *msg, void *hdr,
+		       int err)
+{
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
 }
 
 /* Refuses a request that lacks an attribute, naming it. */
@@ -243,18 +260,10 @@ static int do_subscribe(struct sk_buff *skb, struct genl_info *info)
 	msg = answer_new(info, nla_total_size(sizeof(u32)), &hdr);
 	if (!msg)
 		return -ENOMEM;
-	err = xfrmsync_stream_subscribe(ns, info->snd_portid, info->extack);
-	if (err)
-		goto free;
-	err = nla_put_u32(msg, XFRMSYNC_A_READER_DIRTY,
+	err = xfrmsync_stream_subscribe(ns, info->snd_portid, info->extack) ?:
+	      nla_put_u32(msg, XFRMSYNC_A_READER_DIRTY,
 			  atomic_read(&ns->dirty_count));
-	if (err)
-		goto free;
-	genlmsg_end(msg, hdr);
-	return genlmsg_reply(msg, info);
-free:
-	nlmsg_free(msg);
-	return err;
+	return answer_send(info, msg, hdr, err);
 }
 
 static int do_unsubscribe(struct sk_buff *skb, struct genl_info *info)
@@ -277,15 +286,45 @@ static int put_result(struct sk_buff *msg, u32 index, u32 reason)
 	return 0;
 }
 
-static unsigned int count_records(struct genl_info *info)
+/* As the policy of a nested attribute is: one that it refuses, refuses all of them. */
+static int validate_record(const struct nlattr *record,
+			   struct xfrmsync_restore *scratch,
+			   struct netlink_ext_ack *extack)
+{
+	if (xfrmsync_plain_parse(record, scratch))
+		return 0;
+	return __nla_validate(nla_data(record), nla_len(record),
+			      XFRMSYNC_A_RECORD_MAX, record_policy,
+			      NL_VALIDATE_STRICT, extack);
+}
+
+/* How many there are, each of them as it has to be; or -errno. */
+static int count_records(struct genl_info *info,
+			 struct xfrmsync_restore *scratch)
 {
 	struct nlattr *attr;
-	unsigned int n = 0;
+	int n = 0, rem, err;
+
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
+		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
+			continue;
+		err = validate_record(attr, scratch, info->extack);
+		if (err)
+			return err;
+		n++;
+	}
+	return n;
+}
+
+/* It was validated. */
+static void collect(struct nlattr *record, struct nlattr **tb)
+{
+	struct nlattr *attr;
 	int rem;
 
-	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem)
-		n += nla_type(attr) == XFRMSYNC_A_BATCH_RECORD;
-	return n;
+	memset(tb, 0, (XFRMSYNC_A_RECORD_MAX + 1) * sizeof(*tb));
+	nla_for_each_nested(attr, record, rem)
+		tb[nla_type(attr)] = attr;
 }
 
 typedef u32 (*batch_fn)(struct xfrmsync_net *ns, struct xfrmsync_restore *r);
@@ -296,9 +335,9 @@ static u32 batch_one(struct xfrmsync_net *ns, struct nlattr *attr,
 	struct nlattr *tb[XFRMSYNC_A_RECORD_MAX + 1];
 	u32 reason;
 
-	if (nla_parse_nested(tb, XFRMSYNC_A_RECORD_MAX, attr, record_policy,
-			     NULL))
-		return XFRMSYNC_REASON_ATTRIBUTE;
+	if (xfrmsync_plain_parse(attr, r))
+		return fn(ns, r);
+	collect(attr, tb);
 	reason = xfrmsync_restore_parse(tb, r);
 	return reason ?: fn(ns, r);
 }
@@ -310,16 +349,13 @@ struct tally {
 };
 
 static int batch_all(struct xfrmsync_net *ns, struct genl_info *info,
-		     struct sk_buff *msg, batch_fn fn, struct tally *t)
+		     struct sk_buff *msg, struct xfrmsync_restore *r,
+		     batch_fn fn, struct tally *t)
 {
-	struct xfrmsync_restore *r;
 	struct nlattr *attr;
 	u32 reason, i = 0;
 	int rem, err = 0;
 
-	r = kmalloc(sizeof(*r), GFP_KERNEL);
-	if (!r)
-		return -ENOMEM;
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
 		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
 			continue;
@@ -334,7 +370,6 @@ static int batch_all(struct xfrmsync_net *ns, struct genl_info *info,
 			err = err ?: put_result(msg, i, reason);
 		i++;
 	}
-	kfree(r);
 	return err;
 }
 
@@ -347,18 +382,22 @@ static int put_tally(struct sk_buff *msg, const struct tally *t)
 	return 0;
 }
 
-static int check_batch(struct genl_info *info, unsigned int *n)
+/* How many records there are, or -errno. */
+static int check_batch(struct genl_info *info, struct xfrmsync_restore *scratch)
 {
+	int n = count_records(info, scratch);
+
+	if (n < 0)
+		return n;
 	if (!REQUIRE(info, XFRMSYNC_A_BATCH_RECORD, "record is missing"))
 		return -EINVAL;
-	*n = count_records(info);
-	if (*n > XFRMSYNC_MAX_BATCH) {
+	if (n > XFRMSYNC_MAX_BATCH) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[XFRMSYNC_A_BATCH_RECORD],
 				    "more records than max-batch");
 		return -E2BIG;
 	}
-	return 0;
+	return n;
 }
 
 /* Room for a result of each record, so that no answer is cut short. */
@@ -391,7 +430,8 @@ static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
 	    nla_put_u32(skb, XFRMSYNC_A_STATUS_WATCHDOG_MS, ns->watchdog_ms) ||
 	    nla_put_u64_64bit(skb, XFRMSYNC_A_STATUS_LIFE, ns->life,
 			      XFRMSYNC_A_STATUS_PAD) ||
-	    nla_put_u32(skb, XFRMSYNC_A_STATUS_UNTOLD, atomic_read(&ns->untold)))
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_UNTOLD, atomic_read(&ns->untold)) ||
+	    nla_put_u32(skb, XFRMSYNC_A_STATUS_FENCE, xfrmsync_fence_state(ns)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -400,7 +440,7 @@ static int fill_status(struct sk_buff *skb, struct xfrmsync_net *ns)
  * xfrmsync_netlink_notify_role() - tell whoever listens of role and epoch
  * @ns: the namespace
  *
- * Best effort: who missed it asks for the status.
+ * Who missed it gets ENOBUFS, and asks for the status.
  *
  * Context: process, role_mutex held.
  */
@@ -411,16 +451,19 @@ void xfrmsync_netlink_notify_role(struct xfrmsync_net *ns)
 
 	msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!msg)
-		return;
+		goto missed;
 	hdr = genlmsg_put(msg, 0, 0, &xfrmsync_netlink_family, 0,
 			  XFRMSYNC_CMD_ROLE_NTF);
 	if (!hdr || fill_status(msg, ns)) {
 		nlmsg_free(msg);
-		return;
+		goto missed;
 	}
 	genlmsg_end(msg, hdr);
 	genlmsg_multicast_netns(&xfrmsync_netlink_family, ns->net, msg, 0, 0,
 				GFP_KERNEL);
+	return;
+missed:
+	genl_set_err(&xfrmsync_netlink_family, ns->net, 0, 0, -ENOBUFS);
 }
 
 /* All that a request brings is windows to be merged. */
@@ -453,20 +496,23 @@ static int admit_batch(struct xfrmsync_net *ns, struct genl_info *info)
 static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 {
 	struct xfrmsync_net *ns = ns_of(info);
+	struct xfrmsync_restore *r;
 	struct tally t = {};
 	struct sk_buff *msg;
-	unsigned int n;
 	void *hdr;
 	u64 epoch;
 	u32 node;
-	int err;
+	int n, err = 0;
 
-	err = check_batch(info, &n);
-	if (err)
-		return err;
-	msg = batch_answer(info, n, &hdr);
-	if (!msg)
+	r = kmalloc(sizeof(*r), GFP_KERNEL);
+	if (!r)
 		return -ENOMEM;
+	n = check_batch(info, r);
+	msg = n < 0 ? NULL : batch_answer(info, n, &hdr);
+	if (!msg) {
+		kfree(r);
+		return n < 0 ? n : -ENOMEM;
+	}
 
 	mutex_lock(&ns->role_mutex);
 	epoch = ns->epoch;
@@ -474,23 +520,18 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 	if (admit)
 		err = admit_batch(ns, info);
 	if (!err)
-		err = batch_all(ns, info, msg, fn, &t);
+		err = batch_all(ns, info, msg, r, fn, &t);
 	if (ns->epoch != epoch || ns->node != node)
 		xfrmsync_netlink_notify_role(ns);
 	mutex_unlock(&ns->role_mutex);
+	kfree(r);
 
 	if (admit) {
 		xfrmsync_stats_add(ns, APPLIED, t.applied);
 		xfrmsync_stats_add(ns, PARKED, t.parked);
 		xfrmsync_stats_add(ns, REFUSED, t.refused);
 	}
-	err = err ?: put_tally(msg, &t);
-	if (err) {
-		nlmsg_free(msg);
-		return err;
-	}
-	genlmsg_end(msg, hdr);
-	return genlmsg_reply(msg, info);
+	return answer_send(info, msg, hdr, err ?: put_tally(msg, &t));
 }
 
 static int do_restore(struct sk_buff *skb, struct genl_info *info)
@@ -503,8 +544,9 @@ static int do_bind(struct sk_buff *skb, struct genl_info *info)
 	return do_batch(info, false, xfrmsync_restore_bind);
 }
 
-static int reply_status(struct genl_info *info, struct xfrmsync_net *ns)
+static int do_status_get(struct sk_buff *skb, struct genl_info *info)
 {
+	struct xfrmsync_net *ns = ns_of(info);
 	struct sk_buff *msg;
 	void *hdr;
 	int err;
@@ -512,22 +554,8 @@ static int reply_status(struct genl_info *info, struct xfrmsync_net *ns)
 	msg = answer_new(info, NLMSG_DEFAULT_SIZE, &hdr);
 	if (!msg)
 		return -ENOMEM;
-	err = fill_status(msg, ns);
-	if (err) {
-		nlmsg_free(msg);
-		return err;
-	}
-	genlmsg_end(msg, hdr);
-	return genlmsg_reply(msg, info);
-}
-
-static int do_status_get(struct sk_buff *skb, struct genl_info *info)
-{
-	struct xfrmsync_net *ns = ns_of(info);
-	int err;
-
 	mutex_lock(&ns->role_mutex);
-	err = reply_status(info, ns);
+	err = answer_send(info, msg, hdr, fill_status(msg, ns));
 	mutex_unlock(&ns->role_mutex);
 	return err;
 }
@@ -536,7 +564,9 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct xfrmsync_net *ns = ns_of(info);
 	u32 role, node = 0, drain_ms = 0;
+	struct sk_buff *msg;
 	u64 epoch = 0;
+	void *hdr;
 	int err;
 
 	if (!REQUIRE(info, XFRMSYNC_A_STATUS_ROLE, "role is missing"))
@@ -559,12 +589,16 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 		return -EPERM;
 	}
 
+	msg = answer_new(info, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!msg)
+		return -ENOMEM;
 	mutex_lock(&ns->role_mutex);
 	err = xfrmsync_role_set(ns, role, epoch, node, drain_ms, info->extack);
 	if (!err) {
 		xfrmsync_netlink_notify_role(ns);
-		err = reply_status(info, ns);
+		err = fill_status(msg, ns);
 	}
+	err = answer_send(info, msg, hdr, err);
 	mutex_unlock(&ns->role_mutex);
 	return err;
 }
@@ -572,15 +606,20 @@ static int do_role_set(struct sk_buff *skb, struct genl_info *info)
 static int do_watchdog_set(struct sk_buff *skb, struct genl_info *info)
 {
 	struct xfrmsync_net *ns = ns_of(info);
+	struct sk_buff *msg;
+	void *hdr;
 	int err;
 
 	if (!REQUIRE(info, XFRMSYNC_A_STATUS_WATCHDOG_MS,
 		     "watchdog-ms is missing"))
 		return -EINVAL;
 
+	msg = answer_new(info, NLMSG_DEFAULT_SIZE, &hdr);
+	if (!msg)
+		return -ENOMEM;
 	mutex_lock(&ns->role_mutex);
 	xfrmsync_watchdog_set(ns, nla_get_u32(info->attrs[XFRMSYNC_A_STATUS_WATCHDOG_MS]));
-	err = reply_status(info, ns);
+	err = answer_send(info, msg, hdr, fill_status(msg, ns));
 	mutex_unlock(&ns->role_mutex);
 	return err;
 }

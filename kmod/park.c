@@ -76,25 +76,44 @@ static bool is_late(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
 	       p->r.seq >= r->seq && (p->r.oseq > r->oseq || p->r.seq > r->seq);
 }
 
+/* The old one goes only when the new one stands in its place. */
+static bool put(struct xfrmsync_net *ns, struct parked *p, struct parked *old)
+{
+	if (old) {
+		if (rhashtable_replace_fast(&ns->park.table, &old->node,
+					    &p->node, params))
+			return false;
+		xfrmsync_stats_inc(ns, PARKED_DROPPED);
+		kfree_rcu(old, rcu);
+		return true;
+	}
+	atomic_inc(&ns->park.count);
+	if (!rhashtable_insert_fast(&ns->park.table, &p->node, params))
+		return true;
+	atomic_dec(&ns->park.count);
+	return false;
+}
+
 /**
  * xfrmsync_park_put() - park a record, in place of one for the same SA
  * @ns: the namespace
  * @r: the record, copied
+ *
+ * Where it is refused, one that was parked before stays.
  *
  * Context: process, role_mutex held.
  * Return: XFRMSYNC_REASON_PARKED, _PARK_FULL or _MEMORY.
  */
 u32 xfrmsync_park_put(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
 {
-	struct parked *p;
+	struct parked *p, *old;
 
 	lockdep_assert_held(&ns->role_mutex);
 
 	if (is_late(ns, r))
 		return XFRMSYNC_REASON_PARKED;
-	if (xfrmsync_park_drop(ns, &r->id))
-		xfrmsync_stats_inc(ns, PARKED_DROPPED);
-	if (atomic_read(&ns->park.count) >= READ_ONCE(park_max)) {
+	old = find(ns, &r->id);
+	if (!old && atomic_read(&ns->park.count) >= READ_ONCE(park_max)) {
 		xfrmsync_stats_inc(ns, PARKED_DROPPED);
 		return XFRMSYNC_REASON_PARK_FULL;
 	}
@@ -102,9 +121,7 @@ u32 xfrmsync_park_put(struct xfrmsync_net *ns, const struct xfrmsync_restore *r)
 	if (!p)
 		return XFRMSYNC_REASON_MEMORY;
 	/* the record is found by its NEWSA callback from here on */
-	atomic_inc(&ns->park.count);
-	if (rhashtable_insert_fast(&ns->park.table, &p->node, params)) {
-		atomic_dec(&ns->park.count);
+	if (!put(ns, p, old)) {
 		kfree(p);
 		return XFRMSYNC_REASON_MEMORY;
 	}
@@ -158,6 +175,9 @@ bool xfrmsync_park_drop(struct xfrmsync_net *ns,
 
 	lockdep_assert_held(&ns->role_mutex);
 
+	/* Whoever adds one holds the mutex: none is none. */
+	if (!atomic_read(&ns->park.count))
+		return false;
 	p = find(ns, id);
 	if (!p || rhashtable_remove_fast(&ns->park.table, &p->node, params))
 		return false;

@@ -4,6 +4,7 @@
  * Out: struct xfrmsync_net, all that the module knows of one of them.
  * Process context, under pernet_ops_rwsem.
  */
+#include <linux/netdevice.h>
 #include <net/net_namespace.h>
 
 #include "dirty.h"
@@ -24,36 +25,27 @@ static int __net_init net_init(struct net *net)
 	err = xfrmsync_park_init(ns);
 	if (err)
 		return err;
+	xfrmsync_fence_net_init(ns);
 	xfrmsync_dirty_init(ns);
 	xfrmsync_expire_net_init(ns);
 	xfrmsync_lifecycle_net_init(ns);
 	xfrmsync_role_net_init(ns);
-	err = xfrmsync_fence_net_init(ns);
-	if (err)
-		goto undo;
 	return 0;
-
-undo:
-	xfrmsync_role_net_exit(ns);
-	xfrmsync_lifecycle_net_exit(ns);
-	xfrmsync_dirty_exit(ns);
-	xfrmsync_park_exit(ns);
-	return err;
 }
 
 /* First there is no reader, then no SA is followed any more, then nothing is
- * marked, then all is freed.
+ * marked, then nothing is fenced, then all is freed.
  */
 static void __net_exit net_exit(struct net *net)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(net);
 
-	xfrmsync_fence_net_exit(ns);
 	xfrmsync_dirty_stop(ns);
 	xfrmsync_lifecycle_net_exit(ns);
 	xfrmsync_dirty_exit(ns);
 	xfrmsync_expire_net_exit(ns);
 	xfrmsync_role_net_exit(ns);
+	xfrmsync_fence_net_exit(ns);
 	xfrmsync_park_exit(ns);
 }
 
@@ -72,4 +64,5 @@ int xfrmsync_pernet_init(void)
 void xfrmsync_pernet_exit(void)
 {
 	unregister_pernet_subsys(&pernet_ops);
+	synchronize_net();	/* a hook that was taken away may still run */
 }

@@ -41,10 +41,15 @@
  * @watchdog_at: jiffies at which it was silent for too long; under @role_mutex
  * @watchdog: looks then
  * @guarded: an SA has, or had, a limit to what it delivers; written under @role_mutex
+ * @hooked: Netfilter has the fence's hooks; under @role_mutex
+ * @barred: it has no room for them, the fence stops SAs one by one; written under
+ *	@role_mutex
+ * @hooks_work: tries again to register the hooks, or takes those away that nobody needs
+ * @hooks_wait: jiffies until the next try; under @role_mutex
  * @dirty: SAs marked and not yet seen by a pull; lock-free
  * @dirty_count: SAs marked and not yet pulled
  * @wake_irq: leaves the packet path on the way to the reader
- * @wake_work: sends the wake-up message
+ * @wake_work: sends the wake-up message; again where there is no memory for it
  * @woken: bit 0: the reader has been told and has not emptied the set since
  * @pull_mutex: one pull at a time; protects @fifo
  * @fifo: SAs taken off @dirty, oldest first, not yet in a batch
@@ -81,11 +86,15 @@ struct xfrmsync_net {
 	unsigned long watchdog_at;
 	struct delayed_work watchdog;
 	bool guarded;
+	bool hooked;
+	bool barred;
+	struct delayed_work hooks_work;
+	unsigned long hooks_wait;
 
 	struct llist_head dirty;
 	atomic_t dirty_count;
 	struct irq_work wake_irq;
-	struct work_struct wake_work;
+	struct delayed_work wake_work;
 	unsigned long woken;
 
 	struct mutex pull_mutex;

@@ -48,31 +48,74 @@ size_t xfrmsync_record_size(const struct xfrmsync_sa *sa)
 	return size;
 }
 
-static int put_u64(struct sk_buff *skb, int attr, u64 value)
+/* Where the next attribute goes. There is room: who begins has made sure. */
+struct put {
+	char *at;
+};
+
+static void *put_attr(struct put *p, u16 type, u16 len)
 {
-	return nla_put_u64_64bit(skb, attr, value, XFRMSYNC_A_RECORD_PAD);
+	struct nlattr *attr = (struct nlattr *)p->at;
+
+	attr->nla_type = type;
+	attr->nla_len = NLA_HDRLEN + len;
+	p->at += NLA_HDRLEN + NLA_ALIGN(len);
+	return nla_data(attr);
 }
 
-static size_t addr_len(const struct xfrmsync_sa *sa)
+static void put_u32(struct put *p, u16 type, u32 value)
 {
-	return sa->id.family == AF_INET6 ? sizeof(struct in6_addr) :
-					   sizeof(struct in_addr);
+	*(u32 *)put_attr(p, type, sizeof(value)) = value;
 }
 
-static int put_id(struct sk_buff *skb, const struct xfrmsync_sa *sa)
+/* With zeroes behind them. */
+static void put_u16(struct put *p, u16 type, u16 value)
+{
+	u16 *to = put_attr(p, type, sizeof(value));
+
+	to[0] = value;
+	to[1] = 0;
+}
+
+static void put_u8(struct put *p, u16 type, u8 value)
+{
+	u8 *to = put_attr(p, type, sizeof(value));
+
+	to[0] = value;
+	memset(to + 1, 0, 3);
+}
+
+/* As nla_align_64bit(): where it matters, it stands where it can be read. */
+static void put_u64(struct put *p, u16 type, u64 value)
+{
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS) &&
+	    IS_ALIGNED((unsigned long)p->at, sizeof(value)))
+		put_attr(p, XFRMSYNC_A_RECORD_PAD, 0);
+	memcpy(put_attr(p, type, sizeof(value)), &value, sizeof(value));
+}
+
+static void put_addr(struct put *p, u16 type, u16 family,
+		     const xfrm_address_t *addr)
+{
+	if (family == AF_INET6)
+		memcpy(put_attr(p, type, sizeof(addr->in6)), &addr->in6,
+		       sizeof(addr->in6));
+	else
+		put_u32(p, type, (__force u32)addr->a4);
+}
+
+static void put_id(struct put *p, const struct xfrmsync_sa *sa)
 {
 	const struct xfrmsync_sa_id *id = &sa->id;
 
-	if (nla_put_u16(skb, XFRMSYNC_A_RECORD_FAMILY, id->family) ||
-	    nla_put(skb, XFRMSYNC_A_RECORD_DST, addr_len(sa), &id->daddr) ||
-	    nla_put_be32(skb, XFRMSYNC_A_RECORD_SPI, id->spi) ||
-	    nla_put_u8(skb, XFRMSYNC_A_RECORD_PROTO, id->proto))
-		return -EMSGSIZE;
-	if ((id->mark.v || id->mark.m) &&
-	    (nla_put_u32(skb, XFRMSYNC_A_RECORD_MARK, id->mark.v) ||
-	     nla_put_u32(skb, XFRMSYNC_A_RECORD_MARK_MASK, id->mark.m)))
-		return -EMSGSIZE;
-	return 0;
+	put_u16(p, XFRMSYNC_A_RECORD_FAMILY, id->family);
+	put_addr(p, XFRMSYNC_A_RECORD_DST, id->family, &id->daddr);
+	put_u32(p, XFRMSYNC_A_RECORD_SPI, (__force u32)id->spi);
+	put_u8(p, XFRMSYNC_A_RECORD_PROTO, id->proto);
+	if (!id->mark.v && !id->mark.m)
+		return;
+	put_u32(p, XFRMSYNC_A_RECORD_MARK, id->mark.v);
+	put_u32(p, XFRMSYNC_A_RECORD_MARK_MASK, id->mark.m);
 }
 
 static u8 direction(const struct xfrm_state *x)
@@ -86,20 +129,18 @@ static u8 direction(const struct xfrm_state *x)
 	return XFRMSYNC_DIR_UNKNOWN;
 }
 
-static int put_fixed(struct sk_buff *skb, const struct xfrmsync_sa *sa)
+static void put_fixed(struct put *p, const struct xfrmsync_sa *sa)
 {
 	const struct xfrm_state *x = sa->x;
 
-	if (nla_put(skb, XFRMSYNC_A_RECORD_SRC, addr_len(sa), &x->props.saddr) ||
-	    nla_put_u8(skb, XFRMSYNC_A_RECORD_MODE, x->props.mode) ||
-	    nla_put_u8(skb, XFRMSYNC_A_RECORD_DIR, direction(x)))
-		return -EMSGSIZE;
-	if (x->if_id && nla_put_u32(skb, XFRMSYNC_A_RECORD_IF_ID, x->if_id))
-		return -EMSGSIZE;
-	if (x->props.reqid &&
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_REQID, x->props.reqid))
-		return -EMSGSIZE;
-	return put_u64(skb, XFRMSYNC_A_RECORD_COOKIE, sa->cookie);
+	put_addr(p, XFRMSYNC_A_RECORD_SRC, sa->id.family, &x->props.saddr);
+	put_u8(p, XFRMSYNC_A_RECORD_MODE, x->props.mode);
+	put_u8(p, XFRMSYNC_A_RECORD_DIR, direction(x));
+	if (x->if_id)
+		put_u32(p, XFRMSYNC_A_RECORD_IF_ID, x->if_id);
+	if (x->props.reqid)
+		put_u32(p, XFRMSYNC_A_RECORD_REQID, x->props.reqid);
+	put_u64(p, XFRMSYNC_A_RECORD_COOKIE, sa->cookie);
 }
 
 static u64 join(u32 hi, u32 lo)
@@ -143,57 +184,53 @@ static void copy_live(struct xfrmsync_sa *sa, struct live *l, void *bmp)
 	spin_unlock_bh(&x->lock);
 }
 
-static int put_times(struct sk_buff *skb, const struct live *l)
+/* Zero is left out. */
+static void put_u64_if(struct put *p, u16 type, u64 value)
 {
-	if (put_u64(skb, XFRMSYNC_A_RECORD_ADD_TIME, l->add_time))
-		return -EMSGSIZE;
-	if (l->use_time &&
-	    put_u64(skb, XFRMSYNC_A_RECORD_USE_TIME, l->use_time))
-		return -EMSGSIZE;
-	if (l->last_used &&
-	    put_u64(skb, XFRMSYNC_A_RECORD_LAST_USED, l->last_used))
-		return -EMSGSIZE;
-	return 0;
+	if (value)
+		put_u64(p, type, value);
 }
 
-static int put_errors(struct sk_buff *skb, const struct xfrm_stats *s)
+static void put_u32_if(struct put *p, u16 type, u32 value)
 {
-	if (s->replay_window &&
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_REPLAY_WINDOW_ERRORS,
-			s->replay_window))
-		return -EMSGSIZE;
-	if (s->replay &&
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_REPLAY_ERRORS, s->replay))
-		return -EMSGSIZE;
-	if (s->integrity_failed &&
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_INTEGRITY_ERRORS,
-			s->integrity_failed))
-		return -EMSGSIZE;
-	return 0;
+	if (value)
+		put_u32(p, type, value);
 }
 
-static int put_live(struct sk_buff *skb, const struct live *l)
+static void put_live(struct put *p, const struct live *l)
 {
-	if (put_u64(skb, XFRMSYNC_A_RECORD_OSEQ, l->oseq) ||
-	    put_u64(skb, XFRMSYNC_A_RECORD_SEQ, l->seq) ||
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_WINDOW, l->window) ||
-	    put_u64(skb, XFRMSYNC_A_RECORD_BYTES, l->bytes) ||
-	    put_u64(skb, XFRMSYNC_A_RECORD_PACKETS, l->packets))
-		return -EMSGSIZE;
-	if (l->tag && put_u64(skb, XFRMSYNC_A_RECORD_TAG, l->tag))
-		return -EMSGSIZE;
-	if (l->lease_end &&
-	    put_u64(skb, XFRMSYNC_A_RECORD_LEASE_END, l->lease_end))
-		return -EMSGSIZE;
-	if (l->given_end &&
-	    put_u64(skb, XFRMSYNC_A_RECORD_GIVEN_END, l->given_end))
-		return -EMSGSIZE;
-	if (l->restored && put_u64(skb, XFRMSYNC_A_RECORD_SENT, l->sent))
-		return -EMSGSIZE;
-	if (l->guard_end &&
-	    put_u64(skb, XFRMSYNC_A_RECORD_GUARD_END, l->guard_end))
-		return -EMSGSIZE;
-	return put_times(skb, l) ?: put_errors(skb, &l->stats);
+	put_u64(p, XFRMSYNC_A_RECORD_OSEQ, l->oseq);
+	put_u64(p, XFRMSYNC_A_RECORD_SEQ, l->seq);
+	put_u32(p, XFRMSYNC_A_RECORD_WINDOW, l->window);
+	put_u64(p, XFRMSYNC_A_RECORD_BYTES, l->bytes);
+	put_u64(p, XFRMSYNC_A_RECORD_PACKETS, l->packets);
+	put_u64_if(p, XFRMSYNC_A_RECORD_TAG, l->tag);
+	put_u64_if(p, XFRMSYNC_A_RECORD_LEASE_END, l->lease_end);
+	put_u64_if(p, XFRMSYNC_A_RECORD_GIVEN_END, l->given_end);
+	if (l->restored)
+		put_u64(p, XFRMSYNC_A_RECORD_SENT, l->sent);
+	put_u64_if(p, XFRMSYNC_A_RECORD_GUARD_END, l->guard_end);
+	put_u64(p, XFRMSYNC_A_RECORD_ADD_TIME, l->add_time);
+	put_u64_if(p, XFRMSYNC_A_RECORD_USE_TIME, l->use_time);
+	put_u64_if(p, XFRMSYNC_A_RECORD_LAST_USED, l->last_used);
+	put_u32_if(p, XFRMSYNC_A_RECORD_REPLAY_WINDOW_ERRORS,
+		   l->stats.replay_window);
+	put_u32_if(p, XFRMSYNC_A_RECORD_REPLAY_ERRORS, l->stats.replay);
+	put_u32_if(p, XFRMSYNC_A_RECORD_INTEGRITY_ERRORS,
+		   l->stats.integrity_failed);
+}
+
+/* False where a record of that SA may not fit. */
+static bool put_begin(struct put *p, const struct sk_buff *skb,
+		      const struct xfrmsync_sa *sa)
+{
+	p->at = (char *)skb_tail_pointer(skb);
+	return skb_tailroom(skb) >= xfrmsync_record_size(sa);
+}
+
+static void put_end(const struct put *p, struct sk_buff *skb)
+{
+	skb_put(skb, p->at - (char *)skb_tail_pointer(skb));
 }
 
 /* XFRMSYNC_RECORD_F_* that follow from the entry and from fixed properties. */
@@ -235,33 +272,30 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
  * @age_ns: age of the oldest change told, ns; 0 for none
  *
  * Context: under RCU; takes x->lock, BH off.
- * Return: 0, or -EMSGSIZE (the message is then partly filled).
+ * Return: 0, or -EMSGSIZE (there is less room; nothing was put).
  */
 int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 			 u64 age_ns)
 {
-	struct nlattr *bmp;
 	struct live live;
+	struct put p;
 
-	if (put_id(skb, sa) || put_fixed(skb, sa))
+	if (!put_begin(&p, skb, sa))
 		return -EMSGSIZE;
-	bmp = nla_reserve(skb, XFRMSYNC_A_RECORD_BITMAP,
-			  bmp_words(sa->x) * sizeof(u32));
-	if (!bmp)
-		return -EMSGSIZE;
-
-	copy_live(sa, &live, nla_data(bmp));
+	put_id(&p, sa);
+	put_fixed(&p, sa);
+	copy_live(sa, &live, put_attr(&p, XFRMSYNC_A_RECORD_BITMAP,
+				      bmp_words(sa->x) * sizeof(u32)));
 
 	flags |= xfrmsync_record_flags(sa);
 	if (live.dying)
 		flags |= XFRMSYNC_RECORD_F_DYING;
 	if (live.window_restored)
 		flags |= XFRMSYNC_RECORD_F_WINDOW_RESTORED;
-	if (put_live(skb, &live) ||
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_FLAGS, flags))
-		return -EMSGSIZE;
-	if (age_ns && put_u64(skb, XFRMSYNC_A_RECORD_AGE_NS, age_ns))
-		return -EMSGSIZE;
+	put_live(&p, &live);
+	put_u32(&p, XFRMSYNC_A_RECORD_FLAGS, flags);
+	put_u64_if(&p, XFRMSYNC_A_RECORD_AGE_NS, age_ns);
+	put_end(&p, skb);
 	return 0;
 }
 
@@ -276,14 +310,16 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa)
 {
 	u32 flags = XFRMSYNC_RECORD_F_DELETED;
+	struct put p;
 
+	if (!put_begin(&p, skb, sa))
+		return -EMSGSIZE;
 	if (test_bit(XFRMSYNC_SA_EXPIRED, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_EXPIRED;
-	if (put_id(skb, sa) ||
-	    put_u64(skb, XFRMSYNC_A_RECORD_COOKIE, sa->cookie) ||
-	    nla_put_u32(skb, XFRMSYNC_A_RECORD_FLAGS, flags))
-		return -EMSGSIZE;
-	if (sa->tag && put_u64(skb, XFRMSYNC_A_RECORD_TAG, sa->tag))
-		return -EMSGSIZE;
+	put_id(&p, sa);
+	put_u64(&p, XFRMSYNC_A_RECORD_COOKIE, sa->cookie);
+	put_u32(&p, XFRMSYNC_A_RECORD_FLAGS, flags);
+	put_u64_if(&p, XFRMSYNC_A_RECORD_TAG, sa->tag);
+	put_end(&p, skb);
 	return 0;
 }

@@ -584,6 +584,7 @@ static u32 bind(struct xfrmsync_sa *sa, const struct xfrmsync_restore *r)
 		/* As if it appeared now. */
 		if (unmanaged && !(r->flags & XFRMSYNC_RECORD_F_UNMANAGED))
 			fence_untold(sa);
+		xfrmsync_stop_barred(sa);
 	}
 	if (!reason && (r->has & XFRMSYNC_HAS_GUARD))
 		xfrmsync_guard_set(sa, r->guard_end);
@@ -659,6 +660,15 @@ static void ask_for_rekey(struct xfrmsync_sa *sa)
 		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
 }
 
+/* The fence may have lost its hooks, or found them, since the SA was looked at: a walk
+ * can make it known by its name before who stops all of them finds it.
+ */
+static bool bar_is_due(const struct xfrmsync_sa *sa)
+{
+	return READ_ONCE(sa->ns->barred) !=
+	       test_bit(XFRMSYNC_SA_BARRED, &sa->flags);
+}
+
 /**
  * xfrmsync_restore_born() - an SA appeared, a record may be waiting for it
  * @ns: the namespace
@@ -669,7 +679,8 @@ static void ask_for_rekey(struct xfrmsync_sa *sa)
  * calls this just after it made the SA visible: a packet on another CPU can
  * come between, but for a standby, whose fence is up. There the SA is fenced for
  * itself as well, until what an active told is restored onto it: so a takeover
- * has nothing to look for.
+ * has nothing to look for. Where the fence has no hooks, that packet on another CPU
+ * may leave there, too (safety.rst).
  *
  * Context: XFRM's callback or process, under RCU; takes x->lock.
  */
@@ -687,6 +698,11 @@ void xfrmsync_restore_born(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 		if (parked)
 			raise_parked(sa, oseq, flags);
 		fence_untold(sa);
+		spin_unlock_bh(&sa->x->lock);
+	}
+	if (unlikely(bar_is_due(sa))) {
+		spin_lock_bh(&sa->x->lock);
+		xfrmsync_stop_barred(sa);
 		spin_unlock_bh(&sa->x->lock);
 	}
 	ask_for_rekey(sa);

@@ -71,12 +71,13 @@ static int compare(const struct xfrmsync_net *ns, u64 epoch, u32 node)
 /* The role pins the module, each namespace's once; false where it goes. A
  * standby is fenced before it is one, and an active only after it was.
  */
-static bool change(struct xfrmsync_net *ns, u32 role)
+static bool change(struct xfrmsync_net *ns, u32 role,
+		   struct netlink_ext_ack *extack)
 {
 	if (ns->role == XFRMSYNC_ROLE_NONE && role != XFRMSYNC_ROLE_NONE &&
 	    !try_module_get(THIS_MODULE))
 		return false;
-	xfrmsync_fence_set(ns, role == XFRMSYNC_ROLE_STANDBY);
+	xfrmsync_fence_set(ns, role == XFRMSYNC_ROLE_STANDBY, extack);
 	if (ns->role != XFRMSYNC_ROLE_NONE && role == XFRMSYNC_ROLE_NONE)
 		module_put(THIS_MODULE);
 	WRITE_ONCE(ns->role, role);
@@ -106,7 +107,7 @@ static int refuse_change(struct xfrmsync_net *ns, u32 role, int order,
  * @epoch: counter of the new epoch; ignored for role none
  * @node: node id of the new epoch; ignored for role none
  * @drain_ms: of an active that becomes standby: xfrmsync_fence_drain(); 0: not
- * @extack: says why not
+ * @extack: says why not; also, that the fence had to stop SAs one by one
  *
  * Role none forgets the epoch, so that a namespace can start over: another life,
  * by which userspace knows that limits were lifted.
@@ -141,8 +142,8 @@ int xfrmsync_role_set(struct xfrmsync_net *ns, u32 role, u64 epoch, u32 node,
 	}
 	if (drain_ms && ns->role == XFRMSYNC_ROLE_ACTIVE &&
 	    role == XFRMSYNC_ROLE_STANDBY)
-		xfrmsync_fence_drain(ns, drain_ms);
-	if (!change(ns, role)) {
+		xfrmsync_fence_drain(ns, drain_ms, extack);
+	if (!change(ns, role, extack)) {
 		NL_SET_ERR_MSG(extack, "the module is being unloaded");
 		return -EBUSY;
 	}
@@ -209,7 +210,7 @@ void xfrmsync_role_apply_stored(void)
 	struct xfrmsync_net *ns = xfrmsync_net(&init_net);
 
 	mutex_lock(&ns->role_mutex);
-	change(ns, stored_role());
+	change(ns, stored_role(), NULL);
 	if (ns->role != XFRMSYNC_ROLE_NONE) {
 		ns->epoch = epoch_param;
 		ns->node = node_param;
@@ -222,7 +223,7 @@ void xfrmsync_role_net_exit(struct xfrmsync_net *ns)
 {
 	mutex_lock(&ns->role_mutex);
 	xfrmsync_fence_guard(ns, false);
-	change(ns, XFRMSYNC_ROLE_NONE);
+	change(ns, XFRMSYNC_ROLE_NONE, NULL);
 	mutex_unlock(&ns->role_mutex);
 	xfrmsync_watchdog_net_exit(ns);
 }

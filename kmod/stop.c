@@ -14,7 +14,7 @@
 /**
  * xfrmsync_stop() - stop an SA
  * @sa: the SA
- * @reason: XFRMSYNC_SA_STOPPED or XFRMSYNC_SA_FENCED
+ * @reason: XFRMSYNC_SA_STOPPED, _FENCED or _BARRED
  *
  * Context: x->lock held.
  * Return: true where this is a new reason; false where it is not, or where the
@@ -59,6 +59,25 @@ bool xfrmsync_go_on(struct xfrmsync_sa *sa, int reason)
 		sa->x->km.state = XFRM_STATE_VALID;
 	xfrmsync_dirty_mark(sa);
 	return true;
+}
+
+/**
+ * xfrmsync_stop_barred() - stop an SA where the fence has no hooks, or let it go on
+ * @sa: the SA
+ *
+ * What the fence would let pass is not stopped.
+ *
+ * Context: x->lock held.
+ */
+void xfrmsync_stop_barred(struct xfrmsync_sa *sa)
+{
+	lockdep_assert_held(&sa->x->lock);
+
+	if (READ_ONCE(sa->ns->barred) &&
+	    !test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
+		xfrmsync_stop(sa, XFRMSYNC_SA_BARRED);
+	else
+		xfrmsync_go_on(sa, XFRMSYNC_SA_BARRED);
 }
 
 /**

@@ -198,22 +198,24 @@ int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
  * @ns: the namespace
  *
  * A message that does not fit leaves ENOBUFS at the reader, which wakes it
- * just as well.
+ * just as well. One that could not be made leaves nothing, and there may be no
+ * other change after this one.
  *
  * Context: process.
+ * Return: false where there is no memory: ask again.
  */
-void xfrmsync_stream_wake(struct xfrmsync_net *ns)
+bool xfrmsync_stream_wake(struct xfrmsync_net *ns)
 {
 	u32 portid = READ_ONCE(ns->reader);
 	struct sk_buff *skb;
 	void *hdr;
 
 	if (!portid)
-		return;
+		return true;
 	skb = genlmsg_new(nla_total_size(sizeof(u32)) + nla_total_size(0),
 			  GFP_KERNEL);
 	if (!skb)
-		goto lost;
+		return false;
 	hdr = genlmsg_put(skb, 0, 0, &xfrmsync_netlink_family, 0,
 			  XFRMSYNC_CMD_DIRTY_NTF);
 	if (!hdr ||
@@ -228,8 +230,9 @@ void xfrmsync_stream_wake(struct xfrmsync_net *ns)
 	if (genlmsg_unicast(ns->net, skb, portid))
 		goto lost;
 	xfrmsync_stats_inc(ns, WAKEUPS);
-	return;
+	return true;
 lost:
 	xfrmsync_stats_inc(ns, WAKEUPS_LOST);
 	clear_bit(0, &ns->woken);	/* the next mark tries again */
+	return true;
 }

@@ -17,6 +17,6 @@ int xfrmsync_stream_unsubscribe(struct xfrmsync_net *ns, u32 portid,
 				struct netlink_ext_ack *extack);
 void xfrmsync_stream_release(struct xfrmsync_net *ns, u32 portid);
 int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb);
-void xfrmsync_stream_wake(struct xfrmsync_net *ns);
+bool xfrmsync_stream_wake(struct xfrmsync_net *ns);
 
 #endif

@@ -4,7 +4,6 @@
  * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state or by its name.
  * Lookup in any context under RCU; changes with BH off.
  */
-#include <linux/hash.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/rhashtable.h>
@@ -19,16 +18,7 @@
 #define TABLE_BITS_MIN 8
 #define TABLE_BITS_MAX 20
 
-/* Which of the two links of an SA a table uses stands in @slot, so that a
- * resize can build the next table while lookups run through this one.
- */
-struct table {
-	unsigned int bits;
-	unsigned int slot;
-	struct hlist_head bucket[];
-};
-
-static struct table __rcu *table;
+struct xfrmsync_table __rcu *xfrmsync_table __read_mostly;
 static DEFINE_SPINLOCK(table_lock);	/* the table's links, table_used */
 static unsigned int table_used;
 static struct kmem_cache *sa_cache;
@@ -45,21 +35,50 @@ static const struct rhashtable_params names_params = {
 static void table_grow(struct work_struct *work);
 static DECLARE_WORK(grow_work, table_grow);
 
-static struct table *table_alloc(unsigned int bits, unsigned int slot)
+static struct xfrmsync_table *table_alloc(unsigned int bits, unsigned int slot)
 {
-	struct table *t;
+	struct xfrmsync_table *t;
 
 	t = kvzalloc(struct_size(t, bucket, 1UL << bits), GFP_KERNEL);
 	if (!t)
 		return NULL;
-	t->bits = bits;
+	t->shift = BITS_PER_LONG - bits;
 	t->slot = slot;
 	return t;
 }
 
-static struct hlist_head *bucket_of(struct table *t, const struct xfrm_state *x)
+static unsigned int bits_of(const struct xfrmsync_table *t)
 {
-	return &t->bucket[hash_ptr(x, t->bits)];
+	return BITS_PER_LONG - t->shift;
+}
+
+/* Its only writer is who holds table_lock, or nobody can but the caller. */
+static struct xfrmsync_table *table_own(void)
+{
+	return rcu_dereference_protected(xfrmsync_table,
+					 lockdep_is_held(&table_lock));
+}
+
+static void table_link(struct xfrmsync_table *t, struct xfrmsync_sa *sa)
+{
+	struct xfrmsync_sa __rcu **bucket = xfrmsync_table_bucket(t, sa->x);
+
+	lockdep_assert_held(&table_lock);
+	RCU_INIT_POINTER(sa->next[t->slot],
+			 rcu_dereference_protected(*bucket, true));
+	rcu_assign_pointer(*bucket, sa);
+}
+
+/* It keeps its own link, for those who stand there. */
+static void table_unlink(struct xfrmsync_table *t, struct xfrmsync_sa *sa)
+{
+	struct xfrmsync_sa __rcu **p = xfrmsync_table_bucket(t, sa->x);
+	struct xfrmsync_sa *at;
+
+	lockdep_assert_held(&table_lock);
+	while ((at = rcu_dereference_protected(*p, true)) != sa)
+		p = &at->next[t->slot];
+	rcu_assign_pointer(*p, rcu_dereference_protected(sa->next[t->slot], true));
 }
 
 /* Lookups that run through the old table while it is filled into the new one
@@ -67,25 +86,26 @@ static struct hlist_head *bucket_of(struct table *t, const struct xfrm_state *x)
  */
 static void table_grow(struct work_struct *work)
 {
-	struct table *old, *t;
+	struct xfrmsync_table *old, *t;
 	struct xfrmsync_sa *sa;
 	unsigned int i;
 
-	old = rcu_dereference_protected(table, true);	/* only writer: this work */
-	if (old->bits >= TABLE_BITS_MAX ||
-	    READ_ONCE(table_used) <= 1U << old->bits)
+	/* only writer: this work */
+	old = rcu_dereference_protected(xfrmsync_table, true);
+	if (bits_of(old) >= TABLE_BITS_MAX ||
+	    READ_ONCE(table_used) <= 1U << bits_of(old))
 		return;
-	t = table_alloc(min(old->bits + 2, (unsigned int)TABLE_BITS_MAX),
+	t = table_alloc(min(bits_of(old) + 2, (unsigned int)TABLE_BITS_MAX),
 			!old->slot);
 	if (!t)
 		return;		/* longer chains, and another try at the next SA */
 
 	spin_lock_bh(&table_lock);
-	for (i = 0; i < 1U << old->bits; i++)
-		hlist_for_each_entry(sa, &old->bucket[i], node[old->slot])
-			hlist_add_head_rcu(&sa->node[t->slot],
-					   bucket_of(t, sa->x));
-	rcu_assign_pointer(table, t);
+	for (i = 0; i < 1U << bits_of(old); i++)
+		for (sa = rcu_dereference_protected(old->bucket[i], true); sa;
+		     sa = rcu_dereference_protected(sa->next[old->slot], true))
+			table_link(t, sa);
+	rcu_assign_pointer(xfrmsync_table, t);
 	spin_unlock_bh(&table_lock);
 
 	synchronize_rcu();
@@ -103,15 +123,13 @@ static void table_grow(struct work_struct *work)
  */
 struct xfrmsync_sa *xfrmsync_table_find(const struct xfrm_state *x)
 {
-	struct table *t = rcu_dereference_check(table, in_softirq() ||
-						rcu_read_lock_held());
+	struct xfrmsync_table *t = xfrmsync_table_dereference(xfrmsync_table);
 	struct xfrmsync_sa *sa;
 
-	hlist_for_each_entry_rcu(sa, bucket_of(t, x), node[t->slot],
-				 in_softirq())
-		if (sa->x == x)
-			return sa;
-	return NULL;
+	sa = xfrmsync_table_dereference(*xfrmsync_table_bucket(t, x));
+	while (sa && sa->x != x)
+		sa = xfrmsync_table_dereference(sa->next[t->slot]);
+	return sa;
 }
 
 u64 xfrmsync_cookie_new(void)
@@ -123,7 +141,7 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 		    struct xfrm_state *x)
 {
 	sa->x = x;
-	sa->watch = XFRMSYNC_NEVER;
+	xfrmsync_limit_watch(sa, XFRMSYNC_NEVER);
 	sa->soft = XFRMSYNC_NEVER;
 	sa->ns = ns;
 	sa->flags = BIT(XFRMSYNC_SA_NEW) | BIT(XFRMSYNC_SA_FOUND);
@@ -142,7 +160,7 @@ static void sa_init(struct xfrmsync_sa *sa, struct xfrmsync_net *ns,
 
 static int sa_link(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 {
-	struct table *t;
+	struct xfrmsync_table *t;
 	int err;
 
 	/* Both at once: who finds it in one may take it out of both. */
@@ -153,9 +171,9 @@ static int sa_link(struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 	if (err < 0)
 		goto unlock;
 	spin_lock(&table_lock);
-	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
-	hlist_add_head_rcu(&sa->node[t->slot], bucket_of(t, sa->x));
-	if (++table_used > 1U << t->bits && t->bits < TABLE_BITS_MAX)
+	t = table_own();
+	table_link(t, sa);
+	if (++table_used > 1U << bits_of(t) && bits_of(t) < TABLE_BITS_MAX)
 		schedule_work(&grow_work);
 	spin_unlock(&table_lock);
 	/* the slot was reserved above, so this allocates nothing */
@@ -193,9 +211,12 @@ struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,
 
 	xfrm_state_hold(x);
 	spin_lock_bh(&add_lock);
-	err = xfrmsync_table_find(x) ? -EEXIST :
-	      rhltable_insert(&names, &sa->named, names_params);
-	if (err)
+	err = -EEXIST;
+	if (xfrmsync_table_find(x))
+		goto put;
+	/* Whatever it says (-EBUSY amid a resize that lacked memory), it passes. */
+	err = -ENOMEM;
+	if (rhltable_insert(&names, &sa->named, names_params))
 		goto put;
 	err = sa_link(ns, sa);
 	if (err)
@@ -224,8 +245,6 @@ put:
  */
 bool xfrmsync_table_del(struct xfrmsync_sa *sa)
 {
-	struct table *t;
-
 	if (test_and_set_bit(XFRMSYNC_SA_GONE, &sa->flags))
 		return false;
 
@@ -233,8 +252,7 @@ bool xfrmsync_table_del(struct xfrmsync_sa *sa)
 	__xa_erase(&sa->ns->sas, sa->index);
 	sa->ns->count--;
 	spin_lock(&table_lock);
-	t = rcu_dereference_protected(table, lockdep_is_held(&table_lock));
-	hlist_del_rcu(&sa->node[t->slot]);
+	table_unlink(table_own(), sa);
 	table_used--;
 	spin_unlock(&table_lock);
 	xa_unlock_bh(&sa->ns->sas);
@@ -306,10 +324,10 @@ bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,
 
 int xfrmsync_table_init(void)
 {
-	struct table *t;
+	struct xfrmsync_table *t;
 	int err;
 
-	sa_cache = KMEM_CACHE(xfrmsync_sa, SLAB_HWCACHE_ALIGN);
+	sa_cache = KMEM_CACHE(xfrmsync_sa, 0);
 	if (!sa_cache)
 		return -ENOMEM;
 	err = rhltable_init(&names, &names_params);
@@ -320,7 +338,7 @@ int xfrmsync_table_init(void)
 		err = -ENOMEM;
 		goto destroy_names;
 	}
-	RCU_INIT_POINTER(table, t);
+	RCU_INIT_POINTER(xfrmsync_table, t);
 	/* not the numbers of the module's life before this one */
 	atomic64_set(&last_cookie, ktime_get_boottime_ns());
 	return 0;
@@ -338,6 +356,6 @@ void xfrmsync_table_exit(void)
 	cancel_work_sync(&grow_work);
 	rhltable_destroy(&names);
 	rcu_barrier();		/* sa_free_rcu() is code of this module */
-	kvfree(rcu_dereference_protected(table, true));
+	kvfree(rcu_dereference_protected(xfrmsync_table, true));
 	kmem_cache_destroy(sa_cache);
 }

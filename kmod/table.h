@@ -8,8 +8,9 @@
 #define XFRMSYNC_TABLE_H
 
 #include <linux/bitops.h>
-#include <linux/list.h>
+#include <linux/hash.h>
 #include <linux/llist.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable-types.h>
@@ -29,6 +30,7 @@ enum {
 	XFRMSYNC_SA_GOES_ON,	/* at the end of its lease it is marked, not stopped */
 	XFRMSYNC_SA_OVERRUN,	/* it went on past the end of its lease */
 	XFRMSYNC_SA_FENCED,	/* in XFRM_STATE_ERROR, by us: not safe to use */
+	XFRMSYNC_SA_BARRED,	/* in XFRM_STATE_ERROR, by us: in place of the fence's hooks */
 	XFRMSYNC_SA_UNTOLD,	/* FENCED, because it came to a standby and no active told it */
 	XFRMSYNC_SA_FOUND,	/* taken up, and not looked at under x->lock yet */
 	XFRMSYNC_SA_EXPIRING,	/* waits for its soft expiry */
@@ -60,7 +62,7 @@ struct xfrmsync_sa_id {
 
 /**
  * struct xfrmsync_sa - one SA that is followed
- * @node: links in the hash table; one for the table in use, one for the table
+ * @next: of its bucket in the hash table; one for the table in use, one for the table
  *	that a resize builds; under the table's lock
  * @x: the SA; a reference is held until GONE. Readers hold RCU and look at
  *	GONE first: an xfrm_state is freed after a grace period
@@ -89,25 +91,34 @@ struct xfrmsync_sa_id {
  * @seen_packets: packets at the last scan or restore; both for the scan only
  * @id: its name
  * @named: link among those by what a packet says of them
- * @rcu: for freeing
+ * @rcu: for freeing: who is on the dirty set has a reference
+ *
+ * What the packet path looks at comes first, so that it lies in two lines of the cache
+ * at most: there is one for each SA, and they are not aligned to lines, which would take a
+ * quarter more memory.
  */
 struct xfrmsync_sa {
-	struct hlist_node node[2];
+	struct xfrmsync_sa __rcu *next[2];
 	struct xfrm_state *x;
 	unsigned long flags;
+	u64 watch;
+	u64 guard_end;
 	struct xfrmsync_net *ns;
-	struct llist_node dirty;
 	refcount_t refs;
 	u32 index;
-	u64 marked_ns;
+	union {
+		struct {
+			struct llist_node dirty;
+			u64 marked_ns;
+		};
+		struct rcu_head rcu;
+	};
 	u64 tag;
 	u64 cookie;
 	u64 sent;
 	u64 lease_end;
 	u64 given_end;
-	u64 watch;
 	u64 soft;
-	u64 guard_end;
 	u64 restored_seq;
 	u64 restored_packets;
 	struct llist_node expiring;
@@ -115,7 +126,6 @@ struct xfrmsync_sa {
 	u32 seen_packets;
 	struct xfrmsync_sa_id id;
 	struct rhlist_head named;
-	struct rcu_head rcu;
 };
 
 /* A number that no life of an SA, or of a namespace, had before in this boot, also
@@ -125,6 +135,42 @@ u64 xfrmsync_cookie_new(void);
 
 int xfrmsync_table_init(void);
 void xfrmsync_table_exit(void);
+
+/**
+ * struct xfrmsync_table - SAs by their xfrm_state
+ * @shift: of a hash, so that what is left of it is a bucket
+ * @slot: which of the links of an SA are its, so that a resize can build the next
+ *	table while lookups run through this one
+ * @bucket: the last one that was added is the first
+ */
+struct xfrmsync_table {
+	unsigned int shift;
+	unsigned int slot;
+	struct xfrmsync_sa __rcu *bucket[];
+};
+
+extern struct xfrmsync_table __rcu *xfrmsync_table;
+
+/* RCU for whoever looks: softirqs and BH off count. */
+#define xfrmsync_table_dereference(p) \
+	rcu_dereference_check(p, in_softirq() || rcu_read_lock_held())
+
+static __always_inline struct xfrmsync_sa __rcu **
+xfrmsync_table_bucket(struct xfrmsync_table *t, const struct xfrm_state *x)
+{
+	return &t->bucket[(unsigned long)x * GOLDEN_RATIO_PRIME >> t->shift];
+}
+
+/* The first of the SA's bucket, which is the SA's own most of the time; or NULL. For the
+ * packet path: find looks at all of them.
+ */
+static __always_inline struct xfrmsync_sa *
+xfrmsync_table_first(const struct xfrm_state *x)
+{
+	struct xfrmsync_table *t = xfrmsync_table_dereference(xfrmsync_table);
+
+	return xfrmsync_table_dereference(*xfrmsync_table_bucket(t, x));
+}
 
 struct xfrmsync_sa *xfrmsync_table_find(const struct xfrm_state *x);
 struct xfrmsync_sa *xfrmsync_table_add(struct xfrmsync_net *ns,

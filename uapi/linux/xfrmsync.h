@@ -42,6 +42,19 @@ enum xfrmsync_capture {
 	XFRMSYNC_CAPTURE_SCAN,
 };
 
+/* What keeps packets of managed SAs back. */
+enum xfrmsync_fence {
+	/* Nothing; the node is no standby. */
+	XFRMSYNC_FENCE_DOWN,
+	/* Netfilter's hooks, and XFRM's on the way in. */
+	XFRMSYNC_FENCE_HOOKS,
+	/*
+	 * Netfilter has no room for the hooks. Each SA is stopped by itself,
+	 * until it has; it is tried again every ten seconds at least.
+	 */
+	XFRMSYNC_FENCE_SAS,
+};
+
 enum xfrmsync_dir {
 	XFRMSYNC_DIR_UNKNOWN,
 	XFRMSYNC_DIR_IN,
@@ -334,6 +347,8 @@ enum {
 	 * takes CAP_NET_ADMIN outside of user namespaces. Only in a request.
 	 */
 	XFRMSYNC_A_STATUS_DRAIN_MS,
+	/* u32: What keeps packets of managed SAs back now. Only in an answer. */
+	XFRMSYNC_A_STATUS_FENCE,
 
 	__XFRMSYNC_A_STATUS_MAX,
 	XFRMSYNC_A_STATUS_MAX = (__XFRMSYNC_A_STATUS_MAX - 1)
