@@ -22,9 +22,11 @@
 #include "owned.h"
 
 #define REPAIR_DELAY (1000 * LOOP_MS)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define REPAIR_SLOWER 6		/* doublings, while repairs fail */
 #define REPAIR_TRIES 3		/* at a takeover */
 #define RESTORE_TRIES 3
+#define IKE_WAIT (3000 * LOOP_MS)	/* for charon to make what it was told of */
 
 static const char *name_of(const struct cache_entry *e)
 {
@@ -56,7 +58,7 @@ static void set_applied(struct daemon *d, struct cache_entry *e,
 static void ready_record(const struct daemon *d, struct cache_entry *e,
 			 struct record *r)
 {
-	*r = e->rec;
+	record_copy(r, &e->rec);
 	lead_compose(e, r);
 	r->tag = e->tag;
 	r->cookie = 0;
@@ -113,7 +115,7 @@ static void take_record(struct daemon *d, struct cache_entry *e,
 
 	if (rec->seq < r->seq && !lead_keep(e, r))
 		no_memory(d);
-	*r = *rec;
+	record_copy(r, rec);
 	r->id = e->id;
 	memcpy(r->src, e->info.src, sizeof(r->src));
 	r->mode = e->info.mode;
@@ -551,7 +553,13 @@ static void update(struct daemon *d, struct cache_entry *e,
 		done(d, e);
 		return;
 	}
-	/* XFRM_MSG_UPDSA leaves some alone (mode, reqid, flags). */
+	/* XFRM_MSG_UPDSA leaves some alone (mode, reqid, flags); and charon's policies are
+	 * for its own reqids.
+	 */
+	if (e->by_ike) {
+		done(d, e);
+		return;
+	}
 	if (k->tag) {
 		recreate(d, e);
 		return;
@@ -616,6 +624,33 @@ out:
 	buf_free(&ctx);
 }
 
+static bool waits_for_ike(const struct cache_entry *e)
+{
+	return e->ike_until_ns > loop_now_ns();
+}
+
+/* charon was told of it before this node was: it is making it. */
+static uint64_t told_until(const struct daemon *d, const struct cache_entry *e)
+{
+	uint64_t now = loop_now_ns();
+	size_t i;
+
+	for (i = 0; d->ike && i < ARRAY_SIZE(d->ike_told); i++) {
+		if (d->ike_told[i].spi == e->id.spi &&
+		    d->ike_told[i].until_ns > now && e->id.proto == IPPROTO_ESP)
+			return d->ike_told[i].until_ns;
+	}
+	return 0;
+}
+
+static void note_told(struct daemon *d, uint32_t spi)
+{
+	unsigned int i = d->n_ike_told++ % ARRAY_SIZE(d->ike_told);
+
+	d->ike_told[i].spi = spi;
+	d->ike_told[i].until_ns = loop_now_ns() + IKE_WAIT;
+}
+
 static void install(struct daemon *d, struct cache_entry *e)
 {
 	struct record k;
@@ -628,6 +663,15 @@ static void install(struct daemon *d, struct cache_entry *e)
 	e->existed = false;
 	e->unread = false;
 	ret = genl_get(&d->req, &e->id, &k);
+	if (!e->ike_until_ns)
+		e->ike_until_ns = told_until(d, e);
+	if ((ret == -ESRCH || ret == -ENOENT) && waits_for_ike(e)) {
+		repair_later(d, e);
+		return;
+	}
+	/* What has no tag was not made by this node's daemon, nor followed by it. */
+	e->by_ike = !ret && (e->by_ike || e->ike_until_ns || (d->ike && !k.tag));
+	e->ike_until_ns = 0;
 	if (ret == -ESRCH || ret == -ENOENT)
 		create(d, e);
 	else if (ret)
@@ -903,6 +947,117 @@ static void look_behind(struct daemon *d, const struct sa_id *id)
 	}
 }
 
+/* What stands here under its name may have been used, and is known by now. */
+static bool is_learned(struct daemon *d, struct cache_entry *e)
+{
+	struct record k;
+
+	/* Or charon has made it anew, and its event has not come yet. */
+	if (e->queued || e->applied != CACHE_APPLIED ||
+	    genl_get(&d->req, &e->id, &k) || k.tag != e->tag) {
+		install(d, e);
+		apply_flush(d);
+	}
+	if (e->applied != CACHE_APPLIED || genl_get(&d->req, &e->id, &k) ||
+	    k.tag != e->tag)
+		return false;
+	learn(e, &k);
+	if (k.oseq > e->floor &&
+	    !(k.flags & XFRMSYNC_RECORD_F_RESTORED && k.oseq == e->wrote))
+		e->floor = k.oseq;
+	return true;
+}
+
+static bool is_there(struct daemon *d, const struct cache_entry *e)
+{
+	struct record k;
+	int ret = genl_get(&d->req, &e->id, &k);
+
+	return (ret != -ESRCH && ret != -ENOENT) || e->existed || e->unread;
+}
+
+static bool make_room(struct daemon *d, struct cache_entry *e)
+{
+	int ret;
+
+	if (!is_there(d, e)) {
+		/* nothing to learn of it */
+	} else if (is_learned(d, e)) {
+		ret = xfrm_delete_sa(&d->xfrm, &e->id);
+		if (ret && ret != -ESRCH) {
+			log_warn("%s: charon cannot make it: what stands here cannot be deleted: %s",
+				 name_of(e), d->xfrm.error);
+			return false;
+		}
+	} else if (is_there(d, e)) {
+		/* Else charon has deleted its own just now, to make it anew. */
+		log_warn("%s: charon cannot make it: what stands here may have been used, and cannot be read",
+			 name_of(e));
+		return false;
+	}
+	unqueue(d, e);
+	e->wrote = 0;
+	e->ike_until_ns = loop_now_ns() + IKE_WAIT;
+	set_applied(d, e, CACHE_NOT_APPLIED);
+	repair_later(d, e);
+	return true;
+}
+
+/* By its SPI alone it may be another peer's. */
+static bool is_of_child(const struct cache_entry *e, const struct apply_child *c,
+			uint32_t spi, const uint8_t dst[16])
+{
+	return e->id.proto == IPPROTO_ESP && e->id.spi == spi &&
+	       (!c->family || (e->id.family == c->family &&
+			       !memcmp(e->id.dst, dst, 16)));
+}
+
+bool apply_make_room(struct daemon *d, const struct apply_child *c)
+{
+	bool in = false, out = false, ok = true;
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		bool is_in = is_of_child(e, c, c->in_spi, c->local);
+		bool is_out = is_of_child(e, c, c->out_spi, c->remote);
+
+		in |= is_in;
+		out |= is_out;
+		if ((is_in || is_out) && e->applied != CACHE_REFUSED &&
+		    e->applied != CACHE_UNSUPPORTED)
+			ok &= make_room(d, e);
+	}
+	if (!in)
+		note_told(d, c->in_spi);
+	if (!out)
+		note_told(d, c->out_spi);
+	return ok;
+}
+
+bool apply_waits_for_ike(const struct daemon *d)
+{
+	const struct cache_entry *e;
+
+	if (!d->applied[CACHE_NOT_APPLIED])
+		return false;
+	cache_for_each(&d->cache, e) {
+		if (e->applied == CACHE_NOT_APPLIED && waits_for_ike(e))
+			return true;
+	}
+	return false;
+}
+
+void apply_wait_no_more(struct daemon *d)
+{
+	struct cache_entry *e;
+
+	cache_for_each(&d->cache, e) {
+		if (waits_for_ike(e))
+			e->ike_until_ns = 1;
+	}
+	memset(d->ike_told, 0, sizeof(d->ike_told));
+}
+
 /* Somebody else deleted an SA that the active still has: it comes back. */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 {
@@ -915,6 +1070,13 @@ void apply_sa_event(struct daemon *d, int type, const struct sa_id *id)
 	}
 	if ((type == XFRM_MSG_NEWSA || type == XFRM_MSG_UPDSA) && id)
 		exempt_event(d, id);
+	if (type == XFRM_MSG_NEWSA && id && (e = cache_find(&d->cache, id)) &&
+	    (e->ike_until_ns || (d->ike && e->repair))) {
+		/* The IKE daemon of this node made it: before it is used. */
+		install(d, e);
+		apply_flush(d);
+		return;
+	}
 	/* A soft expiry as well: the look finds it in place. */
 	if ((type != XFRM_MSG_DELSA && type != XFRM_MSG_EXPIRE) || !id)
 		return;
@@ -937,6 +1099,23 @@ static int same_policy(const uint8_t *ctx, size_t len, void *data)
 	       0 : -EEXIST;
 }
 
+/*
+ * charon has made the SAs that it is for, with reqids that it counts itself: what it
+ * has made of the policy fits them, and the active's may not.
+ */
+static bool is_of_ike(const struct daemon *d, const struct context_policy *pol)
+{
+	const struct cache_entry *e;
+
+	if (!d->ike)
+		return false;
+	cache_for_each(&d->cache, e) {
+		if (e->by_ike && context_policy_uses(pol, &e->info))
+			return true;
+	}
+	return false;
+}
+
 /* This node has a policy of that name: the same one, or what is meant otherwise? */
 static void compare_policy(struct daemon *d, struct cache_policy *p)
 {
@@ -944,7 +1123,8 @@ static void compare_policy(struct daemon *d, struct cache_policy *p)
 
 	conflict = xfrm_get_policy(&d->xfrm, p->context, p->context_len,
 				      same_policy, p) == -EEXIST &&
-		      !owned_has(&d->owned, p->info.key, p->info.key_len);
+		      !owned_has(&d->owned, p->info.key, p->info.key_len) &&
+		      !is_of_ike(d, &p->info);
 	cache_policy_set_unready(&d->cache, p, false, conflict);
 	if (conflict && !before)
 		log_warn("%s: this node has another policy of this name: left alone; delete it, or keep it out by a filter",
@@ -1107,7 +1287,8 @@ static bool take_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 	p->joined = false;
 	p->peers_name = peers_name;
 	p->seen = true;
-	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len));
+	install_policy(d, p, owned_has(&d->owned, info.key, info.key_len) &&
+			     !is_of_ike(d, &info));
 	look_at_conflicts(d, &info);
 	return false;
 }
@@ -1333,6 +1514,7 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 		 p->name, d->applied[CACHE_APPLIED], d->applied[CACHE_CONFLICT],
 		 d->applied[CACHE_FAILED], d->cache.n_policies, gone);
 	role_filled(d);
+	ike_synced(d);
 }
 
 /* ---- repairs ---- */
@@ -1362,8 +1544,9 @@ static bool repair(struct daemon *d)
 	}
 	apply_flush(d);
 	d->repaired += n;
+	/* What charon makes is no failure to wait longer after. */
 	cache_for_each(&d->cache, e)
-		ok = ok && !e->repair;
+		ok = ok && (!e->repair || waits_for_ike(e));
 	return ok;
 }
 

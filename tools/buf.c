@@ -39,6 +39,11 @@ static bool buf_room(struct buf *b, size_t len)
 	return true;
 }
 
+uint8_t *buf_more(struct buf *b, size_t len)
+{
+	return buf_room(b, len) ? b->data + b->len : NULL;
+}
+
 void buf_put(struct buf *b, const void *p, size_t len)
 {
 	if (!len || !buf_room(b, len))

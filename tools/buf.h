@@ -23,6 +23,8 @@ void buf_u16(struct buf *b, uint16_t v);
 void buf_u32(struct buf *b, uint32_t v);
 void buf_u64(struct buf *b, uint64_t v);
 void buf_put(struct buf *b, const void *p, size_t len);
+/* Room for len bytes behind what is there, for who adds to b->len what it put; or NULL. */
+uint8_t *buf_more(struct buf *b, size_t len);
 void buf_set_u32(struct buf *b, size_t at, uint32_t v);	/* at: written before */
 void buf_take(struct buf *b, size_t len);	/* drop bytes at the front, wiped */
 void buf_clear(struct buf *b);			/* empty and wiped, memory kept */

@@ -463,7 +463,7 @@ void cache_note_record(struct cache_entry *e, const struct record *rec)
 	}
 	if (rec->flags & XFRMSYNC_RECORD_F_SHARED)
 		e->shared = true;
-	e->rec = *rec;
+	record_copy(&e->rec, rec);
 	if (e->sent > rec->oseq)
 		e->sent = rec->oseq;
 }

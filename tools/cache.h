@@ -149,6 +149,8 @@ struct cache_entry {
 	struct context_sa *way;		/* standby: of a conflict, the one that is here */
 	uint8_t told_refused;		/* standby: what the active knows, enum wire_refusal */
 	bool renumbered;		/* standby: by an SPI of this node's own */
+	uint64_t ike_until_ns;		/* standby: charon makes it, up to then; 0: it is not asked */
+	bool by_ike;			/* standby: it did */
 	enum cache_applied applied;	/* standby */
 	struct mark mark[CONF_MAX_PEERS];
 };

@@ -51,6 +51,9 @@ void check_spi(struct check *c, const struct conf *conf);
 void check_spi_peers(struct check *c, const struct conf *conf,
 		     const json_t *status);
 
+/* check_ike.c: of SAs, those of the configuration's filter */
+void check_ike(struct check *c, const struct conf *conf);
+
 /* check_peer.c */
 void check_peers(struct check *c, const struct conf *conf);
 

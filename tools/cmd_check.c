@@ -300,6 +300,8 @@ static void check_all(struct check *c, const struct cmd_common *common)
 			check_watchdog(c, &conf, &st);
 		check_tls(c, &conf);
 		check_spi(c, &conf);
+		if (root)
+			check_ike(c, &conf);
 		check_peers(c, &conf);
 		check_daemon(c, common, &conf);
 	}

@@ -6,6 +6,7 @@
  * Asks the kernel; the daemon need not run.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -945,6 +946,8 @@ static void malformed(struct load *l, const struct context_entry *e)
 
 	if (e->kind == CONTEXT_ENTRY_POLICY)
 		failed(l, "a policy", "its entry of the file is malformed");
+	else if (e->kind == CONTEXT_ENTRY_IKE)
+		failed(l, "an IKE SA", "its entry of the file is malformed");
 	else if (e->context && !context_sa_info(e->context, e->context_len, &info, NULL))
 		failed(l, sa_id_str(&info.id, name, sizeof(name)),
 		       "its record is malformed");
@@ -999,14 +1002,15 @@ static void print_list(const char *what, const json_t *list)
 static int report(struct load *l)
 {
 	if (l->common.json)
-		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O, s:O, s:O, s:O}",
+		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}",
 					 "loaded", (json_int_t)l->loaded,
 					 "present", (json_int_t)l->present,
 					 "policies", (json_int_t)l->policies_loaded,
 					 "failed", l->errors,
 					 "renegotiate", l->renegotiate,
 					 "new_spi", l->new_spi,
-					 "not_kept", l->not_kept), 0);
+					 "not_kept", l->not_kept,
+					 "ike_not_loaded", (json_int_t)l->file.ike_sas), 0);
 	else
 		printf("%zu SAs loaded, %zu were here, %zu policies\n",
 		       l->loaded, l->present, l->policies_loaded);
@@ -1054,6 +1058,9 @@ static int load(struct load *l, const struct secret *key)
 	if (context_file_read(&l->file, l->common.operand, key, l->plain, err,
 			      sizeof(err)))
 		return cmd_fail(&l->common, "%s", err);
+	if (l->file.ike_sas)
+		cmd_warn(&l->common, "%" PRIu32 " IKE SAs of the file are not loaded: this version shows them alone (show --ike --file), and the peers make new ones",
+			 l->file.ike_sas);
 	take_peer_map(l);
 	l->now = time(NULL);
 	ret = open_kernel(l);

@@ -25,6 +25,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "privileges.h"
+#include "privops.h"
 #include "secret.h"
 
 static void usage(FILE *f)
@@ -231,8 +232,8 @@ static void reload(struct daemon *d)
 	}
 	if (strcmp(next.socket, d->conf.socket) ||
 	    strcmp(next.state_dir, d->conf.state_dir) ||
-	    next.node_id != d->conf.node_id) {
-		log_err("node id, socket and state directory change by a restart only: the old configuration stays");
+	    next.node_id != d->conf.node_id || !conf_ike_same(&next, &d->conf)) {
+		log_err("node id, socket, state directory and [ike] change by a restart only: the old configuration stays");
 		goto out;
 	}
 	peer_exit(d);
@@ -348,6 +349,40 @@ static int open_kernel(struct daemon *d)
 	return ret;
 }
 
+/* Without it the kernel hears nothing more of what this daemon does. */
+static void helper_ended(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = f->data;
+	char how[40];
+
+	(void)events;
+	privops_end_str(how, sizeof(how));
+	log_err("the helper, which makes requests to the kernel, %s: stopping, start me again",
+		how);
+	loop_del(&d->loop, f);
+	d->exit_code = 1;
+	d->loop.stop = true;
+}
+
+/* Before any credential is read: it shall have none. 0, or logged. */
+static int start_helper(void)
+{
+	struct genl g;
+	char why[80];
+	int ret;
+
+	/* Where that fails open_kernel() says why. */
+	if (genl_open(&g))
+		g.family = 0;
+	else
+		genl_close(&g);
+	ret = privops_start(g.family, why, sizeof(why));
+	if (ret)
+		log_err("cannot start the helper, which makes requests to the kernel: %s",
+			why);
+	return ret;
+}
+
 #define LOCK_TRIES 100
 
 /* Before anything is looked at: nobody else decides from here on. */
@@ -367,16 +402,31 @@ static int lock_role(struct daemon *d)
 	return d->lock_fd < 0 ? d->lock_fd : 0;
 }
 
-static int start(struct daemon *d, struct loop_fd *signals)
+static int watch_helper(struct daemon *d, struct loop_fd *helper)
+{
+	helper->cb = helper_ended;
+	helper->data = d;
+	return loop_add(&d->loop, helper, privops_fd(), EPOLLIN);
+}
+
+static int start(struct daemon *d, struct loop_fd *signals, struct loop_fd *helper)
 {
 	int ret;
 
+	ret = start_helper();
+	if (ret)
+		return ret;
+	/* A key, of which the helper has no copy. */
+	randombytes_buf(d->tag_key, sizeof(d->tag_key));
+	randombytes_buf(&d->instance, sizeof(d->instance));
 	ret = lock_role(d);
 	if (ret)
 		return ret;
 	ret = loop_init(&d->loop);
 	if (!ret)
 		ret = watch_signals(d, signals);
+	if (!ret)
+		ret = watch_helper(d, helper);
 	if (!ret)
 		ret = cache_init(&d->cache);
 	if (ret)
@@ -398,6 +448,8 @@ static int start(struct daemon *d, struct loop_fd *signals)
 	if (!ret)
 		ret = role_init(d);
 	if (!ret)
+		ret = ike_init(d);
+	if (!ret)
 		ret = peer_init(d);
 	if (ret)
 		return ret;
@@ -412,14 +464,20 @@ static int start(struct daemon *d, struct loop_fd *signals)
 /* All is open, and no byte of a peer was read yet. */
 static int drop_privileges(void)
 {
-	int ret = privileges_drop();
+	int ret = privops_seal();
 
+	if (ret) {
+		log_err("cannot tell the helper to serve no more network namespaces (%s): not started",
+			strerror(-ret));
+		return ret;
+	}
+	ret = privileges_drop(PRIVILEGES_DAEMON);
 	if (ret) {
 		log_err("cannot drop capabilities (%s): not started with all of root's",
 			strerror(-ret));
 		return ret;
 	}
-	ret = privileges_filter();
+	ret = privileges_filter(PRIVILEGES_DAEMON);
 	if (ret == -EOPNOTSUPP) {
 		log_warn("no seccomp filter here (by kernel, or build): any system call may be made");
 		return 0;
@@ -432,6 +490,7 @@ static int drop_privileges(void)
 static void stop(struct daemon *d)
 {
 	peer_exit(d);
+	ike_exit(d);
 	source_stop(d);
 	control_server_exit(d);
 	pmtu_follow_exit(d);
@@ -488,18 +547,16 @@ static int parse(int argc, char **argv, const char **file)
 /* From the configuration to the end. Returns the exit code. */
 static int run(struct daemon *d)
 {
-	struct loop_fd signals = { .fd = -1 };
+	struct loop_fd signals = { .fd = -1 }, helper = { .fd = -1 };
 	int ret, code;
 
 	harden();
-	randombytes_buf(d->tag_key, sizeof(d->tag_key));
-	randombytes_buf(&d->instance, sizeof(d->instance));
 	d->listen_io.fd = -1;
 	d->spare_fd = -1;
 	d->lock_fd = -1;
 	d->reader_io.fd = -1;
 	d->owned.fd = -1;
-	ret = start(d, &signals);
+	ret = start(d, &signals, &helper);
 	if (!ret)
 		ret = drop_privileges();
 	if (!ret) {
@@ -512,6 +569,7 @@ static int run(struct daemon *d)
 	if (!code)
 		watchdog_stop(d);
 	stop(d);
+	privops_stop();
 	if (signals.fd >= 0)
 		close(signals.fd);
 	return code;

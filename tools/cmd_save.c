@@ -18,7 +18,9 @@
 #include "cmd.h"
 #include "context.h"
 #include "context_file.h"
+#include "control.h"
 #include "genl.h"
+#include "json_memory.h"
 #include "pmtu.h"
 #include "sa_select.h"
 #include "xfrm.h"
@@ -32,10 +34,11 @@ static const char help[] =
 	"      --key FILE     the cluster's key (key_file of the configuration)\n"
 	"      --plain        do not seal; SAs with keys are refused\n"
 	"      --force        with --plain: write keys in clear\n"
+	"      --ike          the IKE SAs that the daemon keeps, too; load does not make them\n"
 	SA_SELECT_HELP
 	CMD_COMMON_HELP;
 
-enum { OPT_STOP = SA_OPT_OWN, OPT_KEY, OPT_PLAIN, OPT_FORCE };
+enum { OPT_STOP = SA_OPT_OWN, OPT_KEY, OPT_PLAIN, OPT_FORCE, OPT_IKE };
 
 static const struct option options[] = {
 	CMD_LONG,
@@ -44,13 +47,14 @@ static const struct option options[] = {
 	{ "key", required_argument, NULL, OPT_KEY },
 	{ "plain", no_argument, NULL, OPT_PLAIN },
 	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "ike", no_argument, NULL, OPT_IKE },
 	{ NULL, 0, NULL, 0 },
 };
 
 struct save {
 	struct cmd_common common;
 	struct sa_select select;
-	bool stop, plain, force;
+	bool stop, plain, force, ike;
 	const char *key_file;
 	struct secret key;
 	struct genl g;
@@ -281,6 +285,71 @@ static int save_policies(struct save *s)
 	return ret;
 }
 
+/* ---- the daemon's IKE SAs ---- */
+
+#define DAEMON_TIMEOUT_MS 5000
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text ? text : "";
+}
+
+static void save_ike_sa(struct save *s, const json_t *o)
+{
+	const char *text = text_of(o, "entry");
+	size_t room = strlen(text), len = 0;
+	uint8_t *entry;
+
+	if (json_object_get(o, "error")) {
+		failed(s, text_of(o, "sa"), text_of(o, "error"));
+		return;
+	}
+	entry = malloc(room + 1);
+	if (entry && !sodium_base642bin(entry, room, text, room, NULL, &len, NULL,
+					sodium_base64_VARIANT_ORIGINAL))
+		context_file_put_ike(&s->file, json_is_true(json_object_get(o, "ended")) ?
+				     CONTEXT_ENTRY_ENDED : 0, entry, len);
+	else
+		failed(s, "an IKE SA", entry ? "the daemon does not tell it whole" :
+					       "out of memory");
+	if (entry)
+		sodium_memzero(entry, room + 1);
+	free(entry);
+}
+
+/* The daemon alone has them. */
+static int save_ike(struct save *s)
+{
+	json_t *req = json_pack("{s:s}", "cmd", "ike_entries"), *o;
+	int fd = cmd_daemon(&s->common), ret;
+	bool done = false;
+
+	ret = fd < 0 ? fd : control_send(fd, req);
+	json_decref(req);
+	while (!ret && !done) {
+		o = control_recv(fd, DAEMON_TIMEOUT_MS);
+		if (!o) {
+			ret = -errno;
+			break;
+		}
+		done = json_object_get(o, "done");
+		if (!done)
+			save_ike_sa(s, o);
+		else if (json_object_get(o, "error"))
+			ret = cmd_fail(&s->common, "IKE SAs: %s", text_of(o, "error"));
+		json_decref(o);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (ret >= 0)
+		return ret;
+	return cmd_fail(&s->common, "IKE SAs: %s", cmd_no_daemon(ret) ?
+			"no daemon runs: they are in its memory alone" :
+			strerror(-ret));
+}
+
 static int save_all(struct save *s)
 {
 	size_t i;
@@ -308,7 +377,9 @@ static int save_all(struct save *s)
 	if (ret)
 		return cmd_fail(&s->common, "the kernel's list of policies: %s",
 				s->x.error);
-	if (!s->n_info)
+	if (s->ike && save_ike(s))
+		return CMD_FAILED;
+	if (!s->n_info && !s->file.ike_sas)
 		return cmd_fail(&s->common, "no SA to save: %s is not written",
 				s->common.operand);
 	ret = context_file_write(&s->file, s->common.operand,
@@ -327,14 +398,17 @@ static int report(struct save *s)
 		cmd_warn(&s->common, "%zu SAs go on, or were fenced before: load refuses them without --force-unsafe; see --stop",
 			 live);
 	if (s->common.json)
-		cmd_print_json(json_pack("{s:I, s:I, s:I, s:O}",
+		cmd_print_json(json_pack("{s:I, s:I, s:I, s:I, s:O}",
 					 "sas", (json_int_t)s->file.sas,
 					 "stopped", (json_int_t)s->stopped,
 					 "policies", (json_int_t)s->file.policies,
+					 "ike_sas", (json_int_t)s->file.ike_sas,
 					 "failed", s->errors), 0);
 	else
 		printf("%" PRIu32 " SAs (%zu held), %" PRIu32 " policies\n",
 		       s->file.sas, s->stopped, s->file.policies);
+	if (s->ike && !s->common.json)
+		printf("%" PRIu32 " IKE SAs\n", s->file.ike_sas);
 	return s->failed ? CMD_FAILED : CMD_OK;
 }
 
@@ -425,6 +499,8 @@ int cmd_save_main(int argc, char **argv)
 			s.plain = true;
 		else if (c == OPT_FORCE)
 			s.force = true;
+		else if (c == OPT_IKE)
+			s.ike = true;
 		else if (!sa_select_option(&s.select, c, optarg))
 			return cmd_bad_value(&s.common, argv);
 	}
@@ -432,7 +508,13 @@ int cmd_save_main(int argc, char **argv)
 		return s.common.exit_code;
 	if (s.plain && s.key_file)
 		return cmd_usage(&s.common, "--plain beside --key: one of both");
+	if (s.plain && s.ike)
+		return cmd_usage(&s.common, "--plain beside --ike: IKE SAs are in sealed files alone, with --force as well");
+	if (s.ike && !sa_select_is_all(&s.select))
+		return cmd_usage(&s.common, "--ike beside a selector, which is of SAs: all of them, or none");
 	secret_protect();
+	if (s.ike)
+		json_memory_wipe();
 	ret = find_key(&s);
 	if (!ret)
 		ret = save(&s);

@@ -15,6 +15,7 @@
 #include "print.h"
 #include "sa_select.h"
 #include "show_context.h"
+#include "show_ike.h"
 
 #define TIMEOUT_MS 5000
 
@@ -26,16 +27,22 @@ static const char help[] =
 	"                     policies; keys are told by their length\n"
 	"      --file FILE    of a file that save wrote, not of the kernel\n"
 	"      --key FILE     ... and the cluster's key (key_file of the configuration)\n"
+	"      --ike          the IKE SAs that the daemon keeps, by [ike], or that are in the\n"
+	"                     file; without keys\n"
+	"      --keys[=DIR]   ... their keys and those of their Child SAs, for Wireshark: files\n"
+	"                     of DIR; root's, and only with key_log = yes in [ike]\n"
 	SA_SELECT_HELP
 	CMD_COMMON_HELP;
 
-enum { OPT_CONTEXT = SA_OPT_OWN, OPT_FILE, OPT_KEY };
+enum { OPT_CONTEXT = SA_OPT_OWN, OPT_FILE, OPT_KEY, OPT_IKE, OPT_KEYS };
 
 static const struct option options[] = {
 	CMD_LONG,
 	{ "context", no_argument, NULL, OPT_CONTEXT },
 	{ "file", required_argument, NULL, OPT_FILE },
 	{ "key", required_argument, NULL, OPT_KEY },
+	{ "ike", no_argument, NULL, OPT_IKE },
+	{ "keys", optional_argument, NULL, OPT_KEYS },
 	{ "details", no_argument, NULL, 'd' },
 	SA_SELECT_LONG,
 	{ NULL, 0, NULL, 0 },
@@ -54,8 +61,8 @@ struct told {
 
 struct show {
 	struct cmd_common common;
-	bool details, context;
-	const char *file, *key_file;
+	bool details, context, ike, keys;
+	const char *file, *key_file, *keys_dir;
 	struct sa_select select;
 	struct record *list;
 	struct told *told;	/* beside the list, or NULL */
@@ -203,6 +210,21 @@ static int show(struct show *s)
 	return CMD_OK;
 }
 
+/* A selector is of SAs, and there is no other form. */
+static int show_ike(const struct show *s)
+{
+	if (s->details || s->context || !sa_select_is_all(&s->select))
+		return cmd_usage(&s->common, "--ike goes with --keys, or with --file and --key, and with nothing else");
+	if (s->keys && (s->file || s->key_file))
+		return cmd_usage(&s->common, "--keys are the daemon's, and not of a file");
+	if (s->key_file && !s->file)
+		return cmd_usage(&s->common, "--key goes with --file");
+	if (s->file)
+		return cmd_show_ike_file(&s->common, s->file, s->key_file);
+	return s->keys ? cmd_show_ike_keys(&s->common, s->keys_dir) :
+			 cmd_show_ike(&s->common);
+}
+
 int cmd_show_main(int argc, char **argv)
 {
 	struct show s = { .common = { .verb = "show", .help = help } };
@@ -217,12 +239,21 @@ int cmd_show_main(int argc, char **argv)
 			s.file = optarg;
 		else if (c == OPT_KEY)
 			s.key_file = optarg;
-		else if (!sa_select_option(&s.select, c, optarg))
+		else if (c == OPT_IKE)
+			s.ike = true;
+		else if (c == OPT_KEYS) {
+			s.keys = true;
+			s.keys_dir = optarg;
+		} else if (!sa_select_option(&s.select, c, optarg))
 			return cmd_bad_value(&s.common, argv);
 	if (s.common.exit_code >= 0)
 		return s.common.exit_code;
+	if (s.keys && !s.ike)
+		return cmd_usage(&s.common, "--keys goes with --ike");
+	if (s.ike)
+		return show_ike(&s);
 	if ((s.file || s.key_file) && !s.context)
-		return cmd_usage(&s.common, "--file and --key go with --context");
+		return cmd_usage(&s.common, "--file and --key go with --context, or --ike");
 	if (s.context)
 		return cmd_show_context(&s.common, &s.select, s.file, s.key_file);
 	ret = show(&s);

@@ -53,6 +53,7 @@ static void add_kernel(json_t *o, struct genl *g, const struct genl_status *st)
 	set_int(o, "reader", st->reader);
 	set_int(o, "version", st->version);
 	set_int(o, "watchdog_ms", st->watchdog_ms);
+	json_object_set_new(o, "fence", json_string(genl_fence_str(st->fence)));
 	if (json_object_get(o, "daemon"))
 		goto out;
 	json_object_set_new(o, "daemon", json_false());
@@ -224,6 +225,9 @@ static void print_head(const struct print *p, const json_t *o)
 			num(o, "managed"), num(o, "policies"));
 	fprintf(p->out, ", %" PRIu64 " changes untold, %" PRIu64 " records wait for their SA\n",
 		num(o, "dirty"), num(o, "parked"));
+	if (!strcmp(text(o, "fence"), genl_fence_str(XFRMSYNC_FENCE_SAS)))
+		fputs("netfilter has no room for the fence's hooks: SAs are stopped one by one, until it has\n",
+		      p->out);
 	if (num(o, "watchdog_ms"))
 		fprintf(p->out, "the watchdog waits %" PRIu64 " ms for the daemon of an active\n",
 			num(o, "watchdog_ms"));
@@ -310,6 +314,23 @@ static void print_counters(const struct print *p, const char *head, json_t *o)
 		fputc('\n', p->out);
 }
 
+/* Nothing without [ike]. */
+static void print_ike(const struct print *p, json_t *o)
+{
+	uint64_t waiting = num(o, "waiting");
+
+	if (!o)
+		return;
+	fprintf(p->out, "\nike       charon is %s; %llu IKE SAs with %llu Child SAs are kept",
+		json_string_value(json_object_get(o, "charon")),
+		(unsigned long long)num(o, "ike_sas"),
+		(unsigned long long)num(o, "child_sas"));
+	if (waiting)
+		fprintf(p->out, "; %llu IKE SAs are not in it",
+			(unsigned long long)waiting);
+	fputc('\n', p->out);
+}
+
 static void print_status(json_t *o)
 {
 	struct print p;
@@ -317,6 +338,7 @@ static void print_status(json_t *o)
 	print_init(&p);
 	print_head(&p, o);
 	print_peers(&p, json_object_get(o, "peers"));
+	print_ike(&p, json_object_get(o, "ike"));
 	print_counters(&p, "losses", json_object_get(o, "losses"));
 	print_counters(&p, "kernel", json_object_get(o, "kernel"));
 }

@@ -17,22 +17,25 @@
 #include <linux/xfrmsync.h>
 
 #include "conf.h"
+#include "ha.h"
 #include "secret.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MAX_KEYS 48
+#define MAX_KEYS 56
 #define GUARD_MIN_STRICT 32
 #define MAX_LEAVE (30U * 86400 * 1000)	/* ms */
 #define LEAVE_AS_SYNC UINT32_MAX	/* the section does not say */
 /* inih cuts longer names of sections off without a word. */
 #define MAX_SECTION 49
 
-enum section { NONE, NODE, LISTEN, TLS, CLUSTER, PEER, FILTER, SYNC, LEASE, N_SECTIONS };
+enum section { NONE, NODE, LISTEN, TLS, CLUSTER, PEER, FILTER, SYNC, LEASE, IKE,
+	       N_SECTIONS };
 
 static const char *const section_names[N_SECTIONS] = {
 	[NODE] = "node", [LISTEN] = "listen", [TLS] = "tls",
 	[CLUSTER] = "cluster", [PEER] = "peer",
 	[FILTER] = "filter", [SYNC] = "sync", [LEASE] = "lease",
+	[IKE] = "ike",
 };
 
 struct parser {
@@ -267,6 +270,32 @@ static int set_spi_range(struct parser *p, const struct key *k, char *base,
 		return 0;
 	return refuse(p, p->line, "%s = %s: MIN-MAX is wanted, of SPIs from 0x100 on",
 		      k->name, value);
+}
+
+/* Of this machine: nobody else may hear it. */
+static int set_loopback(struct parser *p, const struct key *k, char *base,
+			const char *value)
+{
+	struct in_addr addr;
+
+	if (inet_pton(AF_INET, value, &addr) != 1 ||
+	    ntohl(addr.s_addr) >> 24 != IN_LOOPBACKNET)
+		return refuse(p, p->line, "%s = %s: an address of 127.0.0.0/8 is wanted: what is said there holds keys",
+			      k->name, value);
+	memcpy(base + k->offset, &addr, sizeof(addr));
+	return 0;
+}
+
+static int set_yes(struct parser *p, const struct key *k, char *base,
+		   const char *value)
+{
+	bool yes = !strcmp(value, "yes");
+
+	if (!yes && strcmp(value, "no"))
+		return refuse(p, p->line, "%s = %s: yes or no is wanted", k->name,
+			      value);
+	memcpy(base + k->offset, &yes, sizeof(yes));
+	return 0;
 }
 
 static int set_string(struct parser *p, const struct key *k, char *base,
@@ -523,6 +552,12 @@ static const struct key keys[] = {
 	{ SYNC, "guard_max", set_u32, NUM(guard_max, 1, 1048576) },
 	{ SYNC, "guard_max_rate", set_u32, NUM(guard_max_rate, 0, UINT32_MAX) },
 	{ SYNC, "guard_rekey", set_guard_rekey, NUM(guard_rekey, 0, 0) },
+	{ IKE, "ha_local", set_loopback, NUM(ike_local, 0, 0) },
+	{ IKE, "ha_remote", set_loopback, NUM(ike_remote, 0, 0) },
+	{ IKE, "ha_version", set_u8, NUM(ike_version, HA_VERSION_MIN, HA_VERSION_MAX) },
+	{ IKE, "control", set_yes, NUM(ike_control, 0, 0) },
+	{ IKE, "key_log", set_yes, NUM(ike_key_log, 0, 0) },
+	{ IKE, "vici", set_path, STR(vici) },
 };
 
 _Static_assert(ARRAY_SIZE(keys) <= MAX_KEYS, "MAX_KEYS is too small");
@@ -759,6 +794,11 @@ static void set_defaults(struct conf *c)
 	c->guard_max = 4096;
 	c->guard_max_rate = 100000;
 	c->guard_rekey = CONF_GUARD_REKEY_EXPOSED;
+	c->ike_local.s_addr = htonl(INADDR_LOOPBACK);
+	c->ike_remote.s_addr = htonl(INADDR_LOOPBACK + 1);
+	c->ike_version = HA_VERSION;
+	c->ike_control = true;
+	snprintf(c->vici, sizeof(c->vici), CONF_DEFAULT_VICI);
 }
 
 /* A file whose content decides whom we trust, or which is a secret. */
@@ -852,13 +892,43 @@ static int check_guard(struct parser *p)
 	return 0;
 }
 
+static bool leaves_out(const struct conf_filter *f)
+{
+	return f->n_reqid || f->n_if_id || f->n_mark || f->n_address;
+}
+
+/* charon says addresses, and its messages are not read for them on the way. */
+static int check_ike(struct parser *p)
+{
+	struct conf *c = &p->conf;
+	size_t i;
+
+	c->ike = p->section_line[IKE];
+	if (c->ike && c->ike_local.s_addr == c->ike_remote.s_addr)
+		return refuse(p, p->section_line[IKE],
+			      "ha_local and ha_remote are the same: the one is charon's, the other ours");
+	if (c->ike && leaves_out(&c->filter))
+		return refuse(p, p->section_line[FILTER],
+			      "[filter] and [ike]: a standby's charon makes what the filter leaves out, too, and nothing would raise its numbers");
+	if (c->ike && c->on_conflict == CONF_CONFLICT_NEW_SPI)
+		return refuse(p, p->section_line[SYNC],
+			      "on_conflict = %s and [ike]: charon knows an SA by its SPI",
+			      conf_on_conflict_str(c->on_conflict));
+	for (i = 0; c->ike && i < c->n_peers; i++)
+		if (c->peer[i].map.n)
+			return refuse(p, p->peer_line[i],
+				      "[peer %s] has a map, and there is [ike]: IKE SAs keep their addresses",
+				      c->peer[i].name);
+	return 0;
+}
+
 /* What no line alone shows. */
 static int check_whole(struct parser *p)
 {
 	const struct conf *c = &p->conf;
 	size_t i;
 
-	if (end_named(p) || check_guard(p))
+	if (end_named(p) || check_guard(p) || check_ike(p))
 		return -1;
 	if (!c->node_id)
 		return refuse(p, p->section_line[NODE] ? p->section_line[NODE] : p->line,
@@ -936,6 +1006,14 @@ out:
 	free(p->buf);
 	free(p);
 	return ret;
+}
+
+bool conf_ike_same(const struct conf *a, const struct conf *b)
+{
+	return a->ike == b->ike && a->ike_local.s_addr == b->ike_local.s_addr &&
+	       a->ike_remote.s_addr == b->ike_remote.s_addr &&
+	       a->ike_version == b->ike_version &&
+	       a->ike_control == b->ike_control && !strcmp(a->vici, b->vici);
 }
 
 static bool in_list(const uint32_t *list, size_t n, uint32_t v)

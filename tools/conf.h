@@ -22,6 +22,7 @@
 #define CONF_MAX_PEERS 16
 #define CONF_MAX_FILTER 64
 #define CONF_MAX_LEASES 16
+#define CONF_DEFAULT_VICI "/run/charon.vici"
 
 struct conf_peer {
 	char name[64];		/* [peer NAME]; the CN or SAN of its certificate */
@@ -139,6 +140,14 @@ struct conf {
 	uint32_t guard_max;	/* packets; default 4096 */
 	uint32_t guard_max_rate;	/* packets per second, 0: any; default 100000 */
 	enum conf_guard_rekey guard_rekey;	/* default exposed */
+	/* [ike]: strongSwan's charon on this node, with its ha plugin */
+	bool ike;			/* there is such a section */
+	struct in_addr ike_local;	/* its 'local'; key ha_local, default 127.0.0.1 */
+	struct in_addr ike_remote;	/* its 'remote', ours; ha_remote, 127.0.0.2 */
+	uint8_t ike_version;		/* of its protocol; key ha_version, default 3 */
+	bool ike_control;		/* its segment follows our role; key control */
+	bool ike_key_log;		/* show --keys is answered; key key_log, default no */
+	char vici[108];			/* its socket; default CONF_DEFAULT_VICI */
 };
 
 /*
@@ -154,6 +163,9 @@ const char *conf_guard_str(enum conf_guard guard);
 const char *conf_on_conflict_str(enum conf_on_conflict what);
 /* False: there is no such word. */
 bool conf_on_conflict_parse(const char *word, enum conf_on_conflict *what);
+
+/* Both have the same [ike], or none. */
+bool conf_ike_same(const struct conf *a, const struct conf *b);
 
 /* The place of a peer in a configuration, which may change with the next; or -1. */
 int conf_peer_place(const struct conf *c, const char *name);

@@ -76,6 +76,24 @@ void context_file_put_policy(struct context_file *f, const uint8_t *context,
 	f->policies++;
 }
 
+static void count_ike(struct context_file *f, uint8_t flags)
+{
+	if (flags & CONTEXT_ENTRY_ENDED)
+		f->ike_ended++;
+	else
+		f->ike_sas++;
+}
+
+void context_file_put_ike(struct context_file *f, uint8_t flags,
+			  const uint8_t *entry, size_t len)
+{
+	size_t at = entry_begin(&f->body, CONTEXT_ENTRY_IKE, flags);
+
+	buf_put(&f->body, entry, len);
+	entry_end(&f->body, at);
+	count_ike(f, flags);
+}
+
 static void fill_head(uint8_t head[HEAD], enum form form)
 {
 	memset(head, 0, HEAD);
@@ -93,6 +111,9 @@ int context_file_write(const struct context_file *f, const char *path,
 
 	if (body.bad)
 		return -ENOMEM;
+	/* Of DH secrets come all keys there were. */
+	if (f->ike_sas + f->ike_ended && !key)
+		return -EPERM;
 	buf_set_u32(&body, f->first - 8, f->sas);
 	buf_set_u32(&body, f->first - 4, f->policies);
 	fill_head(head, key ? SEALED : PLAIN);
@@ -165,7 +186,7 @@ static const char *read_head(struct context_file *f)
 {
 	struct rd r = { .p = f->body.data, .left = f->body.len };
 	size_t sas = 0, policies = 0;
-	uint8_t len, kind;
+	uint8_t len, kind, flags;
 
 	f->saved_at = rd_u64(&r);
 	len = rd_u8(&r);
@@ -180,11 +201,14 @@ static const char *read_head(struct context_file *f)
 	f->first = f->body.len - r.left;
 	while (r.left && !r.bad) {
 		kind = rd_u8(&r);
+		flags = rd_u8(&r);
 		sas += kind == CONTEXT_ENTRY_SA;
 		policies += kind == CONTEXT_ENTRY_POLICY;
-		rd_bytes(&r, 3);
+		if (kind == CONTEXT_ENTRY_IKE)
+			count_ike(f, flags);
+		rd_bytes(&r, 2);
 		rd_bytes(&r, rd_u32(&r));
-		if (kind != CONTEXT_ENTRY_SA && kind != CONTEXT_ENTRY_POLICY)
+		if (kind < CONTEXT_ENTRY_SA || kind > CONTEXT_ENTRY_IKE)
 			return "it has entries of an unknown kind";
 	}
 	return r.bad || sas != f->sas || policies != f->policies ?
@@ -210,7 +234,11 @@ static const char *read_raw(struct context_file *f, const struct buf *raw,
 	if (form == PLAIN && !plain)
 		return "it is not sealed: --plain, if you trust whoever wrote it";
 	why = form == SEALED ? open_sealed(f, raw, key) : open_plain(f, raw);
-	return why ? why : read_head(f);
+	if (!why)
+		why = read_head(f);
+	if (!why && form == PLAIN && f->ike_sas + f->ike_ended)
+		why = "it has IKE SAs, and is not sealed: nobody vouches for them";
+	return why;
 }
 
 int context_file_read(struct context_file *f, const char *path,
@@ -261,8 +289,8 @@ int context_file_next(const struct context_file *f, struct rd *r, uint64_t now,
 		return -EBADMSG;
 	e->context = v.p;
 	e->context_len = v.left;
-	return !bad && (e->kind == CONTEXT_ENTRY_SA ||
-			e->kind == CONTEXT_ENTRY_POLICY) ? 1 : -EBADMSG;
+	return !bad && e->kind >= CONTEXT_ENTRY_SA &&
+	       e->kind <= CONTEXT_ENTRY_IKE ? 1 : -EBADMSG;
 }
 
 void context_file_free(struct context_file *f)

@@ -14,16 +14,21 @@
 #include "record.h"
 #include "secret.h"
 
-enum context_entry_kind { CONTEXT_ENTRY_SA = 1, CONTEXT_ENTRY_POLICY = 2 };
+enum context_entry_kind {
+	CONTEXT_ENTRY_SA = 1,
+	CONTEXT_ENTRY_POLICY = 2,
+	CONTEXT_ENTRY_IKE = 3,	/* in sealed files alone */
+};
 
 #define CONTEXT_ENTRY_STOPPED 1	/* nothing moved it after its record was read */
+#define CONTEXT_ENTRY_ENDED 2	/* an IKE SA that is there for its Child SAs alone */
 
 struct context_entry {
 	uint8_t kind;			/* enum context_entry_kind, or unknown */
 	uint8_t flags;			/* CONTEXT_ENTRY_* */
 	struct record rec;		/* of an SA; times are of this node's clock */
 	uint64_t sent;			/* highest number known to be sent */
-	const uint8_t *context;		/* in place; keys */
+	const uint8_t *context;		/* in place; keys; of an IKE SA as ike_saved.h */
 	size_t context_len;
 };
 
@@ -34,6 +39,7 @@ struct context_file {
 	uint64_t saved_at;		/* seconds, of the clock of the node */
 	char node[64];			/* that saved it */
 	uint32_t sas, policies;
+	uint32_t ike_sas, ike_ended;	/* of CONTEXT_ENTRY_IKE: without and with _ENDED */
 };
 
 /* Before the first entry; f->saved_at and f->node are set. */
@@ -44,10 +50,13 @@ void context_file_put_sa(struct context_file *f, const struct record *rec,
 			 size_t len);
 void context_file_put_policy(struct context_file *f, const uint8_t *context,
 			     size_t len);
+/* entry: of ike_saved_put */
+void context_file_put_ike(struct context_file *f, uint8_t flags,
+			  const uint8_t *entry, size_t len);
 /*
  * context_file_write - the file, of mode 0600, whole or not at all
  * @key: NULL: in clear
- * Return: 0 or -errno (-ENOMEM, and of the disk).
+ * Return: 0 or -errno (-ENOMEM, and of the disk; -EPERM: IKE SAs in clear).
  */
 int context_file_write(const struct context_file *f, const char *path,
 		       const struct secret *key);

@@ -323,12 +323,16 @@ static void print_value(FILE *out, const json_t *v)
 
 static void print_heading(FILE *out, const json_t *o)
 {
-	const json_t *name = json_object_get(o, "name") ?:
-			     json_object_get(o, "error");
+	const json_t *name = json_object_get(o, "name");
+	const json_t *error = json_object_get(o, "error");
 
 	if (name)
 		print_value(out, name);
-	else
+	if (name && error)
+		fputs(": ", out);
+	if (error)
+		print_value(out, error);
+	if (!name && !error)
 		fprintf(out, "%s %s > %s",
 			json_string_value(json_object_get(o, "proto")),
 			json_string_value(json_object_get(o, "src")),

@@ -14,6 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
+#include "buf.h"
 #include "control.h"
 
 #define CHUNK 16384
@@ -101,45 +104,39 @@ static int wait_readable(int fd, long long deadline)
 	return n ? 0 : -ETIMEDOUT;
 }
 
-struct line {
-	char *text;
-	size_t len;
-};
-
 /*
  * What stands in the queue, up to the end of the line. 1: the line is whole,
  * 0: go on, -errno. Looking first leaves the next line where it is.
  */
-static int take(int fd, struct line *l)
+static int take(int fd, struct buf *line)
 {
+	char chunk[CHUNK], *end;
 	ssize_t n;
-	char *end, *p;
 
-	if (l->len > MAX_LINE)
+	if (line->len > MAX_LINE)
 		return -EMSGSIZE;
-	p = realloc(l->text, l->len + CHUNK + 1);
-	if (!p)
-		return -ENOMEM;
-	l->text = p;
-	n = recv(fd, p + l->len, CHUNK, MSG_PEEK);
+	n = recv(fd, chunk, CHUNK, MSG_PEEK);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (!n)
 		return -ENODATA;
-	end = memchr(p + l->len, '\n', n);
+	end = memchr(chunk, '\n', n);
 	if (end)
-		n = end - (p + l->len) + 1;
-	n = recv(fd, p + l->len, n, 0);
+		n = end - chunk + 1;
+	n = recv(fd, chunk, n, 0);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	l->len += n;
-	return l->text[l->len - 1] == '\n';
+	buf_put(line, chunk, n);
+	sodium_memzero(chunk, n);
+	if (line->bad)
+		return -ENOMEM;
+	return line->len && line->data[line->len - 1] == '\n';
 }
 
 json_t *control_recv(int fd, int timeout_ms)
 {
 	long long deadline = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
-	struct line l = { NULL, 0 };
+	struct buf l = {};	/* there are keys in some: wiped */
 	json_t *obj = NULL;
 	int ret;
 
@@ -149,14 +146,14 @@ json_t *control_recv(int fd, int timeout_ms)
 			ret = take(fd, &l);
 	} while (!ret);
 	if (ret > 0) {
-		obj = json_loadb(l.text, l.len, JSON_REJECT_DUPLICATES, NULL);
+		obj = json_loadb((char *)l.data, l.len, JSON_REJECT_DUPLICATES, NULL);
 		if (!json_is_object(obj)) {
 			json_decref(obj);
 			obj = NULL;
 			ret = -EBADMSG;
 		}
 	}
-	free(l.text);
+	buf_free(&l);
 	if (!obj)
 		errno = -ret;
 	return obj;

@@ -5,7 +5,9 @@
  *      "error": "text" and "exit": N where the command failed.
  * Only root (SO_PEERCRED) is heard. Commands: status, unsafe (an object for
  * each SA that a takeover would not use: sa, why), show, monitor, takeover (force_unsafe,
- * dry_run), standby, event (an object for all who monitor).
+ * dry_run), standby, event (an object for all who monitor), ike (an object for each
+ * IKE SA), ike_keys (with key_log: table and line for Wireshark each, or sa and error),
+ * ike_entries (of a file: entry, in base64, and ended, or sa and error).
  */
 #ifndef XFRMSYNC_TOOLS_CONTROL_H
 #define XFRMSYNC_TOOLS_CONTROL_H

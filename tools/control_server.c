@@ -19,6 +19,7 @@
 
 #include "conflict.h"
 #include "daemon.h"
+#include "ike_show.h"
 #include "json_memory.h"
 #include "log.h"
 #include "migrate.h"
@@ -356,6 +357,12 @@ static json_t *reasons(struct daemon *d, const struct unsafe *u)
 	if (!role_is_active(d) && d->cache.n_refused_policies)
 		reason(list, d->cache.n_refused_policies,
 		       "policies have contexts that this version does not understand");
+	if (!role_is_active(d) && d->ike && d->applied[CACHE_NOT_APPLIED])
+		reason(list, d->applied[CACHE_NOT_APPLIED],
+		       "SAs are being made by charon");
+	if (!role_is_active(d) && ike_waiting(d))
+		reason(list, ike_waiting(d),
+		       "IKE SAs are not in this node's charon: it is not there, or has not loaded their connections");
 	if (role_is_active(d) && !d->reading)
 		reason(list, 0, "the SAs cannot be followed: the peers get nothing");
 	if (u->n)
@@ -450,6 +457,8 @@ static json_t *status_json(struct daemon *d)
 			"policies", (json_int_t)d->cache.n_policies,
 			"peers", peers);
 	json_object_set_new(obj, "watchdog_ms", json_integer(st.watchdog_ms));
+	if (d->ike)
+		json_object_set_new(obj, "ike", ike_json(d));
 	json_object_set_new(obj, "conflicts",
 			    json_integer(d->applied[CACHE_CONFLICT]));
 	set_spi_range(obj, &d->conf.spi_range);
@@ -682,6 +691,64 @@ static void takeover(struct client *c, json_t *req)
 	role_takeover(c->d, force, takeover_done);
 }
 
+/* ---- IKE SAs ---- */
+
+static const struct ike_store *need_ike(struct client *c)
+{
+	const struct ike_store *s = ike_kept(c->d);
+
+	if (!s)
+		say_done(c, 1, "this node carries no IKE SAs: its configuration has no [ike]");
+	return s;
+}
+
+static void say_ike(struct client *c)
+{
+	const struct ike_store *s = need_ike(c);
+	const struct ike_sa *sa;
+
+	if (!s)
+		return;
+	ike_store_for_each(s, sa) {
+		if (ike_show_is_whole(sa))
+			say(c, ike_show_json(sa));
+	}
+	say_done(c, 0, NULL);
+}
+
+/* A gateway in production has no such setting; who has it is told what it is. */
+static void say_ike_keys(struct client *c)
+{
+	const struct ike_store *s = need_ike(c);
+	const struct ike_sa *sa;
+
+	if (!s)
+		return;
+	if (!c->d->conf.ike_key_log) {
+		say_done(c, 1, "keys are not told by a node in production: for debugging, key_log = yes in [ike] of its configuration, and reload it");
+		return;
+	}
+	log_warn("the keys of %zu IKE SAs and %zu Child SAs are told to root, who asked for them: key_log = no ends that",
+		 s->n, s->n_children);
+	/* Those that are deleted, or only begun, as well: of such are packets, too. */
+	ike_store_for_each(s, sa)
+		ike_show_keys(sa, &c->out);
+	say_done(c, 0, NULL);
+}
+
+/* For a file, which save seals: root has the key of that, too. */
+static void say_ike_entries(struct client *c)
+{
+	const struct ike_store *s = need_ike(c);
+	const struct ike_sa *sa;
+
+	if (!s)
+		return;
+	ike_store_for_each(s, sa)
+		ike_show_entry(sa, &c->out);
+	say_done(c, 0, NULL);
+}
+
 /* In this thread: a clone has its tag before its record is read. */
 static void migrate(struct client *c, json_t *req)
 {
@@ -721,6 +788,12 @@ static void command(struct client *c, json_t *req)
 	} else if (!strcmp(cmd, "show")) {
 		ret = genl_dump(&c->d->req, show_one, &show);
 		say_done(c, ret ? 1 : 0, ret ? c->d->req.error : NULL);
+	} else if (!strcmp(cmd, "ike")) {
+		say_ike(c);
+	} else if (!strcmp(cmd, "ike_keys")) {
+		say_ike_keys(c);
+	} else if (!strcmp(cmd, "ike_entries")) {
+		say_ike_entries(c);
 	} else if (!strcmp(cmd, "monitor")) {
 		n_monitors += !c->monitor;
 		c->monitor = true;

@@ -18,6 +18,7 @@
 #include "cache.h"
 #include "conf.h"
 #include "genl.h"
+#include "ike.h"
 #include "kind.h"
 #include "link.h"
 #include "log.h"
@@ -63,6 +64,7 @@ struct peer {
 	uint64_t lost;			/* of these, the last one of which that is lost */
 	bool sees;			/* it was connected with the active of that epoch */
 	bool knows_exposed;		/* it understands that word of a record */
+	bool takes_ike;			/* it keeps IKE SAs, for a charon of its own */
 	struct chain chain;
 	bool spi_overlap;		/* with ours, and that was said */
 	/* What goes to it (we are active). */
@@ -135,6 +137,12 @@ struct daemon {
 	struct loop_timer pull_timer, policy_timer, resync_timer, heartbeat;
 	struct loop_timer guard_timer, leave_timer, hole_timer, exposed_timer;
 	struct pmtu_follow pmtu;
+	struct ike *ike;		/* NULL: not configured */
+	struct {
+		uint32_t spi;
+		uint64_t until_ns;
+	} ike_told[128];		/* it makes them, and no active has told them yet */
+	unsigned int n_ike_told;
 	bool hole_untold;		/* found, and those that are filled do not know */
 	struct xfrm xfrm;
 	struct cache cache;
@@ -356,6 +364,11 @@ void peer_gone_policy(struct daemon *d, struct cache_policy *p);
 void peer_handover_say(struct peer *p, uint32_t result);
 void peer_kick(struct daemon *d);		/* something waits to be sent */
 void peer_send_simple(struct peer *p, uint8_t type);
+/* To all that follow and take it; to one, all that there is. */
+void peer_tell_ike(struct daemon *d, const struct wire_ike *ike);
+void peer_tell_ike_store(struct daemon *d, const struct ike_store *s);
+void peer_put_ike(struct peer *p, const struct wire_ike *ike);
+void peer_put_ike_store(struct peer *p, const struct ike_store *s);
 /* It has acknowledged the whole snapshot, and said before that what it used itself. */
 bool peer_is_filled(const struct peer *p);
 /* A new active: from here on a peer falls behind, if it does. */
@@ -387,6 +400,20 @@ void apply_policy_delete(struct daemon *d, const uint8_t *p, size_t len);
 void apply_flush(struct daemon *d);		/* restore what waits in the batch */
 void apply_sa_event(struct daemon *d, int type, const struct sa_id *id);
 void apply_policies_gone(struct daemon *d);
+/* What the IKE daemon of this node makes now. */
+struct apply_child {
+	uint32_t in_spi, out_spi;	/* network order */
+	uint16_t family;		/* of the addresses; 0: not known */
+	uint8_t local[16], remote[16];	/* outer ones, network order */
+};
+
+/* What stands here of that name goes, and what comes is adopted; or made once more if
+ * nothing comes. False: it cannot make them.
+ */
+bool apply_make_room(struct daemon *d, const struct apply_child *c);
+bool apply_waits_for_ike(const struct daemon *d);
+/* What it has not made by now the next repair makes; where it comes later, it fails. */
+void apply_wait_no_more(struct daemon *d);
 void apply_exempt_later(struct daemon *d);
 /* A takeover failed: counters stand where a standby's have to. False: not all do. */
 bool apply_raise(struct daemon *d);

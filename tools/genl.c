@@ -13,6 +13,7 @@
 #include <linux/genetlink.h>
 
 #include "genl.h"
+#include "privops.h"
 
 /* A netlink dump fills at most 32 KB at a time. */
 #define BUF_SIZE 65536
@@ -128,26 +129,21 @@ static int take_answers(struct genl *g, char *buf, ssize_t n, answer_cb cb,
 /* Send a request and take its answers until the acknowledgement or the end. */
 static int talk(struct genl *g, struct nlmsghdr *nlh, answer_cb cb, void *data)
 {
-	char *buf;
 	ssize_t n;
 	int ret;
 
 	nlh->nlmsg_seq = ++g->seq;
-	if (mnl_socket_sendto(g->nl, nlh, nlh->nlmsg_len) < 0)
+	if (privops_send(g->nl, nlh, nlh->nlmsg_len) < 0)
 		return fail(g, -errno);
-	buf = malloc(BUF_SIZE);
-	if (!buf)
-		return fail(g, -ENOMEM);
 	do {
-		n = mnl_socket_recvfrom(g->nl, buf, BUF_SIZE);
+		n = mnl_socket_recvfrom(g->nl, g->answers, BUF_SIZE);
 		if (n < 0 && (errno == ENOBUFS || errno == EINTR)) {
 			ret = 1;	/* a wake-up did not fit; answers do */
 			continue;
 		}
 		ret = n < 0 ? fail(g, -errno) :
-			      take_answers(g, buf, n, cb, data);
+			      take_answers(g, g->answers, n, cb, data);
 	} while (ret == 1);
-	free(buf);
 	return ret;
 }
 
@@ -226,12 +222,17 @@ int genl_open(struct genl *g)
 		return fail(g, -errno);
 	mnl_socket_setsockopt(g->nl, NETLINK_EXT_ACK, &one, sizeof(one));
 	mnl_socket_setsockopt(g->nl, NETLINK_CAP_ACK, &one, sizeof(one));
-	if (setsockopt(genl_fd(g), SOL_SOCKET, SO_RCVBUFFORCE, &size,
-		       sizeof(size)))
+	if (privops_rcvbuf(g->nl, size))
 		setsockopt(genl_fd(g), SOL_SOCKET, SO_RCVBUF, &size,
 			   sizeof(size));
-	err = mnl_socket_bind(g->nl, 0, MNL_SOCKET_AUTOPID) ?
-	      fail(g, -errno) : resolve(g);
+	g->answers = malloc(BUF_SIZE);
+	g->batch = malloc(BUF_SIZE);
+	if (!g->answers || !g->batch)
+		err = fail(g, -ENOMEM);
+	else if (mnl_socket_bind(g->nl, 0, MNL_SOCKET_AUTOPID))
+		err = fail(g, -errno);
+	else
+		err = resolve(g);
 	if (err)
 		genl_close(g);
 	return err;
@@ -242,6 +243,9 @@ void genl_close(struct genl *g)
 	if (g->nl)
 		mnl_socket_close(g->nl);
 	g->nl = NULL;
+	free(g->answers);
+	free(g->batch);
+	g->answers = g->batch = NULL;
 }
 
 int genl_fd(const struct genl *g)
@@ -408,18 +412,13 @@ int genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
 	struct nlmsghdr *nlh;
 	size_t taken = 0;
 	int err = 0;
-	char *buf;
 
-	buf = malloc(BUF_SIZE);
-	if (!buf)
-		return fail(g, -ENOMEM);
 	for (; n && !err; r += taken, results += taken, n -= taken) {
-		nlh = request(g, buf, XFRMSYNC_CMD_RESTORE, NLM_F_ACK);
+		nlh = request(g, g->batch, XFRMSYNC_CMD_RESTORE, NLM_F_ACK);
 		mnl_attr_put_u64(nlh, XFRMSYNC_A_BATCH_EPOCH, epoch);
 		mnl_attr_put_u32(nlh, XFRMSYNC_A_BATCH_NODE, node);
 		err = batch(g, nlh, r, n, results, &taken);
 	}
-	free(buf);
 	return err;
 }
 
@@ -428,15 +427,10 @@ int genl_bind(struct genl *g, const struct record *r, size_t n,
 {
 	size_t taken = 0;
 	int err = 0;
-	char *buf;
 
-	buf = malloc(BUF_SIZE);
-	if (!buf)
-		return fail(g, -ENOMEM);
 	for (; n && !err; r += taken, results += taken, n -= taken)
-		err = batch(g, request(g, buf, XFRMSYNC_CMD_BIND, NLM_F_ACK), r,
+		err = batch(g, request(g, g->batch, XFRMSYNC_CMD_BIND, NLM_F_ACK), r,
 			    n, results, &taken);
-	free(buf);
 	return err;
 }
 
@@ -482,6 +476,9 @@ static int status_cb(const struct nlmsghdr *nlh, void *data)
 			break;
 		case XFRMSYNC_A_STATUS_UNTOLD:
 			st->untold = mnl_attr_get_u32(a);
+			break;
+		case XFRMSYNC_A_STATUS_FENCE:
+			st->fence = mnl_attr_get_u32(a);
 			break;
 		}
 	}
@@ -599,6 +596,19 @@ const char *genl_role_str(uint32_t role)
 		return "active";
 	case XFRMSYNC_ROLE_STANDBY:
 		return "standby";
+	}
+	return "unknown";
+}
+
+const char *genl_fence_str(uint32_t fence)
+{
+	switch (fence) {
+	case XFRMSYNC_FENCE_DOWN:
+		return "down";
+	case XFRMSYNC_FENCE_HOOKS:
+		return "hooks";
+	case XFRMSYNC_FENCE_SAS:
+		return "sas";
 	}
 	return "unknown";
 }

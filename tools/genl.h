@@ -20,12 +20,13 @@ struct genl {
 	uint32_t events_group;	/* id of the multicast group "events" */
 	uint32_t seq;
 	bool dirty, resync, role_changed;	/* events met during a call */
+	char *answers, *batch;	/* kept: so are their pages */
 	char error[256];	/* what the kernel said last (extack), or strerror */
 };
 
 struct genl_status {
 	uint32_t version, role, node, capture, sas, dirty, parked, reader;
-	uint32_t watchdog_ms, untold;
+	uint32_t watchdog_ms, untold, fence;
 	uint64_t epoch;
 	uint64_t life;		/* of the module, here; 0 where it does not say */
 };
@@ -88,6 +89,7 @@ int genl_read_events(struct genl *g, bool *dirty, bool *resync, bool *role_chang
 
 const char *genl_role_str(uint32_t role);
 const char *genl_capture_str(uint32_t capture);
+const char *genl_fence_str(uint32_t fence);
 const char *genl_reason_str(uint32_t reason);	/* a phrase for people */
 extern const char *const genl_stats_names[XFRMSYNC_A_STATS_MAX + 1];
 

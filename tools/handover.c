@@ -414,6 +414,7 @@ void handover_ask(struct daemon *d, struct peer *p)
 void handover_ask_again(struct daemon *d, struct peer *p)
 {
 	int ret = role_requested(d);
+	char text[640];
 
 	/* Of a hand-over whose end never came: that one went on since. */
 	forget_finals(d);
@@ -422,7 +423,9 @@ void handover_ask_again(struct daemon *d, struct peer *p)
 		return;
 	}
 	handover_end(d);
-	d->takeover_done(d, 1, "takeover failed: the state cannot be stored, see the log");
+	snprintf(text, sizeof(text), "takeover failed: the role cannot be stored in %s: %s: make room there, and try again",
+		 d->conf.state_dir, strerror(-ret));
+	d->takeover_done(d, 1, text);
 }
 
 void handover_end(struct daemon *d)

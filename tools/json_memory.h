@@ -12,5 +12,7 @@
 void json_memory_init(void);
 /* Since it was asked last; an object that was made meanwhile may lack something. */
 bool json_memory_lost(void);
+/* From here on what is given back is wiped: the objects hold keys. */
+void json_memory_wipe(void);
 
 #endif

@@ -127,12 +127,15 @@ static void forget_keys(struct buf *copy)
 	}
 }
 
-/* Errors of this node at this moment, which say nothing of the kind. */
+/* Errors of this node at this moment, or of the helper that asks (privops.h), which say
+ * nothing of the kind.
+ */
 static bool is_passing(int ret)
 {
-	return ret == -ENOMEM || ret == -ENOBUFS || ret == -EINTR ||
-	       ret == -EPERM || ret == -ENODEV || ret == -EEXIST ||
-	       ret == -EAGAIN;
+	return ret == -EINTR || ret == -EPERM || ret == -ENODEV ||
+	       ret == -EEXIST || ret == -EAGAIN || ret == -ENOMEM ||
+	       ret == -ENOBUFS || ret == -ETOOMANYREFS || ret == -EPIPE ||
+	       ret == -EACCES || ret == -EMSGSIZE;
 }
 
 void kinds_open(struct kinds *k)

@@ -415,13 +415,18 @@ static bool parse_frames(struct link *l)
 
 static void do_read(struct link *l)
 {
-	uint8_t chunk[READ_CHUNK];
 	int n, err, i;
+	uint8_t *to;
 
 	for (i = 0; i < READ_ROUNDS; i++) {
+		to = buf_more(&l->in, READ_CHUNK);
+		if (!to) {
+			fail(l, "out of memory");
+			return;
+		}
 		ERR_clear_error();
 		errno = 0;
-		n = SSL_read(l->ssl, chunk, sizeof(chunk));
+		n = SSL_read(l->ssl, to, READ_CHUNK);
 		if (n <= 0) {
 			err = SSL_get_error(l->ssl, n);
 			if (err == SSL_ERROR_WANT_READ ||
@@ -436,12 +441,7 @@ static void do_read(struct link *l)
 		/* Who does not even say who it is, byte by byte, holds a guest's place. */
 		if (l->spoke)
 			l->last_heard_ns = loop_now_ns();
-		buf_put(&l->in, chunk, n);
-		sodium_memzero(chunk, n);
-		if (l->in.bad) {
-			fail(l, "out of memory");
-			return;
-		}
+		l->in.len += n;
 		if (!parse_frames(l))
 			return;
 		if (l->out.len > LINK_OUT_MAX) {

@@ -45,7 +45,8 @@ struct link_ops {
 	void (*down)(struct link *l, const char *why);
 };
 
-#define LINK_OUT_ROOM (64 * 1024)	/* fill stops above so many bytes */
+/* Fill stops above so many bytes: as TLS takes them at once, so that nothing is moved. */
+#define LINK_OUT_ROOM (16 * 1024)
 #define LINK_OUT_MAX (256 << 20)	/* answers that a peer does not take */
 
 struct link {

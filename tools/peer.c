@@ -200,6 +200,7 @@ static void start_sending(struct peer *p)
 	snapshot.policies = d->cache.n_policies;
 	wire_put_snapshot(&p->link->out, &snapshot);
 	wire_end(&p->link->out, at);
+	ike_send_all(p);
 	/* SAs first: a policy without its SA would ask IKE for one. */
 	cache_for_each(&d->cache, e) {
 		m = &e->mark[p->index];
@@ -369,6 +370,7 @@ static void put_hello(struct daemon *d, struct buf *b)
 		.chain = d->st.chain,
 		.sees = !role_is_active(d) && peer_active(d),
 		.knows_exposed = true,
+		.takes_ike = d->ike,
 	};
 	size_t at;
 
@@ -490,6 +492,60 @@ void peer_send_simple(struct peer *p, uint8_t type)
 		return;
 	wire_end(&p->link->out, begin(p, &p->link->out, type));
 	link_kick(p->link);
+}
+
+void peer_put_ike(struct peer *p, const struct wire_ike *ike)
+{
+	struct buf *b = &p->link->out;
+	size_t at = begin(p, b, WIRE_IKE);
+
+	wire_put_ike(b, ike);
+	wire_end(b, at);
+}
+
+void peer_tell_ike(struct daemon *d, const struct wire_ike *ike)
+{
+	struct peer *p;
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		p = &d->peer[i];
+		if (!p->sending || !p->takes_ike)
+			continue;
+		peer_put_ike(p, ike);
+		link_kick(p->link);
+	}
+}
+
+static int put_ike_message(void *arg, const struct ike_sa *sa, const uint8_t *msg,
+			   size_t len)
+{
+	const struct wire_ike ike = {
+		.what = WIRE_IKE_MESSAGE, .msg = msg, .len = len,
+	};
+
+	(void)sa;
+	peer_put_ike(arg, &ike);
+	return 0;
+}
+
+/* Bounded by the store. */
+void peer_put_ike_store(struct peer *p, const struct ike_store *s)
+{
+	peer_put_ike(p, &(struct wire_ike){ .what = WIRE_IKE_BEGIN });
+	ike_store_play(s, put_ike_message, p);
+	peer_put_ike(p, &(struct wire_ike){ .what = WIRE_IKE_END });
+	link_kick(p->link);
+}
+
+void peer_tell_ike_store(struct daemon *d, const struct ike_store *s)
+{
+	int i;
+
+	for (i = 0; i < N_PEERS(d); i++) {
+		if (d->peer[i].sending && d->peer[i].takes_ike)
+			peer_put_ike_store(&d->peer[i], s);
+	}
 }
 
 /* All that waits for a peer; bounded by the number of SAs. */
@@ -853,6 +909,7 @@ static void hello_to_peer(struct peer *p, const struct wire_header *h,
 	p->lost = hello->lost;
 	p->sees = hello->sees;
 	p->knows_exposed = hello->knows_exposed;
+	p->takes_ike = hello->takes_ike;
 	p->chain = hello->chain;
 	take_spi_range(p, &hello->spi_range);
 	/* Whoever is active decides; a standby keeps the key for its own time. */
@@ -1173,6 +1230,8 @@ static bool peer_frame(struct peer *p, const struct wire_header *h,
 		return true;
 	case WIRE_SNAPSHOT_BEGIN ... WIRE_POLICY_DELETE:
 		return state_frame(d, p, h, r);
+	case WIRE_IKE:
+		return ike_frame(d, p, h, r);
 	case WIRE_ERROR:
 		return take_error(p, r);
 	default:
@@ -1280,6 +1339,7 @@ static void lost(struct daemon *d, struct peer *p, const char *why)
 	p->lost_ns = loop_now_ns();
 	retry_later(p);
 	role_peer_down(d, p);
+	ike_peer_down(d, p);
 }
 
 static void down(struct link *l, const char *why)

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "pmtu.h"
+#include "privops.h"
 #include "too_big.h"
 
 #define BUCKETS 4096
@@ -249,7 +250,9 @@ int pmtu_tell(struct pmtu *p, const struct context_sa *sa, uint32_t mtu)
 	ret = compare(p, &way, mtu);
 	if (ret != PMTU_NOT_YET)
 		return ret;
-	ret = too_big_send(&way, mtu);
+	if (!too_big_is_believed(way.family))
+		return -EOPNOTSUPP;
+	ret = privops_too_big(&way, mtu);
 	return ret ? ret : compare(p, &way, mtu);
 }
 

@@ -6,6 +6,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/xfrm.h>
@@ -19,6 +20,17 @@
 static size_t addr_len(uint16_t family)
 {
 	return family == AF_INET6 ? 16 : 4;
+}
+
+void record_init(struct record *r)
+{
+	memset(r, 0, offsetof(struct record, bmp));
+}
+
+void record_copy(struct record *to, const struct record *from)
+{
+	memcpy(to, from, offsetof(struct record, bmp) +
+			 from->bmp_words * sizeof(from->bmp[0]));
 }
 
 bool sa_id_equal(const struct sa_id *a, const struct sa_id *b)
@@ -76,144 +88,245 @@ const char *sa_id_str(const struct sa_id *id, char *buf, size_t len)
 	return buf;
 }
 
-/* Sizes that fixed attributes must have; 0 for those that vary. */
-static const uint8_t sizes[XFRMSYNC_A_RECORD_MAX + 1] = {
-	[A(FAMILY)] = 2, [A(SPI)] = 4, [A(PROTO)] = 1, [A(MODE)] = 1,
-	[A(DIR)] = 1, [A(MARK)] = 4, [A(MARK_MASK)] = 4, [A(IF_ID)] = 4,
-	[A(REQID)] = 4, [A(FLAGS)] = 4, [A(TAG)] = 8, [A(COOKIE)] = 8,
-	[A(OSEQ)] = 8, [A(SEQ)] = 8, [A(WINDOW)] = 4, [A(BYTES)] = 8,
-	[A(PACKETS)] = 8, [A(ADD_TIME)] = 8, [A(USE_TIME)] = 8,
-	[A(LAST_USED)] = 8, [A(REPLAY_WINDOW_ERRORS)] = 4,
-	[A(REPLAY_ERRORS)] = 4, [A(INTEGRITY_ERRORS)] = 4, [A(AGE_NS)] = 8,
-	[A(LEASE_END)] = 8, [A(RESTORE_FLAGS)] = 4, [A(EXPECT_OSEQ)] = 8, [A(SENT)] = 8,
-	[A(GUARD_END)] = 8, [A(GIVEN_END)] = 8,
+/* Where the value of an attribute goes, and the length that it must have, with its header:
+ * 0 for those that vary.
+ */
+struct place {
+	uint16_t len, at;
 };
 
+#define PLACE(size, member) { NLA_HDRLEN + (size), offsetof(struct record, member) }
+
+static const struct place places[XFRMSYNC_A_RECORD_MAX + 1] = {
+	[A(FAMILY)] = PLACE(2, id.family), [A(SPI)] = PLACE(4, id.spi),
+	[A(PROTO)] = PLACE(1, id.proto), [A(MODE)] = PLACE(1, mode),
+	[A(DIR)] = PLACE(1, dir), [A(MARK)] = PLACE(4, id.mark),
+	[A(MARK_MASK)] = PLACE(4, id.mark_mask), [A(IF_ID)] = PLACE(4, if_id),
+	[A(REQID)] = PLACE(4, reqid), [A(FLAGS)] = PLACE(4, flags),
+	[A(TAG)] = PLACE(8, tag), [A(COOKIE)] = PLACE(8, cookie),
+	[A(OSEQ)] = PLACE(8, oseq), [A(SEQ)] = PLACE(8, seq),
+	[A(WINDOW)] = PLACE(4, window), [A(BYTES)] = PLACE(8, bytes),
+	[A(PACKETS)] = PLACE(8, packets), [A(ADD_TIME)] = PLACE(8, add_time),
+	[A(USE_TIME)] = PLACE(8, use_time), [A(LAST_USED)] = PLACE(8, last_used),
+	[A(REPLAY_WINDOW_ERRORS)] = PLACE(4, replay_window_errors),
+	[A(REPLAY_ERRORS)] = PLACE(4, replay_errors),
+	[A(INTEGRITY_ERRORS)] = PLACE(4, integrity_errors),
+	[A(AGE_NS)] = PLACE(8, age_ns), [A(LEASE_END)] = PLACE(8, lease_end),
+	[A(RESTORE_FLAGS)] = PLACE(4, restore_flags),
+	[A(EXPECT_OSEQ)] = PLACE(8, expect_oseq), [A(SENT)] = PLACE(8, sent),
+	[A(GUARD_END)] = PLACE(8, guard_end), [A(GIVEN_END)] = PLACE(8, given_end),
+};
+
+/* Those that vary, and which there were. */
+struct found {
+	const struct nlattr *src, *dst, *bitmap;
+	uint64_t types;
+};
+
+_Static_assert(XFRMSYNC_A_RECORD_MAX < 64, "a bit for each attribute");
+
+static bool has(const struct found *f, int type)
+{
+	return f->types >> type & 1;
+}
+
+/* Of a size that is known when it is compiled, most of them. */
+static inline void store(void *to, const void *from, unsigned int size)
+{
+	if (size == 8)
+		memcpy(to, from, 8);
+	else if (size == 4)
+		memcpy(to, from, 4);
+	else
+		memcpy(to, from, size);
+}
+
+/* Where collect() is. */
+struct at {
+	const struct nlattr *a;
+	size_t left;
+	uint64_t types;		/* that there were */
+};
+
+static uint32_t head(const struct nlattr *a)
+{
+	uint32_t h;
+
+	memcpy(&h, a, sizeof(h));
+	return h;
+}
+
+#if __BYTE_ORDER == __LITTLE_ENDIAN
+#define HEAD(len, type) ((uint32_t)(type) << 16 | (len))
+#else
+#define HEAD(len, type) ((uint32_t)(len) << 16 | (type))
+#endif
+
+/* If that one is next, of that size: it, and on to the one after it; or NULL. */
+static inline __attribute__((always_inline)) const struct nlattr *
+next(struct at *at, uint16_t type, unsigned int size)
+{
+	const struct nlattr *a = at->a;
+
+	if (at->left < NLA_HDRLEN + MNL_ALIGN(size) ||
+	    head(a) != HEAD(NLA_HDRLEN + size, type))
+		return NULL;
+	at->left -= NLA_HDRLEN + MNL_ALIGN(size);
+	at->a = (const void *)((const char *)a + NLA_HDRLEN + MNL_ALIGN(size));
+	at->types |= 1ULL << type;
+	return a;
+}
+
+#define NEXT(at, type, member) do {					\
+	const struct nlattr *next_ = next(at, type, sizeof(r->member));	\
+	if (next_)							\
+		memcpy(&r->member, next_ + 1, sizeof(r->member));	\
+} while (0)
+
+/* Those that each record has, in the order in which the module puts them: up to the
+ * window, and behind it. That nothing else comes saves half of it; what does, and IPv6, is
+ * collected one by one.
+ */
+static inline __attribute__((always_inline)) void
+name(struct at *at, struct record *r, struct found *f)
+{
+	NEXT(at, A(FAMILY), id.family);
+	f->dst = next(at, A(DST), 4);
+	NEXT(at, A(SPI), id.spi);
+	NEXT(at, A(PROTO), id.proto);
+	f->src = next(at, A(SRC), 4);
+	NEXT(at, A(MODE), mode);
+	NEXT(at, A(DIR), dir);
+	NEXT(at, A(REQID), reqid);
+	NEXT(at, A(COOKIE), cookie);
+}
+
+static inline __attribute__((always_inline)) void
+numbers(struct at *at, struct record *r)
+{
+	NEXT(at, A(OSEQ), oseq);
+	NEXT(at, A(SEQ), seq);
+	NEXT(at, A(WINDOW), window);
+	NEXT(at, A(BYTES), bytes);
+	NEXT(at, A(PACKETS), packets);
+	NEXT(at, A(TAG), tag);
+	NEXT(at, A(LEASE_END), lease_end);
+	NEXT(at, A(GIVEN_END), given_end);
+	NEXT(at, A(SENT), sent);
+	NEXT(at, A(ADD_TIME), add_time);
+	NEXT(at, A(USE_TIME), use_time);
+	NEXT(at, A(LAST_USED), last_used);
+	NEXT(at, A(FLAGS), flags);
+	NEXT(at, A(AGE_NS), age_ns);
+}
+
 /* Collect the attributes; what a newer module adds is passed over. */
-static int collect(const void *attr, size_t len, const struct nlattr **tb)
+static int collect(const void *attr, size_t len, struct record *r, struct found *f)
 {
-	const struct nlattr *a = attr;
-	uint16_t type, size;
+	struct at at = { .a = attr, .left = len };
+	struct found found = { 0 };
+	unsigned int step, type;
+	struct place place;
 
-	while (len >= sizeof(*a)) {
-		type = mnl_attr_get_type(a);
-		if (a->nla_len < sizeof(*a) || a->nla_len > len)
+	name(&at, r, &found);
+	while (at.left >= NLA_HDRLEN) {
+		len = at.a->nla_len;
+		step = MNL_ALIGN(len);
+		if (len < NLA_HDRLEN || len > at.left)
 			return -EINVAL;
-		size = mnl_attr_get_payload_len(a);
+		type = at.a->nla_type & NLA_TYPE_MASK;
 		if (type <= XFRMSYNC_A_RECORD_MAX) {
-			if (sizes[type] && size != sizes[type])
+			place = places[type];
+			at.types |= 1ULL << type;
+			if (len == place.len)
+				store((char *)r + place.at, at.a + 1, len - NLA_HDRLEN);
+			else if (place.len)
 				return -EINVAL;
-			tb[type] = a;
+			else if (type == A(DST))
+				found.dst = at.a;
+			else if (type == A(SRC))
+				found.src = at.a;
+			else if (type == A(BITMAP))
+				found.bitmap = at.a;
 		}
-		if ((size_t)MNL_ALIGN(a->nla_len) >= len)
-			return 0;
-		len -= MNL_ALIGN(a->nla_len);
-		a = (const void *)((const char *)a + MNL_ALIGN(a->nla_len));
+		/* The last one may not be filled up. */
+		at.left -= step < at.left ? step : at.left;
+		at.a = (const void *)((const char *)at.a + step);
+		if (type == A(BITMAP))
+			numbers(&at, r);
 	}
-	return len ? -EINVAL : 0;
-}
-
-static uint64_t get64(const struct nlattr **tb, int type)
-{
-	uint64_t v = 0;
-
-	if (tb[type])
-		memcpy(&v, mnl_attr_get_payload(tb[type]), sizeof(v));
-	return v;
-}
-
-static uint32_t get32(const struct nlattr **tb, int type)
-{
-	return tb[type] ? mnl_attr_get_u32(tb[type]) : 0;
-}
-
-static uint8_t get8(const struct nlattr **tb, int type)
-{
-	return tb[type] ? mnl_attr_get_u8(tb[type]) : 0;
+	found.types = at.types;
+	*f = found;
+	return at.left ? -EINVAL : 0;
 }
 
 static int parse_addr(const struct nlattr *a, uint16_t family, uint8_t *addr)
 {
-	if (mnl_attr_get_payload_len(a) != addr_len(family))
+	if (a->nla_len - sizeof(*a) != addr_len(family))
 		return -EINVAL;
-	memcpy(addr, mnl_attr_get_payload(a), addr_len(family));
+	if (family == AF_INET6)
+		memcpy(addr, a + 1, 16);
+	else
+		memcpy(addr, a + 1, 4);
 	return 0;
 }
 
-static int parse_id(const struct nlattr **tb, struct record *r)
+static int parse_id(const struct found *f, struct record *r)
 {
-	if (!tb[A(FAMILY)] || !tb[A(DST)] || !tb[A(SPI)] || !tb[A(PROTO)])
+	if (!has(f, A(FAMILY)) || !f->dst || !has(f, A(SPI)) || !has(f, A(PROTO)))
 		return -EINVAL;
-	r->id.family = mnl_attr_get_u16(tb[A(FAMILY)]);
 	if (r->id.family != AF_INET && r->id.family != AF_INET6)
 		return -EINVAL;
-	r->id.spi = get32(tb, A(SPI));
-	r->id.proto = get8(tb, A(PROTO));
-	r->id.mark = get32(tb, A(MARK));
-	r->id.mark_mask = get32(tb, A(MARK_MASK));
-	if (parse_addr(tb[A(DST)], r->id.family, r->id.dst))
+	if (parse_addr(f->dst, r->id.family, r->id.dst))
 		return -EINVAL;
-	return tb[A(SRC)] ? parse_addr(tb[A(SRC)], r->id.family, r->src) : 0;
+	return f->src ? parse_addr(f->src, r->id.family, r->src) : 0;
 }
 
 static int parse_bitmap(const struct nlattr *a, struct record *r)
 {
-	size_t len = mnl_attr_get_payload_len(a);
+	size_t len = a->nla_len - sizeof(*a);
 
 	if (len % sizeof(uint32_t) || len > sizeof(r->bmp))
 		return -EINVAL;
 	r->bmp_words = len / sizeof(uint32_t);
-	memcpy(r->bmp, mnl_attr_get_payload(a), len);
+	memcpy(r->bmp, a + 1, len);
 	return 0;
 }
 
 int record_parse(const void *attr, size_t len, struct record *r)
 {
-	const struct nlattr *tb[XFRMSYNC_A_RECORD_MAX + 1] = { NULL };
+	struct found f = { 0 };
 
-	memset(r, 0, sizeof(*r));
-	if (collect(attr, len, tb) || parse_id(tb, r))
+	record_init(r);
+	if (collect(attr, len, r, &f) || parse_id(&f, r))
 		return -EINVAL;
-	if (tb[A(BITMAP)] && parse_bitmap(tb[A(BITMAP)], r))
-		return -EINVAL;
-	r->mode = get8(tb, A(MODE));
-	r->dir = get8(tb, A(DIR));
-	r->if_id = get32(tb, A(IF_ID));
-	r->reqid = get32(tb, A(REQID));
-	r->flags = get32(tb, A(FLAGS));
-	r->tag = get64(tb, A(TAG));
-	r->cookie = get64(tb, A(COOKIE));
-	r->oseq = get64(tb, A(OSEQ));
-	r->seq = get64(tb, A(SEQ));
-	r->window = get32(tb, A(WINDOW));
-	r->bytes = get64(tb, A(BYTES));
-	r->packets = get64(tb, A(PACKETS));
-	r->add_time = get64(tb, A(ADD_TIME));
-	r->use_time = get64(tb, A(USE_TIME));
-	r->last_used = get64(tb, A(LAST_USED));
-	r->replay_window_errors = get32(tb, A(REPLAY_WINDOW_ERRORS));
-	r->replay_errors = get32(tb, A(REPLAY_ERRORS));
-	r->integrity_errors = get32(tb, A(INTEGRITY_ERRORS));
-	r->age_ns = get64(tb, A(AGE_NS));
-	r->lease_end = get64(tb, A(LEASE_END));
-	r->has_sent = tb[A(SENT)];
-	r->sent = get64(tb, A(SENT));
-	r->restore_flags = get32(tb, A(RESTORE_FLAGS));
-	r->guard_end = get64(tb, A(GUARD_END));
-	r->given_end = get64(tb, A(GIVEN_END));
-	return 0;
+	r->has_sent = has(&f, A(SENT));
+	return f.bitmap ? parse_bitmap(f.bitmap, r) : 0;
 }
 
 /* Put and remember whether all of it fitted. */
 struct putter {
-	struct nlmsghdr *nlh;
-	size_t buflen;
+	char *at, *end;
 	bool full;
 };
 
-static void put(struct putter *p, uint16_t type, size_t len, const void *data)
+/* What fills an attribute up is zero. */
+static inline __attribute__((always_inline)) void
+put(struct putter *p, uint16_t type, size_t len, const void *data)
 {
-	p->full |= !mnl_attr_put_check(p->nlh, p->buflen, type, len, data);
+	size_t total = MNL_ALIGN(sizeof(struct nlattr) + len);
+	struct nlattr *a = (struct nlattr *)p->at;
+
+	if ((size_t)(p->end - p->at) < total) {
+		p->full = true;
+		return;
+	}
+	a->nla_type = type;
+	a->nla_len = sizeof(*a) + len;
+	if (len % MNL_ALIGNTO)
+		memset(p->at + total - MNL_ALIGNTO, 0, MNL_ALIGNTO);
+	memcpy(a + 1, data, len);
+	p->at += total;
 }
 
 static void put32(struct putter *p, uint16_t type, uint32_t v)
@@ -258,7 +371,9 @@ static void put_lifetime(struct putter *p, const struct record *r)
 
 int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 {
-	struct putter p = { .nlh = nlh, .buflen = buflen };
+	struct putter p = {
+		.at = mnl_nlmsg_get_payload_tail(nlh), .end = (char *)nlh + buflen,
+	};
 
 	put_id(&p, r);
 	if (!r->keep_flags)
@@ -287,6 +402,7 @@ int record_put(struct nlmsghdr *nlh, size_t buflen, const struct record *r)
 		put64(&p, A(GUARD_END), r->guard_end);
 	if (r->given_end)
 		put64(&p, A(GIVEN_END), r->given_end);
+	nlh->nlmsg_len = p.at - (char *)nlh;
 	return p.full ? -EMSGSIZE : 0;
 }
 

@@ -44,7 +44,6 @@ struct record {
 	uint64_t seq;		/* highest inbound number */
 	uint32_t window;	/* packets */
 	uint32_t bmp_words;	/* words used in bmp */
-	uint32_t bmp[RECORD_BMP_WORDS];
 	uint64_t bytes, packets;
 	uint64_t add_time, use_time, last_used;
 	uint32_t replay_window_errors, replay_errors, integrity_errors;
@@ -61,7 +60,13 @@ struct record {
 	uint32_t restore_flags;	/* XFRMSYNC_RESTORE_F_*, restore only */
 	bool has_expect;	/* restore only: oseq that the SA must have */
 	uint64_t expect_oseq;
+	uint32_t bmp[RECORD_BMP_WORDS];		/* bmp_words of them mean something */
 };
+
+/* None of it, but for what bmp has, which no word of means anything. */
+void record_init(struct record *r);
+/* No more of bmp than means something. */
+void record_copy(struct record *to, const struct record *from);
 
 /* True when both name the same SA. */
 bool sa_id_equal(const struct sa_id *a, const struct sa_id *b);

@@ -206,9 +206,14 @@ int role_step_down(struct daemon *d, uint64_t epoch, uint32_t node,
 {
 	int ret;
 
+	/* Before anything else of this node goes: a standby's closes none. */
+	ike_stepping_down(d, epoch == d->st.epoch && node == d->st.node);
 	ret = set_role(d, XFRMSYNC_ROLE_STANDBY, epoch, node, drain_ms);
-	if (ret)
+	if (ret) {
+		ike_taken_over(d);
 		return ret;
+	}
+	ike_stepped_down(d);
 	if (watchdog_has_fired(d))
 		log_warn("the module had no sign of life of this daemon for %u ms, and fenced this node: standby now; a takeover is up to keepalived or to you",
 			 d->conf.watchdog_ms);
@@ -735,6 +740,7 @@ static void settle(struct daemon *d)
 	peer_level(d);
 	source_start(d);
 	exposed_start(d);
+	ike_taken_over(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
 		 (unsigned long long)d->st.epoch, d->cache.n_entries);
@@ -767,6 +773,7 @@ void role_finish(struct daemon *d, const char *how, bool exact)
 	size_t unsafe;
 	int ret;
 
+	ike_finish(d);
 	/* What was deleted here a moment ago comes back first. */
 	run_xfrm_events(d);
 	apply_finish(d);

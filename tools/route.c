@@ -135,11 +135,23 @@ static int ask(struct route *r, uint16_t family, const uint8_t *dst,
 	return n < 0 ? -errno : 0;
 }
 
+/* The kernel takes the unspecified one, as a destination, for loopback. */
+static bool is_unicast(uint16_t family, const uint8_t *addr)
+{
+	static const uint8_t none[16], all[4] = { 255, 255, 255, 255 };
+
+	if (family != AF_INET)
+		return addr[0] != 0xff && memcmp(addr, none, 16) != 0;
+	return (addr[0] & 0xf0) != 0xe0 && memcmp(addr, none, 4) != 0 &&
+	       memcmp(addr, all, 4) != 0;
+}
+
 bool route_is_here(struct route *r, uint16_t family, const uint8_t *addr)
 {
 	struct answer a;
 
-	return !ask(r, family, addr, NULL, 0, &a) && a.type == RTN_LOCAL;
+	return is_unicast(family, addr) &&
+	       !ask(r, family, addr, NULL, 0, &a) && a.type == RTN_LOCAL;
 }
 
 /* IPv6 has a setting of its own, which a router's advertisement can lower. */

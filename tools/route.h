@@ -31,7 +31,7 @@ struct route_mtu {
 int route_open(struct route *r);	/* 0 or -errno */
 void route_close(struct route *r);
 
-/* True: an address of this node. */
+/* True: an address of this node: none that several have, and not the unspecified one. */
 bool route_is_here(struct route *r, uint16_t family, const uint8_t *addr);
 
 /*

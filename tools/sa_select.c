@@ -63,6 +63,12 @@ static bool is_address(const struct sa_address *a, uint16_t family,
 			      !memcmp(a->addr, addr, sizeof(a->addr)));
 }
 
+bool sa_select_is_all(const struct sa_select *s)
+{
+	return !s->family && !s->proto && !s->src.family && !s->dst.family &&
+	       !s->has_spi && !s->has_reqid;
+}
+
 bool sa_select_match(const struct sa_select *s, const struct record *r)
 {
 	return (!s->family || s->family == r->id.family) &&

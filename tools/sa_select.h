@@ -51,6 +51,8 @@ enum { SA_OPT_FAMILY = CMD_OWN, SA_OPT_PROTO, SA_OPT_SRC, SA_OPT_DST,
 /* One of the options above, with its value. False: the value makes no sense. */
 bool sa_select_option(struct sa_select *s, int option, const char *value);
 
+/* Nothing was asked for: all SAs are meant. */
+bool sa_select_is_all(const struct sa_select *s);
 bool sa_select_match(const struct sa_select *s, const struct record *r);
 
 #endif

@@ -16,6 +16,7 @@
 #include "context_file.h"
 #include "context_print.h"
 #include "genl.h"
+#include "ike_saved.h"
 #include "pmtu.h"
 #include "show_context.h"
 #include "xfrm.h"
@@ -27,6 +28,7 @@ struct shown {
 	struct context_sa *sa;		/* those that were printed */
 	size_t n, room, printed, failed;
 	bool sorted;			/* by reqid, for the policies */
+	bool ike_alone;
 };
 
 static void print_one(struct shown *s, json_t *o)
@@ -192,6 +194,42 @@ static int show_kernel(struct shown *s)
 
 /* ---- a file's ---- */
 
+/* One that ended is there for its Child SAs, which are named with who has them now. */
+static int print_ike(struct shown *s, const struct context_entry *e)
+{
+	struct ike_saved *saved = calloc(1, sizeof(*saved));
+	struct field_error why;
+	char text[160];
+	int ret;
+
+	if (!saved)
+		return -ENOMEM;
+	ret = ike_saved_get(e->context, e->context_len, saved, &why);
+	if (ret == -EBADMSG || ret == -EOPNOTSUPP)
+		print_one(s, json_pack("{s:s}", "error",
+				       ike_context_error_str(&why, text,
+							     sizeof(text))));
+	else if (!ret && !(e->flags & CONTEXT_ENTRY_ENDED))
+		print_one(s, ike_context_json(&saved->ctx));
+	ike_saved_exit(saved);
+	free(saved);
+	return ret == -ENOMEM ? ret : 0;
+}
+
+static int print_entry(struct shown *s, const struct context_entry *e)
+{
+	bool stopped = e->flags & CONTEXT_ENTRY_STOPPED;
+
+	/* Selectors are of SAs. */
+	if (e->kind == CONTEXT_ENTRY_IKE)
+		return sa_select_is_all(s->select) ? print_ike(s, e) : 0;
+	if (s->ike_alone)
+		return 0;
+	return e->kind == CONTEXT_ENTRY_SA ?
+	       print_sa(s, e->context, e->context_len, &e->rec, &stopped) :
+	       print_policy(e->context, e->context_len, s);
+}
+
 static int show_file(struct shown *s, const char *path, const char *key_file)
 {
 	struct context_file f;
@@ -199,7 +237,6 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	struct context_entry e;
 	struct rd r = {};
 	int ret, failed = 0;
-	bool stopped;
 	char err[512];
 
 	ret = cmd_key(s->common, key_file, &key);
@@ -212,18 +249,28 @@ static int show_file(struct shown *s, const char *path, const char *key_file)
 	if (ret)
 		return cmd_fail(s->common, "%s", err);
 	while (!failed && (ret = context_file_next(&f, &r, time(NULL), &e))) {
-		stopped = e.flags & CONTEXT_ENTRY_STOPPED;
-		if (ret < 0)
+		if (ret > 0)
+			failed = print_entry(s, &e);
+		else if (!s->ike_alone || e.kind == CONTEXT_ENTRY_IKE)
 			print_one(s, json_pack("{s:s}", "error",
 					       "a malformed entry of the file"));
-		else if (e.kind == CONTEXT_ENTRY_SA)
-			failed = print_sa(s, e.context, e.context_len, &e.rec,
-					  &stopped);
-		else
-			failed = print_policy(e.context, e.context_len, s);
 	}
 	context_file_free(&f);
 	return failed ? cmd_fail(s->common, "%s", strerror(-failed)) : CMD_OK;
+}
+
+static int show_all(struct shown *s, const char *file, const char *key_file)
+{
+	int ret;
+
+	secret_protect();
+	if (s->common->json)
+		putchar('[');
+	ret = file ? show_file(s, file, key_file) : show_kernel(s);
+	if (s->common->json)
+		puts(s->printed ? "\n]" : "]");
+	free(s->sa);
+	return ret ? ret : s->failed ? CMD_FAILED : CMD_OK;
 }
 
 int cmd_show_context(const struct cmd_common *common,
@@ -231,14 +278,15 @@ int cmd_show_context(const struct cmd_common *common,
 		     const char *key_file)
 {
 	struct shown s = { .common = common, .select = select };
-	int ret;
 
-	secret_protect();
-	if (common->json)
-		putchar('[');
-	ret = file ? show_file(&s, file, key_file) : show_kernel(&s);
-	if (common->json)
-		puts(s.printed ? "\n]" : "]");
-	free(s.sa);
-	return ret ? ret : s.failed ? CMD_FAILED : CMD_OK;
+	return show_all(&s, file, key_file);
+}
+
+int cmd_show_ike_file(const struct cmd_common *common, const char *file,
+		      const char *key_file)
+{
+	static const struct sa_select all;
+	struct shown s = { .common = common, .select = &all, .ike_alone = true };
+
+	return show_all(&s, file, key_file);
 }

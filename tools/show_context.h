@@ -14,5 +14,8 @@
 int cmd_show_context(const struct cmd_common *common,
 		     const struct sa_select *select, const char *file,
 		     const char *key_file);
+/* The IKE SAs of a file, and nothing else of it. */
+int cmd_show_ike_file(const struct cmd_common *common, const char *file,
+		      const char *key_file);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * In: a way out of this node, and its MTU.
  * Out: the message of a router on that way, to this node's own kernel.
- * Sends one packet to an address of this node; needs CAP_NET_RAW.
+ * Sends one packet to an address of this node; needs CAP_NET_RAW, and CAP_NET_ADMIN.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -191,17 +191,20 @@ static int send_it(const struct route_way *way, const uint8_t *msg, size_t len)
 }
 
 /* What it would make of the message: nothing, or the least MTU that there is. */
-static bool believes_none(void)
+bool too_big_is_believed(uint32_t family)
 {
-	int fd = open(NO_PMTU_DISC, O_RDONLY | O_CLOEXEC);
 	char c = '0';
+	int fd;
 
+	if (family != AF_INET)
+		return true;
+	fd = open(NO_PMTU_DISC, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return true;
 	if (read(fd, &c, 1) != 1)
 		c = '0';
 	close(fd);
-	return c != '0';
+	return c == '0';
 }
 
 int too_big_send(const struct route_way *way, uint32_t mtu)
@@ -210,8 +213,6 @@ int too_big_send(const struct route_way *way, uint32_t mtu)
 	uint16_t port = 0;
 	int fd, ret;
 
-	if (way->family == AF_INET && believes_none())
-		return -EOPNOTSUPP;
 	fd = open_subject(way, &port);
 	if (fd < 0)
 		return fd;

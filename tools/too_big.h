@@ -2,7 +2,7 @@
 /*
  * In: a way out of this node, and its MTU.
  * Out: the message of a router on that way, to this node's own kernel.
- * Sends one packet to an address of this node; needs CAP_NET_RAW.
+ * Sends one packet to an address of this node; needs CAP_NET_RAW, and CAP_NET_ADMIN.
  *
  * There is no request that sets the MTU of a path. This is what the kernel takes
  * it from; it is never made larger by it, and forgotten in time, as any other that
@@ -13,6 +13,7 @@
 #ifndef XFRMSYNC_TOOLS_TOO_BIG_H
 #define XFRMSYNC_TOOLS_TOO_BIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,12 +29,14 @@
 size_t too_big_build(const struct route_way *way, uint16_t port, uint32_t mtu,
 		     uint8_t to[TOO_BIG_MAX]);
 
+/* False: the kernel is set to believe no router (net.ipv4.ip_no_pmtu_disc). */
+bool too_big_is_believed(uint32_t family);
+
 /*
  * too_big_send - tell the kernel
  * @way: its source has to be an address of this node
- * Return: 0: it was told, not that it took it; -EOPNOTSUPP: it is set to believe
- * no router (net.ipv4.ip_no_pmtu_disc); -EADDRNOTAVAIL: the source is not here;
- * -EPERM: without CAP_NET_RAW; -errno.
+ * Return: 0: it was told, not that it took it; -EADDRNOTAVAIL: the source is not
+ * here; -EPERM: without those rights; -errno.
  */
 int too_big_send(const struct route_way *way, uint32_t mtu);
 

@@ -16,6 +16,7 @@
 #define HELLO_LOST 4
 #define HELLO_SEES 8
 #define HELLO_KNOWS_EXPOSED 16
+#define HELLO_TAKES_IKE 32
 
 int wire_header_parse(const uint8_t *p, size_t len, struct wire_header *h)
 {
@@ -98,7 +99,8 @@ void wire_put_hello(struct buf *b, const struct wire_hello *h)
 		  (spi_range_is_set(&h->spi_range) ? HELLO_SPI_RANGE : 0) |
 		  (h->lost ? HELLO_LOST : 0) |
 		  (h->sees ? HELLO_SEES : 0) |
-		  (h->knows_exposed ? HELLO_KNOWS_EXPOSED : 0));
+		  (h->knows_exposed ? HELLO_KNOWS_EXPOSED : 0) |
+		  (h->takes_ike ? HELLO_TAKES_IKE : 0));
 	buf_u64(b, h->instance);
 	buf_u8(b, name_len);
 	buf_put(b, h->name, name_len);
@@ -141,6 +143,7 @@ int wire_get_hello(struct rd *r, struct wire_hello *h)
 	h->own = rd_u64(r);
 	h->sees = flags & HELLO_SEES;
 	h->knows_exposed = flags & HELLO_KNOWS_EXPOSED;
+	h->takes_ike = flags & HELLO_TAKES_IKE;
 	if (get_chain(r, &h->chain))
 		return -EBADMSG;
 	if (flags & HELLO_LOST) {

@@ -47,6 +47,7 @@ enum wire_type {
 	WIRE_HANDOVER_REQUEST = 32,
 	WIRE_HANDOVER = 33,
 	WIRE_FINAL = 34,
+	WIRE_IKE = 35,
 };
 
 /* What a HANDOVER frame says. */
@@ -94,6 +95,7 @@ struct wire_hello {
 	uint64_t lost;			/* of these, the last one of which it has lost that; 0 */
 	bool sees;			/* it is connected with the active that it follows */
 	bool knows_exposed;		/* ... what that bit of a record is */
+	bool takes_ike;			/* it has a charon to keep IKE SAs for */
 	struct chain chain;		/* what is accounted for in what it has */
 };
 
@@ -239,5 +241,24 @@ struct wire_final {
 
 void wire_put_final(struct buf *b, const struct wire_final *f);
 int wire_get_final(struct rd *r, struct wire_final *f);
+
+enum wire_ike_what {
+	WIRE_IKE_BEGIN = 1,	/* all that the active has follows */
+	WIRE_IKE_MESSAGE = 2,
+	WIRE_IKE_END = 3,
+	WIRE_IKE_WANT = 4,	/* of an active: all that the standby was told */
+};
+
+#define WIRE_IKE_MAX 2048	/* bytes of a message: as charon has it */
+
+/* IKE: a datagram of the active's charon (ha.h); wipe. */
+struct wire_ike {
+	uint8_t what;		/* enum wire_ike_what, or of a later version */
+	const uint8_t *msg;	/* in place */
+	size_t len;		/* 0, but for a message */
+};
+
+void wire_put_ike(struct buf *b, const struct wire_ike *ike);
+int wire_get_ike(struct rd *r, struct wire_ike *ike);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: what one node tells another in a few numbers: acknowledgements, numbers of
- *     an SA, how far a hand-over is.
+ *     an SA, how far a hand-over is; and what charons say.
  * Out: the payloads of those frames, as Documentation/wire.rst says, and back.
- * Pure; holds no keys.
+ * Pure; holds no keys, but for what charons say.
  *
  * What is too short is malformed. What follows is so, too, where a frame is of one
  * SA; else it may be of a later version, and is left to the caller.
@@ -135,4 +135,23 @@ int wire_get_final(struct rd *r, struct wire_final *f)
 	f->last = rd_u64(r);
 	f->lease_end = rd_u64(r);
 	return enough(r);
+}
+
+void wire_put_ike(struct buf *b, const struct wire_ike *ike)
+{
+	buf_u8(b, ike->what);
+	buf_put(b, ike->msg, ike->len);
+}
+
+/* What a later version says otherwise may be of any length. */
+int wire_get_ike(struct rd *r, struct wire_ike *ike)
+{
+	ike->what = rd_u8(r);
+	ike->len = r->left;
+	ike->msg = rd_bytes(r, r->left);
+	if (r->bad || !ike->what)
+		return -EBADMSG;
+	if (ike->what == WIRE_IKE_MESSAGE)
+		return ike->len && ike->len <= WIRE_IKE_MAX ? 0 : -EBADMSG;
+	return ike->what <= WIRE_IKE_WANT && ike->len ? -EBADMSG : 0;
 }

@@ -5,6 +5,7 @@
  *      zero, those values. Ages stand for times: clocks differ.
  * Pure; holds no keys.
  */
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -63,42 +64,112 @@ static uint16_t presence(const struct record *rec, uint64_t sent)
 	return has;
 }
 
+/* The longest record: handle, bits, values. */
+#define RECORD_MAX (4 + 2 + 4 * 8 + 1 + 4 * RECORD_BMP_WORDS + 3 * 4 + 3 * 4 + 8 + 4)
+
+/* A record of each SA goes through here, so: no call for each of its values. */
+static inline uint8_t *put16(uint8_t *p, uint16_t v)
+{
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static inline uint8_t *put32(uint8_t *p, uint32_t v)
+{
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static inline uint8_t *put64(uint8_t *p, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static uint8_t *put_bitmap(uint8_t *p, const struct record *rec)
+{
+	uint32_t i;
+
+	*p++ = rec->bmp_words;
+	for (i = 0; i < rec->bmp_words; i++)
+		p = put32(p, rec->bmp[i]);
+	return p;
+}
+
 void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 		     uint64_t sent, uint64_t now)
 {
 	uint16_t has = presence(rec, sent);
-	uint32_t i;
+	uint8_t out[RECORD_MAX], *p = out;
 
-	buf_u32(b, handle);
-	buf_u16(b, has);
+	p = put32(p, handle);
+	p = put16(p, has);
 	if (has & HAS_OSEQ)
-		buf_u64(b, rec->oseq);
+		p = put64(p, rec->oseq);
 	if (has & HAS_SEQ)
-		buf_u64(b, rec->seq);
-	if (has & HAS_BITMAP) {
-		buf_u8(b, rec->bmp_words);
-		for (i = 0; i < rec->bmp_words; i++)
-			buf_u32(b, rec->bmp[i]);
-	}
+		p = put64(p, rec->seq);
+	if (has & HAS_BITMAP)
+		p = put_bitmap(p, rec);
 	if (has & HAS_BYTES)
-		buf_u64(b, rec->bytes);
+		p = put64(p, rec->bytes);
 	if (has & HAS_PACKETS)
-		buf_u64(b, rec->packets);
+		p = put64(p, rec->packets);
 	if (has & HAS_ADD)
-		buf_u32(b, age(rec->add_time, now));
+		p = put32(p, age(rec->add_time, now));
 	if (has & HAS_USE)
-		buf_u32(b, age(rec->use_time, now));
+		p = put32(p, age(rec->use_time, now));
 	if (has & HAS_LAST)
-		buf_u32(b, age(rec->last_used, now));
+		p = put32(p, age(rec->last_used, now));
 	if (has & HAS_ERRORS) {
-		buf_u32(b, rec->replay_window_errors);
-		buf_u32(b, rec->replay_errors);
-		buf_u32(b, rec->integrity_errors);
+		p = put32(p, rec->replay_window_errors);
+		p = put32(p, rec->replay_errors);
+		p = put32(p, rec->integrity_errors);
 	}
 	if (has & HAS_SENT)
-		buf_u64(b, sent);
+		p = put64(p, sent);
 	if (has & HAS_GUARD)
-		buf_u32(b, rec->guard);
+		p = put32(p, rec->guard);
+	buf_put(b, out, p - out);
+}
+
+/* As rd_u16() and the others, likewise without a call. */
+static inline void get(struct rd *r, void *to, size_t len)
+{
+	if (r->bad || r->left < len) {
+		r->bad = true;
+		memset(to, 0, len);
+		return;
+	}
+	memcpy(to, r->p, len);
+	r->p += len;
+	r->left -= len;
+}
+
+static inline uint16_t get16(struct rd *r)
+{
+	uint16_t v;
+
+	get(r, &v, sizeof(v));
+	return be16toh(v);
+}
+
+static inline uint32_t get32(struct rd *r)
+{
+	uint32_t v;
+
+	get(r, &v, sizeof(v));
+	return be32toh(v);
+}
+
+static inline uint64_t get64(struct rd *r)
+{
+	uint64_t v;
+
+	get(r, &v, sizeof(v));
+	return be64toh(v);
 }
 
 static int get_bitmap(struct rd *r, struct record *rec)
@@ -109,7 +180,7 @@ static int get_bitmap(struct rd *r, struct record *rec)
 	if (!rec->bmp_words || rec->bmp_words > RECORD_BMP_WORDS)
 		return -EBADMSG;
 	for (i = 0; i < rec->bmp_words; i++)
-		rec->bmp[i] = rd_u32(r);
+		rec->bmp[i] = get32(r);
 	return 0;
 }
 
@@ -118,37 +189,37 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 {
 	uint16_t has;
 
-	memset(rec, 0, sizeof(*rec));
-	*handle = rd_u32(r);
-	has = rd_u16(r);
+	record_init(rec);
+	*handle = get32(r);
+	has = get16(r);
 	if (has & ~HAS_ALL)
 		return -EBADMSG;
 	if (has & HAS_OSEQ)
-		rec->oseq = rd_u64(r);
+		rec->oseq = get64(r);
 	if (has & HAS_SEQ)
-		rec->seq = rd_u64(r);
+		rec->seq = get64(r);
 	if (has & HAS_BITMAP && get_bitmap(r, rec))
 		return -EBADMSG;
 	if (has & HAS_BYTES)
-		rec->bytes = rd_u64(r);
+		rec->bytes = get64(r);
 	if (has & HAS_PACKETS)
-		rec->packets = rd_u64(r);
+		rec->packets = get64(r);
 	if (has & HAS_ADD)
-		rec->add_time = time_of(rd_u32(r), now);
+		rec->add_time = time_of(get32(r), now);
 	if (has & HAS_USE)
-		rec->use_time = time_of(rd_u32(r), now);
+		rec->use_time = time_of(get32(r), now);
 	if (has & HAS_LAST)
-		rec->last_used = time_of(rd_u32(r), now);
+		rec->last_used = time_of(get32(r), now);
 	if (has & HAS_ERRORS) {
-		rec->replay_window_errors = rd_u32(r);
-		rec->replay_errors = rd_u32(r);
-		rec->integrity_errors = rd_u32(r);
+		rec->replay_window_errors = get32(r);
+		rec->replay_errors = get32(r);
+		rec->integrity_errors = get32(r);
 	}
-	*sent = has & HAS_SENT ? rd_u64(r) : rec->oseq;
+	*sent = has & HAS_SENT ? get64(r) : rec->oseq;
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
 	if (has & HAS_GUARD)
-		rec->guard = rd_u32(r);
+		rec->guard = get32(r);
 	rec->exposed = has & HAS_EXPOSED;
 	/* One form for one record; and nothing was sent beyond the counter. */
 	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)

@@ -17,6 +17,7 @@
 #include <sodium.h>
 
 #include "context.h"
+#include "privops.h"
 #include "xfrm.h"
 
 #define RCVBUF (16 * 1024 * 1024)
@@ -26,12 +27,10 @@ const char XFRM_HIDDEN[] = "another SA, whose mark takes in its own, hides it";
 
 static int prepare(struct mnl_socket *nl, unsigned int groups)
 {
-	int size = RCVBUF, one = 1;
+	int one = 1;
 
 	if (mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID))
 		return -errno;
-	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size,
-		   sizeof(size));
 	mnl_socket_setsockopt(nl, NETLINK_EXT_ACK, &one, sizeof(one));
 	return 0;
 }
@@ -44,6 +43,9 @@ static struct mnl_socket *socket_open(unsigned int groups)
 		mnl_socket_close(nl);
 		return NULL;
 	}
+	/* Events are lost sooner without, which is noticed. */
+	if (nl)
+		privops_rcvbuf(nl, RCVBUF);
 	return nl;
 }
 
@@ -77,6 +79,13 @@ int xfrm_open_fd(struct xfrm *x, int fd)
 	}
 	x->buf = malloc(XFRM_BUF);
 	ret = x->buf ? prepare(x->nl, 0) : -ENOMEM;
+	/* By this the helper hears of its namespace: unheard of, all would be refused. That
+	 * it got no larger (in a user namespace) is no such thing.
+	 */
+	if (!ret)
+		ret = privops_rcvbuf(x->nl, RCVBUF);
+	if (ret == -EPERM)
+		ret = 0;
 	if (ret)
 		xfrm_close(x);
 	return ret;
@@ -162,21 +171,26 @@ static int read_reply(struct xfrm *x, size_t len, reply_cb cb, void *data)
 	return 1;
 }
 
+static int fail(struct xfrm *x, int err)
+{
+	snprintf(x->error, sizeof(x->error), "%s", strerror(-err));
+	return err;
+}
+
 static int talk(struct xfrm *x, struct nlmsghdr *nlh, reply_cb cb, void *data)
 {
 	ssize_t len;
 	int ret;
 
-	len = mnl_socket_sendto(x->nl, nlh, nlh->nlmsg_len);
+	len = privops_send(x->nl, nlh, nlh->nlmsg_len);
+	ret = len < 0 ? fail(x, -errno) : 0;
 	sodium_memzero(x->buf, nlh->nlmsg_len);
-	if (len < 0)
-		return -errno;
+	if (ret)
+		return ret;
 	do {
 		len = mnl_socket_recvfrom(x->nl, x->buf, XFRM_BUF);
 		if (len < 0) {
-			ret = -errno;
-			snprintf(x->error, sizeof(x->error), "%s",
-				 strerror(errno));
+			ret = fail(x, -errno);
 			break;
 		}
 		ret = read_reply(x, len, cb, data);

@@ -31,7 +31,11 @@ struct xfrm {
 };
 
 int xfrm_open(struct xfrm *x);		/* 0 or -errno */
-/* Requests by that netlink socket, which is taken over (closed on failure); no events. */
+/*
+ * xfrm_open_fd - requests by that netlink socket, which is taken over (closed on failure)
+ * No events. With a helper (privops.h) before privops_seal(): it shall serve its namespace.
+ * Return: 0; -errno of that, -EPERM but: then its receive buffer is small, and no more.
+ */
 int xfrm_open_fd(struct xfrm *x, int fd);
 void xfrm_close(struct xfrm *x);
 int xfrm_event_fd(const struct xfrm *x);
@@ -78,7 +82,7 @@ int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id);
 /* By what that says, it was not asked for at all: there was no room. Ask again. */
 static inline bool xfrm_is_unasked(int ret)
 {
-	return ret == -ENOBUFS || ret == -ENOMEM;
+	return ret == -ENOBUFS || ret == -ENOMEM || ret == -ETOOMANYREFS;
 }
 /*
  * xfrm_migrate_sa - an SA moves to other end points (XFRM_MSG_MIGRATE)

@@ -17,6 +17,7 @@
 #include "check_context.h"
 #include "context_file.h"
 #include "fuzz.h"
+#include "ike_saved.h"
 #include "seal.h"
 #include "wire.h"
 
@@ -72,6 +73,24 @@ static uint64_t sent_of(const struct context_entry *e, const uint8_t *entry,
 	return sent;
 }
 
+/* One that is taken comes back byte by byte, its context. */
+static void check_ike(const uint8_t *p, size_t len)
+{
+	struct field_error why;
+	struct ike_saved saved;
+	struct buf again = {};
+	char text[160];
+
+	if (ike_saved_get(p, len, &saved, &why)) {
+		assert(*ike_context_error_str(&why, text, sizeof(text)));
+	} else {
+		assert(!ike_context_encode(&saved.ctx, &again));
+		assert(again.len <= len - 4 && !memcmp(again.data, p + 4, again.len));
+	}
+	ike_saved_exit(&saved);
+	buf_free(&again);
+}
+
 /* False where one of them is malformed. */
 static bool read_entries(const struct context_file *f, struct context_file *again)
 {
@@ -84,6 +103,11 @@ static bool read_entries(const struct context_file *f, struct context_file *agai
 	for (; (ret = context_file_next(f, &r, f->saved_at, &e)); at = r.p) {
 		if (ret < 0) {
 			all = false;
+			continue;
+		}
+		if (e.kind == CONTEXT_ENTRY_IKE) {
+			check_ike(e.context, e.context_len);
+			context_file_put_ike(again, e.flags, e.context, e.context_len);
 			continue;
 		}
 		check_context(e.context, e.context_len);
@@ -110,6 +134,7 @@ static void check_file(const struct context_file *f)
 	/* Ages need a clock that is later than they are. */
 	if (all && f->saved_at > UINT32_MAX) {
 		assert(again.sas == f->sas && again.policies == f->policies);
+		assert(again.ike_sas == f->ike_sas && again.ike_ended == f->ike_ended);
 		assert(again.body.len == f->body.len);
 		assert(!memcmp(again.body.data + again.first,
 			       f->body.data + f->first, f->body.len - f->first));

@@ -251,6 +251,20 @@ static bool take_final(struct rd *r)
 	return true;
 }
 
+static bool take_ike(struct rd *r)
+{
+	struct rd all = *r;
+	struct buf again = {};
+	struct wire_ike ike;
+
+	if (wire_get_ike(r, &ike))
+		return false;
+	assert(ike.len <= WIRE_IKE_MAX);
+	wire_put_ike(&again, &ike);
+	check_bytes(all.p, all.left, &again);
+	return true;
+}
+
 /* The compiler asks for each type that there is. */
 static bool take_type(enum wire_type type, struct rd *r)
 {
@@ -288,6 +302,8 @@ static bool take_type(enum wire_type type, struct rd *r)
 		return take_handover(r);
 	case WIRE_FINAL:
 		return take_final(r);
+	case WIRE_IKE:
+		return take_ike(r);
 	case WIRE_PING:
 	case WIRE_PONG:
 	case WIRE_SNAPSHOT_END:

@@ -25,7 +25,7 @@ static void check_message(const struct record *r)
 	assert(got.oseq == r->oseq && got.tag == r->tag);
 	assert(got.bytes == r->bytes && got.packets == r->packets);
 	assert(got.bmp_words == r->bmp_words);
-	assert(!memcmp(got.bmp, r->bmp, sizeof(got.bmp)));
+	assert(!memcmp(got.bmp, r->bmp, r->bmp_words * sizeof(r->bmp[0])));
 }
 
 static void check_json(const struct record *r)
@@ -40,7 +40,7 @@ static void check_json(const struct record *r)
 	assert(!memcmp(got.id.dst, r->id.dst, 16));
 	assert(got.oseq == r->oseq && got.seq == r->seq && got.tag == r->tag);
 	assert(got.bmp_words == r->bmp_words);
-	assert(!memcmp(got.bmp, r->bmp, sizeof(got.bmp)));
+	assert(!memcmp(got.bmp, r->bmp, r->bmp_words * sizeof(r->bmp[0])));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -24,6 +24,7 @@ static ssize_t client_send(int fd, const void *p, size_t len, int flags);
 #undef send
 
 #include "fuzz.h"
+#include "ike_keys.h"
 
 #define SAS 5
 #define NOW_NS (100000 * LOOP_MS)
@@ -38,7 +39,8 @@ enum {
 	KERNEL_FAILS	= 1 << 3,
 	TAKES_LONG	= 1 << 4,	/* a takeover is answered later */
 	UNTOLD		= 1 << 5,	/* an SA came that no active told */
-	STRICT		= 1 << 6,
+	STRICT		= 1 << 6,	/* guard; and keys are told */
+	IKE		= 1 << 7,	/* it carries IKE SAs, one of them with what is in no context */
 };
 
 /* The second byte: how the client goes about it, and the size of pieces. */
@@ -113,6 +115,7 @@ int __wrap_role_standby(struct daemon *daemon, const char *why);
 void __wrap_role_takeover(struct daemon *daemon, bool force,
 			  void (*done)(struct daemon *d, int code,
 				       const char *text));
+const struct ike_store *__wrap_ike_kept(const struct daemon *daemon);
 
 static struct {
 	void (*done)(struct daemon *d, int code, const char *text);
@@ -227,7 +230,68 @@ void __wrap_role_takeover(struct daemon *daemon, bool force,
 	taken(node & KERNEL_FAILS ? 1 : 0, force ? "active, by force" : "active");
 }
 
+static struct ike_store ike_sas;
+
+const struct ike_store *__wrap_ike_kept(const struct daemon *daemon)
+{
+	assert(daemon == &d);
+	return node & IKE ? &ike_sas : NULL;
+}
+
 /* ---- this node ---- */
+
+static struct ha_msg *begin_msg(uint8_t type, uint8_t n)
+{
+	const struct ha_ike_id id = { .version = 2, .spi_i = { n }, .spi_r = { n } };
+	static struct ha_msg msg;
+
+	ha_begin(&msg, 3, type);
+	ha_put_ike_id(&msg, HA_ATTR_IKE_ID, &id);
+	return &msg;
+}
+
+static void take_msg(struct ha_msg *msg)
+{
+	assert(ike_store_take(&ike_sas, msg) == IKE_STORE_CHANGED);
+}
+
+static void put_nonces(struct ha_msg *msg)
+{
+	ha_put_bytes(msg, HA_ATTR_NONCE_I, "ni", 2);
+	ha_put_bytes(msg, HA_ATTR_NONCE_R, "nr", 2);
+}
+
+/* The second one's names are for no terminal, the third one has only begun. */
+static void add_ike_sa(uint8_t n)
+{
+	const struct ha_addr addr = { .family = AF_INET, .addr = { 192, 0, 2, n } };
+	struct ha_msg *msg = begin_msg(HA_IKE_ADD, n);
+
+	ha_put_u16(msg, HA_ATTR_ALG_ENCR, n == 1 ? IKE_ENCR_AES_CBC : 9);
+	ha_put_u16(msg, HA_ATTR_ALG_ENCR_LEN, 128);
+	ha_put_u16(msg, HA_ATTR_ALG_INTEG, IKE_INTEG_HMAC_SHA2_256_128);
+	ha_put_u16(msg, HA_ATTR_ALG_PRF, IKE_PRF_HMAC_SHA2_256);
+	put_nonces(msg);
+	ha_put_bytes(msg, HA_ATTR_SECRET, "secret", 6);
+	take_msg(msg);
+	if (n == 3)
+		return;
+	msg = begin_msg(HA_IKE_UPDATE, n);
+	ha_put_id(msg, HA_ATTR_LOCAL_ID, 2, "gw\xff\x1b\"", n == 1 ? 2 : 5);
+	ha_put_id(msg, HA_ATTR_REMOTE_ID, n, "peer", 4);
+	ha_put_addr(msg, HA_ATTR_LOCAL_ADDR, &addr);
+	ha_put_addr(msg, HA_ATTR_REMOTE_ADDR, &addr);
+	ha_put_bytes(msg, HA_ATTR_CONFIG_NAME, "si\"x", 4);
+	take_msg(msg);
+	msg = begin_msg(HA_CHILD_ADD, n);
+	ha_put_spi(msg, HA_ATTR_INBOUND_SPI, htonl(0xc0000000 + n));
+	ha_put_spi(msg, HA_ATTR_OUTBOUND_SPI, htonl(0xc0000100 + n));
+	ha_put_bytes(msg, HA_ATTR_CONFIG_NAME, "net", 3);
+	ha_put_u16(msg, HA_ATTR_ALG_ENCR, IKE_ENCR_AES_GCM_16);
+	ha_put_u16(msg, HA_ATTR_ALG_ENCR_LEN, 128);
+	put_nonces(msg);
+	take_msg(msg);
+}
 
 /* As a peer would tell it, which is no good one. */
 static void refuse_at_peer(struct cache_entry *e)
@@ -318,6 +382,9 @@ static void set_up(void)
 	}
 	for (i = 0; i < SAS; i++)
 		add_sa(i);
+	assert(!ike_store_init(&ike_sas));
+	for (i = 1; i <= 3; i++)
+		add_ike_sa(i);
 	lack_at_peer(&d.peer[0]);
 	omitted_note(&d.omitted, &kernel[0].id, false, "of a reason");
 	omitted_note(&d.omitted, &kernel[3].id, true, "of another");
@@ -336,6 +403,7 @@ static void set_node(void)
 	};
 	d.synced = node & SYNCED;
 	d.conf.guard = node & STRICT ? CONF_GUARD_STRICT : CONF_GUARD_AVAILABLE;
+	d.conf.ike_key_log = node & STRICT;
 	p->link = node & CONNECTED ? &link : NULL;
 	p->role = node & ACTIVE ? XFRMSYNC_ROLE_STANDBY : XFRMSYNC_ROLE_ACTIVE;
 	p->sending = node & ACTIVE && p->link;
@@ -450,6 +518,8 @@ static size_t check_line(const uint8_t *p, size_t len, bool monitors)
 	/* An event may be anything. */
 	if (!monitors && done && json_object_get(o, "exit"))
 		assert(json_string_length(json_object_get(o, "error")) > 0);
+	if (!monitors && json_object_get(o, "table"))
+		assert(d.conf.ike_key_log && json_object_get(o, "line"));
 	if (!monitors && json_object_get(o, "unsafe_total"))
 		check_status(o);
 	json_decref(o);

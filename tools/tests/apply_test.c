@@ -35,9 +35,12 @@ static struct buf context;
 static struct record kernel;
 static int get_fails, read_fails;	/* so many times */
 static bool followed;
+static int goes_after;			/* so many questions; 0: it stays */
 static struct buf front;	/* what XFRM finds in place of the SA; empty: that one */
 static uint64_t fenced;		/* the tag of the last one */
 static int bind_fails;
+static int sas_made, sas_deleted;	/* asked for, or deleted */
+static bool for_charon;	/* an SA may be deleted */
 
 int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
@@ -58,6 +61,8 @@ int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out)
 	if (!followed)
 		return -ESRCH;
 	*out = kernel;
+	if (goes_after && !--goes_after)
+		followed = false;
 	return 0;
 }
 
@@ -128,13 +133,17 @@ int __wrap_genl_bind(struct genl *g, const struct record *r, size_t n,
 	return 0;
 }
 
-/* By that name XFRM has the one in front. */
+/* By that name XFRM has the one in front; or it makes room for charon's. */
 int __wrap_xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 {
 	(void)x;
 	(void)id;
-	assert_true(front.len > 0);
-	return -EEXIST;
+	assert_true(front.len > 0 || for_charon);
+	if (front.len)
+		return -EEXIST;
+	sas_deleted++;
+	followed = false;
+	return 0;
 }
 
 int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
@@ -144,6 +153,7 @@ int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 	(void)p;
 	(void)len;
 	(void)live;
+	sas_made++;
 	return -EEXIST;
 }
 
@@ -222,6 +232,9 @@ static int setup(void **state)
 	read_fails = 0;
 	policies_made = 0;
 	policies_deleted = 0;
+	sas_made = 0;
+	sas_deleted = 0;
+	for_charon = false;
 	followed = true;
 	fenced = 0;
 	if (loop_init(&d.loop) || cache_init(&d.cache))
@@ -818,6 +831,181 @@ static void test_joined_refused(void **state)
 	buf_free(&bad);
 }
 
+/* ---- SAs that this node's charon makes ---- */
+
+static struct cache_entry *only(void)
+{
+	return container(d.cache.entries.next, struct cache_entry, all);
+}
+
+static bool make_room(void)
+{
+	const struct cache_entry *e = only();
+	struct apply_child c = { .in_spi = htonl(1), .out_spi = htonl(2) };
+
+	for_charon = true;
+	assert_true(apply_make_room(&d, &c));
+	assert_int_equal(sas_deleted, 0);
+	c.out_spi = e->id.spi;
+	/* Another peer has chosen the same one. */
+	c.family = e->id.family;
+	assert_true(apply_make_room(&d, &c));
+	memcpy(c.local, e->id.dst, sizeof(c.local));
+	assert_true(apply_make_room(&d, &c));
+	assert_int_equal(sas_deleted, 0);
+	memcpy(c.remote, e->id.dst, sizeof(c.remote));
+	return apply_make_room(&d, &c);
+}
+
+/* A new one, with nothing of this module's. */
+static void charon_makes_it(void)
+{
+	memset(&kernel, 0, sizeof(kernel));
+	kernel.window = 128;
+	kernel.bmp_words = 4;
+	followed = true;
+	apply_sa_event(&d, XFRM_MSG_NEWSA, &only()->id);
+}
+
+static void test_charon(void **state)
+{
+	(void)state;
+	comes();
+	assert_told();
+	assert_true(make_room());
+	assert_int_equal(sas_deleted, 1);
+	assert_int_equal(d.applied[CACHE_NOT_APPLIED], 1);
+	assert_true(apply_waits_for_ike(&d));
+	/* Its end is an event, too; and it is not made here meanwhile. */
+	apply_sa_event(&d, XFRM_MSG_DELSA, &only()->id);
+	repairs();
+	assert_int_equal(sas_made, 0);
+	charon_makes_it();
+	assert_int_equal(sas_made, 0);
+	assert_int_equal(sas_deleted, 1);
+	assert_int_equal(d.applied[CACHE_APPLIED], 1);
+	assert_false(apply_waits_for_ike(&d));
+	/* It stands past all that this node, or the active, may have drawn. */
+	assert_true(kernel.oseq >= DRAWN && kernel.oseq >= START);
+	assert_true(only()->by_ike);
+}
+
+/* What was drawn after the look, too. */
+static void test_charon_straggler(void **state)
+{
+	(void)state;
+	comes();
+	kernel.oseq += 7;
+	assert_true(make_room());
+	charon_makes_it();
+	assert_true(kernel.oseq >= DRAWN + 7);
+}
+
+static void test_charon_fails(void **state)
+{
+	(void)state;
+	comes();
+	assert_true(make_room());
+	repairs();
+	assert_int_equal(sas_made, 0);
+	only()->ike_until_ns = 1;
+	repairs();
+	assert_true(sas_made);
+	assert_false(only()->by_ike);
+}
+
+/* What charon says of it may come before the SA's context does. */
+static void test_charon_first(void **state)
+{
+	struct apply_child c = { .in_spi = htonl(1) };
+	int following;
+
+	(void)state;
+	comes();
+	c.out_spi = only()->id.spi;
+	apply_reset(&d);
+	cache_exit(&d.cache);
+	assert_int_equal(cache_init(&d.cache), 0);
+	d.ike = (struct ike *)&following;	/* nothing looks into it */
+	assert_true(apply_make_room(&d, &c));
+	followed = false;
+	comes();
+	assert_int_equal(sas_made, 0);
+	assert_true(apply_waits_for_ike(&d));
+	charon_makes_it();
+	assert_int_equal(sas_made, 0);
+	assert_int_equal(d.applied[CACHE_APPLIED], 1);
+	assert_true(only()->by_ike);
+	/* Once more: another life of it has nothing to wait for. */
+	apply_wait_no_more(&d);
+	assert_false(apply_waits_for_ike(&d));
+	d.ike = NULL;
+}
+
+/* Before a takeover there is an end of it. */
+static void test_charon_hangs(void **state)
+{
+	(void)state;
+	comes();
+	assert_true(make_room());
+	apply_wait_no_more(&d);
+	assert_false(apply_waits_for_ike(&d));
+	apply_finish(&d);
+	assert_true(sas_made);
+	assert_false(only()->by_ike);
+}
+
+/* What was used here, and by how much, nobody could tell any more. */
+static void test_charon_not_read(void **state)
+{
+	(void)state;
+	read_fails = 2;
+	comes();
+	assert_false(make_room());
+	assert_int_equal(sas_deleted, 0);
+	repairs();
+	assert_told();
+	assert_true(make_room());
+	assert_int_equal(sas_deleted, 1);
+}
+
+/* charon, asked once more, deletes its own first: between two looks of ours. */
+static void test_charon_deletes(void **state)
+{
+	(void)state;
+	comes();
+	assert_true(make_room());
+	assert_int_equal(d.applied[CACHE_NOT_APPLIED], 1);
+	sas_deleted = 0;
+	goes_after = 1;
+	followed = true;
+	assert_true(make_room());
+	assert_int_equal(goes_after, 0);
+	assert_int_equal(sas_deleted, 0);
+	assert_int_equal(sas_made, 0);
+	assert_true(apply_waits_for_ike(&d));
+	charon_makes_it();
+	assert_int_equal(d.applied[CACHE_APPLIED], 1);
+}
+
+/* Where no charon is followed, who makes what waits for a repair is nothing to hurry for. */
+static void test_no_charon(void **state)
+{
+	int following;
+
+	(void)state;
+	comes();
+	apply_sa_event(&d, XFRM_MSG_FLUSHSA, NULL);
+	assert_true(only()->repair);
+	charon_makes_it();
+	assert_true(only()->repair);
+	d.ike = (struct ike *)&following;	/* nothing looks into it */
+	charon_makes_it();
+	d.ike = NULL;
+	assert_false(only()->repair);
+	assert_true(kernel.oseq >= DRAWN && kernel.oseq >= START);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -843,6 +1031,14 @@ int main(void)
 		TEST(test_policy_here),
 		TEST(test_policy_unreadable),
 		TEST(test_joined_refused),
+		TEST(test_charon),
+		TEST(test_charon_straggler),
+		TEST(test_charon_fails),
+		TEST(test_charon_hangs),
+		TEST(test_charon_first),
+		TEST(test_charon_not_read),
+		TEST(test_charon_deletes),
+		TEST(test_no_charon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

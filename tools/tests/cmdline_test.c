@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,6 +106,26 @@ static const struct {
 	{ "show --src ::g", 2, NULL, "no value for --src" },
 	{ "show --proto tcp", 2, NULL, "no value for --proto" },
 	{ "show --family ipx", 2, NULL, "no value for --family" },
+
+	{ "show --ike --keys extra", 2, NULL, "extra is too much" },
+	{ "show --keys", 2, NULL, "--keys goes with --ike" },
+	{ "show --keys=/tmp", 2, NULL, "--keys goes with --ike" },
+	{ "show --ike --details", 2, NULL, "--ike goes with --keys, or" },
+	{ "show --ike --context", 2, NULL, "--ike goes with --keys, or" },
+	{ "show --ike --spi 5", 2, NULL, "--ike goes with --keys, or" },
+	{ "show --ike --key /k", 2, NULL, "--key goes with --file" },
+	{ "show --ike --keys --file /f", 2, NULL, "--keys are the daemon's" },
+	{ "show --file /f", 2, NULL, "go with --context, or --ike" },
+	{ "show --ike --file /nonexistent", 1, NULL, "/nonexistent: No such file" },
+	{ "save --ike --plain file", 2, NULL,
+	  "save: --plain beside --ike: IKE SAs are in sealed files alone, with --force as well\n" },
+	{ "save --ike --plain --force file", 2, NULL, "in sealed files alone" },
+	{ "save --ike --spi 5 file", 2, NULL, "--ike beside a selector" },
+	{ "show --ike --socket /nonexistent", 1, NULL,
+	  "xfrmsync show: no daemon runs: IKE SAs are in its memory alone\n" },
+	{ "show --ike --json --socket /nonexistent", 1, "[]", "no daemon runs" },
+	{ "show --ike --keys --socket /nonexistent", 1, NULL, "no daemon runs" },
+	{ "show --ike --keys=/tmp --socket /nonexistent", 1, NULL, "no daemon runs" },
 
 	{ "monitor --help", 0, "Usage: xfrmsync monitor", NULL },
 	{ "monitor --count 0", 2, NULL, "--count wants a number above 0" },
@@ -204,6 +226,117 @@ static void test_verbs(void **state)
 	}
 }
 
+/* A daemon that answers each with the same, whatever is asked; it wants that command. */
+static pid_t fake_daemon(const char *path, const char *cmd, const char *answer)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), c;
+	char request[256] = "";
+	pid_t pid;
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	unlink(path);
+	assert_int_equal(bind(fd, (void *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		c = accept(fd, NULL, NULL);
+		if (read(c, request, sizeof(request) - 1) <= 0 || !strstr(request, cmd))
+			answer = "{\"done\":true,\"error\":\"another command\",\"exit\":1}\n";
+		_exit(write(c, answer, strlen(answer)) < 0);
+	}
+	close(fd);
+	return pid;
+}
+
+static const char two_ike_sas[] =
+	"{\"name\":\"IKE SA 01\",\"spis\":{\"initiator\":\"01\"},\"in_charon\":true}\n"
+	"{\"name\":\"IKE SA 02\",\"error\":\"it is of IKEv1\",\"in_charon\":false}\n"
+	"{\"done\":true}\n";
+static const char key_log[] =
+	"{\"table\":\"ikev2_decryption_table\",\"line\":\"01,02,\\\"A\\\"\"}\n"
+	"{\"table\":\"esp_sa\",\"line\":\"\\\"IPv4\\\"\"}\n"
+	"{\"table\":\"esp_sa\",\"line\":\"\\\"IPv6\\\"\"}\n"
+	"{\"done\":true}\n";
+static const char no_key[] =
+	"{\"sa\":\"Child SA 0x1\",\"error\":\"no name for it\"}\n{\"done\":true}\n";
+static const char refusal[] =
+	"{\"done\":true,\"error\":\"set key_log\",\"exit\":1}\n";
+
+static void test_show_ike(void **state)
+{
+	static const struct {
+		const char *args, *cmd, *answer;
+		int code;
+		const char *out, *err;
+	} calls[] = {
+		{ "", "\"ike\"", two_ike_sas, 1,
+		  "IKE SA 01\n    spis       initiator 01\n    in_charon  yes\n\n"
+		  "IKE SA 02: it is of IKEv1\n    in_charon  no\n", "" },
+		{ "--json", "\"ike\"", two_ike_sas, 1,
+		  "[\n {\"name\":\"IKE SA 01\",\"spis\":{\"initiator\":\"01\"},\"in_charon\":true},\n"
+		  " {\"name\":\"IKE SA 02\",\"error\":\"it is of IKEv1\",\"in_charon\":false}\n]\n", "" },
+		{ "", "\"ike\"", "{\"done\":true}\n", 0, "", "" },
+		{ "--json", "\"ike\"", "{\"done\":true}\n", 0, "[]\n", "" },
+		{ "", "\"ike\"", refusal, 1, "", "xfrmsync show: set key_log\n" },
+		{ "", "\"ike\"", "", 1, "", "xfrmsync show: No data available\n" },
+		{ "--keys", "\"ike_keys\"", key_log, 0,
+		  "uat:ikev2_decryption_table:01,02,\"A\"\nuat:esp_sa:\"IPv4\"\nuat:esp_sa:\"IPv6\"\n", "" },
+		{ "--keys", "\"ike_keys\"", refusal, 1, "", "xfrmsync show: set key_log\n" },
+		{ "--keys", "\"ike_keys\"", no_key, 1, "",
+		  "xfrmsync show: Child SA 0x1: no name for it\n" },
+		{ "--keys=DIR --json", "\"ike_keys\"", key_log, 0,
+		  "\"ikev2_decryption_table\": 1, \"esp_sa\": 2}\n", "" },
+		{ "--keys=/nonexistent", "\"ike_keys\"", key_log, 1, "",
+		  "xfrmsync show: /nonexistent/ikev2_decryption_table: No such file or directory\n" },
+	};
+	char dir[] = "/tmp/xfrmsync-show-XXXXXX", path[64], line[256], args[128];
+	static const char *const tables[] = { "ikev2_decryption_table", "esp_sa" };
+	static const char *const have[] = { "01,02,\"A\"\n", "\"IPv4\"\n\"IPv6\"\n" };
+	static struct run r;
+	const char *at;
+	struct stat st;
+	size_t i, len;
+	pid_t pid;
+	FILE *f;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		at = strstr(calls[i].args, "DIR");
+		if (at)
+			snprintf(args, sizeof(args), "%.*s%s%s",
+				 (int)(at - calls[i].args), calls[i].args, dir, at + 3);
+		snprintf(line, sizeof(line), "show --ike %s --socket %s",
+			 at ? args : calls[i].args, path);
+		pid = fake_daemon(path, calls[i].cmd, calls[i].answer);
+		run(&r, line);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		if (r.code != calls[i].code || strcmp(r.err, calls[i].err) ||
+		    (at ? !strstr(r.out, calls[i].out) : strcmp(r.out, calls[i].out)))
+			fail_msg("xfrmsync %s: exit code %d, out \"%s\", err \"%s\"",
+				 line, r.code, r.out, r.err);
+	}
+	for (i = 0; i < 2; i++) {
+		snprintf(line, sizeof(line), "%s/%s", dir, tables[i]);
+		f = fopen(line, "r");
+		assert_non_null(f);
+		assert_int_equal(fstat(fileno(f), &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+		len = fread(args, 1, sizeof(args) - 1, f);
+		args[len] = '\0';
+		assert_string_equal(args, have[i]);
+		fclose(f);
+		unlink(line);
+	}
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* What could not be written is a failure. */
 static void test_full(void **state)
 {
@@ -256,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_verbs),
+		cmocka_unit_test(test_show_ike),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_notify),
 	};

@@ -117,6 +117,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.guard_max, 4096);
 	assert_int_equal(c.guard_max_rate, 100000);
 	assert_int_equal(c.guard_rekey, CONF_GUARD_REKEY_EXPOSED);
+	assert_false(c.ike);
 	write_conf("[node]\nid = 1\n[sync]\nguard = strict\n");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.guard, CONF_GUARD_STRICT);
@@ -124,6 +125,38 @@ static void test_defaults(void **state)
 	write_conf("[node]\nid = 1\n[sync]\nguard = strict\nguard_max = 9\n");
 	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
 	assert_int_equal(c.guard_min, 9);
+}
+
+static void test_ike(void **state)
+{
+	struct conf c, other;
+	char err[256] = "";
+
+	(void)state;
+	write_conf("[node]\nid = 1\n[filter]\n[ike]\n");
+	assert_int_equal(conf_load(&c, file, err, sizeof(err)), 0);
+	assert_true(c.ike);
+	assert_int_equal(ntohl(c.ike_local.s_addr), 0x7f000001);
+	assert_int_equal(ntohl(c.ike_remote.s_addr), 0x7f000002);
+	assert_int_equal(c.ike_version, 3);
+	assert_true(c.ike_control);
+	assert_false(c.ike_key_log);
+	assert_string_equal(c.vici, CONF_DEFAULT_VICI);
+	write_conf("[node]\nid = 1\n[ike]\nha_local = 127.1.2.3\nha_remote = 127.0.0.1\n"
+		   "ha_version = 5\ncontrol = no\nvici = /v\nkey_log = yes\n");
+	assert_int_equal(conf_load(&other, file, err, sizeof(err)), 0);
+	assert_int_equal(ntohl(other.ike_local.s_addr), 0x7f010203);
+	assert_int_equal(ntohl(other.ike_remote.s_addr), 0x7f000001);
+	assert_int_equal(other.ike_version, 5);
+	assert_false(other.ike_control);
+	assert_true(other.ike_key_log);
+	assert_string_equal(other.vici, "/v");
+	assert_true(conf_ike_same(&c, &c));
+	assert_false(conf_ike_same(&c, &other));
+	/* A reload takes it. */
+	other = c;
+	other.ike_key_log = true;
+	assert_true(conf_ike_same(&c, &other));
 }
 
 /* Of test_everything. */
@@ -318,6 +351,18 @@ static const struct {
 	{ NODE "[sync]\nguard_min = 9\nguard_max = 8\n", 5, "larger than guard_max" },
 	{ NODE "[sync]\nguard_max = 0\n", 5, "from 1 to" },
 	{ NODE "[sync]\nguard_rekey = none\n", 5, "exposed, all or no" },
+	{ NODE "[ike]\nha_local = 192.0.2.1\n", 5, "127.0.0.0/8 is wanted" },
+	{ NODE "[ike]\nha_remote = ::1\n", 5, "127.0.0.0/8 is wanted" },
+	{ NODE "[ike]\nha_remote = 127.0.0.1\n", 4, "are the same" },
+	{ NODE "[ike]\n[filter]\nreqid = 7\n", 5, "[filter] and [ike]" },
+	{ NODE "[ike]\n[filter]\nif_id = 7\n", 5, "[filter] and [ike]" },
+	{ NODE "[filter]\nmark = 7\n[ike]\n", 4, "[filter] and [ike]" },
+	{ NODE "[filter]\naddress = 192.0.2.1\n[ike]\n", 4, "[filter] and [ike]" },
+	{ NODE "[ike]\n[sync]\non_conflict = new-spi\n", 5, "new-spi and [ike]" },
+	{ NODE "[ike]\nha_version = 2\n", 5, "from 3 to 5" },
+	{ NODE "[ike]\ncontrol = maybe\n", 5, "yes or no" },
+	{ NODE "[ike]\nkey_log = 1\n", 5, "yes or no" },
+	{ NODE "[ike]\nvici = charon.vici\n", 5, "absolute path" },
 };
 
 static void test_refused(void **state)
@@ -515,6 +560,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_ike),
 		cmocka_unit_test(test_everything),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_many_peers),

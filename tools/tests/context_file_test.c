@@ -274,10 +274,42 @@ static void test_bad_entry(void **state)
 	context_file_free(&f);
 }
 
+/* IKE SAs are read of what the cluster's key vouches for, and written nowhere else. */
+static void test_ike(void **state)
+{
+	struct context_file f = { .saved_at = NOW, .node = "gw-a" }, plain;
+	struct context_entry e;
+	struct rd r = {};
+	char err[200];
+
+	(void)state;
+	context_file_begin(&f);
+	plain = f;
+	context_file_put_ike(&f, CONTEXT_ENTRY_ENDED, (const uint8_t *)"ike", 3);
+	assert_int_equal(context_file_write(&f, path, NULL), -EPERM);
+	assert_int_equal(context_file_write(&f, path, &key), 0);
+	/* As somebody else would write it. */
+	f.ike_ended = 0;
+	assert_int_equal(context_file_read(&plain, path, &key, false, err, sizeof(err)), 0);
+	assert_int_equal(plain.ike_ended, 1);
+	assert_int_equal(plain.sas + plain.policies + plain.ike_sas, 0);
+	assert_int_equal(context_file_next(&plain, &r, NOW, &e), 1);
+	assert_int_equal(e.kind, CONTEXT_ENTRY_IKE);
+	assert_int_equal(e.flags, CONTEXT_ENTRY_ENDED);
+	assert_int_equal(e.context_len, 3);
+	assert_memory_equal(e.context, "ike", 3);
+	assert_int_equal(context_file_next(&plain, &r, NOW, &e), 0);
+	context_file_free(&plain);
+	assert_int_equal(context_file_write(&f, path, NULL), 0);
+	refused(&key, "it has IKE SAs, and is not sealed: nobody vouches for them");
+	context_file_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_ike),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_counts),

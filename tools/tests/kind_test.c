@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: SAs that differ in one thing each.
- * Out: whether they are of one kind, which the kernel is asked for once.
+ * In: SAs that differ in one thing each; what a kernel and a helper answer.
+ * Out: whether they are of one kind, which the kernel is asked for once; what is
+ *      learned by the answer.
  * Host only.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,8 +20,32 @@
 
 #include "context.h"
 #include "kind.h"
+#include "privops.h"
 #include "scratch.h"
 #include "vector.h"
+
+static int added;		/* what adding an SA ends in */
+static int refused;		/* ... and asking for a receive buffer; 0: as it is */
+
+int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		       const struct record *live);
+int __wrap_privops_rcvbuf(const struct mnl_socket *nl, int size);
+int __real_privops_rcvbuf(const struct mnl_socket *nl, int size);
+
+int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		       const struct record *live)
+{
+	(void)p;
+	(void)len;
+	(void)live;
+	snprintf(x->error, sizeof(x->error), "%s", strerror(-added));
+	return added;
+}
+
+int __wrap_privops_rcvbuf(const struct mnl_socket *nl, int size)
+{
+	return refused ? refused : __real_privops_rcvbuf(nl, size);
+}
 
 static uint8_t *value_of(struct buf *b, uint16_t type)
 {
@@ -116,6 +143,52 @@ static void test_scratch(void **state)
 	buf_free(&b);
 }
 
+/* What the helper could not be asked for is no answer, and the next one is asked again. */
+static void test_passing(void **state)
+{
+	static const int passing[] = {
+		EPIPE, EACCES, ETOOMANYREFS, EMSGSIZE, ENOBUFS, ENOMEM, EPERM, EINTR,
+	};
+	struct buf b = vector_read("sa-gcm-esn");
+	struct kinds k = { .opened = true };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+		added = -passing[i];
+		assert_null(kinds_why_not(&k, b.data, b.len));
+		assert_int_equal(k.n, 0);
+	}
+	added = -EPROTONOSUPPORT;
+	assert_non_null(kinds_why_not(&k, b.data, b.len));
+	assert_int_equal(k.n, 1);
+	kinds_free(&k);
+	buf_free(&b);
+}
+
+/* A helper that has not heard of the namespace would refuse all that is tried in it. */
+static void test_no_helper(void **state)
+{
+	struct kinds k = {};
+	struct xfrm x;
+
+	(void)state;
+	if (scratch_open(&x))
+		skip();
+	xfrm_close(&x);
+	refused = -ETOOMANYREFS;
+	assert_int_equal(scratch_open(&x), -ETOOMANYREFS);
+	kinds_open(&k);
+	assert_false(k.opened);
+	kinds_free(&k);
+	/* It was heard of, and that is all. */
+	refused = -EPERM;
+	kinds_open(&k);
+	assert_true(k.opened);
+	kinds_free(&k);
+	refused = 0;
+}
+
 /* What is lacking is told once, and all of it again to the next who asks. */
 static void test_lacking(void **state)
 {
@@ -147,6 +220,8 @@ int main(void)
 		cmocka_unit_test(test_other),
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_scratch),
+		cmocka_unit_test(test_passing),
+		cmocka_unit_test(test_no_helper),
 		cmocka_unit_test(test_lacking),
 	};
 

@@ -258,7 +258,7 @@ static void test_told_in_other_size(void **state)
 	lead_put_own(&e, &b);
 	assert_int_equal(wire_get_merge(&(struct rd){ .p = b.data, .left = b.len },
 					&handle, &tag, &r), 0);
-	assert_memory_equal(r.bmp, own.bmp, sizeof(r.bmp));
+	assert_memory_equal(r.bmp, own.bmp, own.bmp_words * sizeof(own.bmp[0]));
 	lead_drop(&e);
 	buf_free(&b);
 }

@@ -39,7 +39,7 @@
 /* Runs in a child that has given up everything: 0, or its exit code. */
 typedef int (*deed)(void);
 
-static int status_of(deed what)
+static int status_of(enum privileges_who who, deed what)
 {
 	struct rlimit none = {};
 	int status, ret;
@@ -48,9 +48,9 @@ static int status_of(deed what)
 	pid = fork();
 	if (!pid) {
 		setrlimit(RLIMIT_CORE, &none);
-		if (privileges_drop())
+		if (privileges_drop(who))
 			_exit(NO_DROP);
-		ret = privileges_filter();
+		ret = privileges_filter(who);
 		if (ret)
 			_exit(ret == -EOPNOTSUPP ? NO_FILTER : NO_DROP);
 		_exit(what());
@@ -60,9 +60,9 @@ static int status_of(deed what)
 	return status;
 }
 
-static void may(deed what)
+static void may(enum privileges_who who, deed what)
 {
-	int status = status_of(what);
+	int status = status_of(who, what);
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
 		skip();
@@ -70,9 +70,9 @@ static void may(deed what)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void dies_of(deed what)
+static void dies_of(enum privileges_who who, deed what)
 {
-	int status = status_of(what);
+	int status = status_of(who, what);
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
 		skip();
@@ -102,67 +102,80 @@ static uint64_t status_line(const char *name)
 }
 
 #define BIT(n) (1ULL << (n))
-#define WANTED (BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) | \
-		BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_IPC_LOCK))
+#define OF_DAEMON (BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_IPC_LOCK))
+#define OF_HELPER (BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW))
+#define OF_UNIT (OF_DAEMON | OF_HELPER)
 
-static int has_four(void)
+static int has_two(enum privileges_who who, uint64_t wanted)
 {
 	uint64_t had = status_line("CapPrm");
 
 	/* Something to lose, and something to keep. */
-	if (!(had & ~WANTED) || !(had & WANTED))
+	if (!(had & ~wanted) || !(had & wanted))
 		return 1;
-	if (privileges_drop())
+	if (privileges_drop(who))
 		return 2;
-	if (status_line("CapEff") != (WANTED & had) ||
-	    status_line("CapPrm") != (WANTED & had))
+	if (status_line("CapEff") != (wanted & had) ||
+	    status_line("CapPrm") != (wanted & had))
 		return 3;
-	if (status_line("CapBnd") & ~WANTED)
+	if (status_line("CapBnd") & ~wanted)
 		return 4;
 	if (status_line("CapInh") || status_line("CapAmb"))
 		return 5;
 	return status_line("NoNewPrivs") == 1 ? 0 : 6;
 }
 
+static int daemon_has_two(void)
+{
+	return has_two(PRIVILEGES_DAEMON, OF_DAEMON);
+}
+
+static int helper_has_two(void)
+{
+	return has_two(PRIVILEGES_HELPER, OF_HELPER);
+}
+
+static int set_caps(uint64_t caps)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2] = {
+		{ .permitted = caps, .effective = caps },
+		{ .permitted = caps >> 32, .effective = caps >> 32 },
+	};
+
+	return syscall(SYS_capset, &head, data);
+}
+
 /* As under systemd's unit: few there are, and the bounding set cannot be shrunk. */
 static int has_few(void)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = {};
-
-	data[0].permitted = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW) | BIT(CAP_CHOWN);
-	data[0].effective = data[0].permitted;
-	if (syscall(SYS_capset, &head, data) || privileges_drop())
+	if (set_caps(OF_UNIT & status_line("CapPrm")))
 		return 1;
-	data[0].permitted = BIT(CAP_NET_ADMIN) | BIT(CAP_NET_RAW);
-	return status_line("CapEff") == data[0].permitted &&
-	       status_line("CapPrm") == data[0].permitted ? 0 : 2;
+	if (privileges_drop(PRIVILEGES_DAEMON))
+		return 2;
+	return !(status_line("CapEff") & ~OF_DAEMON) &&
+	       !(status_line("CapPrm") & ~OF_DAEMON) ? 0 : 3;
 }
 
-/* Under the unit's own filter capset() would be the end. */
+/* Who has no more, and no capset() either. */
 static int has_no_more(void)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct data[2] = {};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	uint64_t caps = OF_DAEMON & status_line("CapPrm");
 	int cap;
 
 	for (cap = 0; cap <= CAP_LAST_CAP; cap++) {
-		if (!(WANTED & BIT(cap)))
+		if (!(OF_DAEMON & BIT(cap)))
 			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	}
-	data[0].permitted = WANTED & status_line("CapPrm");
-	data[0].effective = data[0].permitted;
-	if (syscall(SYS_capset, &head, data) || !f ||
+	if (set_caps(caps) || !f ||
 	    seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(capset), 0) ||
 	    seccomp_load(f))
 		return 1;
 	seccomp_release(f);
-	if (privileges_drop() || status_line("CapEff") != data[0].permitted)
+	if (privileges_drop(PRIVILEGES_DAEMON) || status_line("CapEff") != caps)
 		return 2;
 	return status_line("NoNewPrivs") == 1 ? 0 : 3;
 }
@@ -182,7 +195,8 @@ static void exits_well(deed what)
 static void test_capabilities(void **state)
 {
 	(void)state;
-	exits_well(has_four);
+	exits_well(daemon_has_two);
+	exits_well(helper_has_two);
 	exits_well(has_few);
 	exits_well(has_no_more);
 }
@@ -206,8 +220,7 @@ static int open_sockets(void)
 			return 1 + i;
 		close(fd);
 	}
-	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
-	return fd < 0 ? 9 : 0;
+	return 0;
 }
 
 static int write_file(void)
@@ -250,11 +263,11 @@ static int resolve(void)
 static void test_its_own(void **state)
 {
 	(void)state;
-	may(is_filtered);
-	may(open_sockets);
-	may(write_file);
-	may(map_memory);
-	may(resolve);
+	may(PRIVILEGES_DAEMON, is_filtered);
+	may(PRIVILEGES_DAEMON, open_sockets);
+	may(PRIVILEGES_DAEMON, write_file);
+	may(PRIVILEGES_DAEMON, map_memory);
+	may(PRIVILEGES_DAEMON, resolve);
 }
 
 /* ---- what it does not ---- */
@@ -269,6 +282,15 @@ static int other_sockets(void)
 	if (!NO_SUCH(socket(AF_ALG, SOCK_SEQPACKET, 0)))
 		return 2;
 	return NO_SUCH(socket(AF_VSOCK, SOCK_STREAM, 0)) ? 0 : 3;
+}
+
+static int raw_sockets(void)
+{
+	if (socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP) >= 0 ||
+	    errno != EPERM)
+		return 1;
+	return socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6) < 0 &&
+	       errno == EPERM ? 0 : 2;
 }
 
 static int other_files(void)
@@ -324,10 +346,11 @@ static int other_processes(void)
 static void test_refused(void **state)
 {
 	(void)state;
-	may(other_sockets);
-	may(other_files);
-	may(other_memory);
-	may(other_processes);
+	may(PRIVILEGES_DAEMON, other_sockets);
+	may(PRIVILEGES_DAEMON, raw_sockets);
+	may(PRIVILEGES_DAEMON, other_files);
+	may(PRIVILEGES_DAEMON, other_memory);
+	may(PRIVILEGES_DAEMON, other_processes);
 }
 
 static int run_program(void)
@@ -397,22 +420,22 @@ static int other_table(void)
 static void test_deadly(void **state)
 {
 	(void)state;
-	dies_of(run_program);
-	dies_of(trace_parent);
-	dies_of(read_parent);
-	dies_of(mount_something);
-	dies_of(change_root);
-	dies_of(leave_namespace);
-	dies_of(enter_namespace);
-	dies_of(load_module);
-	dies_of(load_bpf);
+	dies_of(PRIVILEGES_DAEMON, run_program);
+	dies_of(PRIVILEGES_DAEMON, trace_parent);
+	dies_of(PRIVILEGES_DAEMON, read_parent);
+	dies_of(PRIVILEGES_DAEMON, mount_something);
+	dies_of(PRIVILEGES_DAEMON, change_root);
+	dies_of(PRIVILEGES_DAEMON, leave_namespace);
+	dies_of(PRIVILEGES_DAEMON, enter_namespace);
+	dies_of(PRIVILEGES_DAEMON, load_module);
+	dies_of(PRIVILEGES_DAEMON, load_bpf);
 }
 
 static void test_other_table(void **state)
 {
 	(void)state;
 #ifdef __x86_64__
-	int status = status_of(other_table);
+	int status = status_of(PRIVILEGES_DAEMON, other_table);
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
 		skip();
@@ -433,13 +456,53 @@ static int give_up(void)
 
 static void test_abort(void **state)
 {
-	int status = status_of(give_up);
+	int status = status_of(PRIVILEGES_DAEMON, give_up);
 
 	(void)state;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
 		skip();
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+/* ---- the helper ---- */
+
+/* As too_big.c does. */
+static int send_raw(void)
+{
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+
+	return fd < 0 ? 1 : close(fd);
+}
+
+static int other_calls(void)
+{
+	char c;
+
+	/* Neither files, nor other programs' sockets, nor time, nor memory. */
+	if (!NO_SUCH(open("/dev/null", O_RDONLY | O_CLOEXEC)) ||
+	    !NO_SUCH(syscall(SYS_read, 0, &c, 0)))
+		return 1;
+	if (!NO_SUCH(socket(AF_UNIX, SOCK_STREAM, 0)) ||
+	    !NO_SUCH(socket(AF_NETLINK, SOCK_RAW, 0)) ||
+	    !NO_SUCH(socket(AF_PACKET, SOCK_RAW, 0)))
+		return 2;
+	if (!NO_SUCH(fork()) || !NO_SUCH(kill(getppid(), 0)) ||
+	    !NO_SUCH(prctl(PR_SET_DUMPABLE, 1)))
+		return 3;
+	return mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	       MAP_FAILED && errno == ENOSYS ? 0 : 4;
+}
+
+static void test_helper(void **state)
+{
+	(void)state;
+	may(PRIVILEGES_HELPER, send_raw);
+	may(PRIVILEGES_HELPER, other_calls);
+	dies_of(PRIVILEGES_HELPER, run_program);
+	dies_of(PRIVILEGES_HELPER, trace_parent);
+	dies_of(PRIVILEGES_HELPER, enter_namespace);
+	dies_of(PRIVILEGES_HELPER, load_bpf);
 }
 
 static int set_up(void **state)
@@ -457,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_deadly),
 		cmocka_unit_test(test_other_table),
 		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_helper),
 	};
 
 	return cmocka_run_group_tests_name("privileges", tests, set_up, NULL);

@@ -54,7 +54,8 @@ static struct record all_values(void)
 
 static void same_record(const struct record *got, const struct record *want)
 {
-	assert_memory_equal(got, want, sizeof(*got));
+	assert_memory_equal(got, want, offsetof(struct record, bmp) +
+			    want->bmp_words * sizeof(want->bmp[0]));
 }
 
 /* The payload; the vector's header is of that type. */
@@ -627,6 +628,25 @@ static int again_lacking(struct rd *r, struct buf *b)
 	return ret;
 }
 
+static void make_ike(struct buf *b)
+{
+	const struct wire_ike ike = {
+		.what = WIRE_IKE_MESSAGE, .msg = (void *)"\3\13\42\0\1", .len = 5,
+	};
+
+	wire_put_ike(b, &ike);
+}
+
+static int again_ike(struct rd *r, struct buf *b)
+{
+	struct wire_ike ike;
+	int ret = wire_get_ike(r, &ike);
+
+	if (!ret)
+		wire_put_ike(b, &ike);
+	return ret;
+}
+
 /* All of it is the header. */
 static void make_nothing(struct buf *b)
 {
@@ -673,6 +693,7 @@ static const struct few {
 	  again_handover },
 	{ "frame-final", WIRE_FINAL, MORE, WIRE_FINAL_BYTES, make_final,
 	  again_final },
+	{ "frame-ike", WIRE_IKE, LATER, 2, make_ike, again_ike },
 };
 
 #define FEW (sizeof(few) / sizeof(few[0]))
@@ -823,6 +844,7 @@ static const char *vector_of(enum wire_type type)
 	case WIRE_HANDOVER_REQUEST:
 	case WIRE_HANDOVER:
 	case WIRE_FINAL:
+	case WIRE_IKE:
 		for (i = 0; i < FEW && few[i].type != type; i++)
 			;
 		return i < FEW ? few[i].name : "";

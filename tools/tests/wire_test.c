@@ -104,10 +104,11 @@ static void test_hello(void **state)
 	/* A flag, and nothing else of it. */
 	len = b.len;
 	h.knows_exposed = true;
+	h.takes_ike = true;
 	buf_clear(&b);
 	wire_put_hello(&b, &h);
 	assert_int_equal(b.len, len);
-	assert_int_equal(b.data[5], 1 | 16);
+	assert_int_equal(b.data[5], 1 | 16 | 32);
 	r = (struct rd){ .p = b.data, .left = b.len };
 	assert_int_equal(wire_get_hello(&r, &got), 0);
 	assert_memory_equal(&h, &got, sizeof(h));
@@ -341,7 +342,7 @@ static void round_trip(const struct record *rec, uint64_t sent)
 	assert_int_equal(got.oseq, rec->oseq);
 	assert_int_equal(got.seq, rec->seq);
 	assert_int_equal(got.bmp_words, rec->bmp_words);
-	assert_memory_equal(got.bmp, rec->bmp, sizeof(got.bmp));
+	assert_memory_equal(got.bmp, rec->bmp, rec->bmp_words * sizeof(got.bmp[0]));
 	assert_int_equal(got.bytes, rec->bytes);
 	assert_int_equal(got.packets, rec->packets);
 	assert_int_equal(got.add_time, rec->add_time);
@@ -382,7 +383,7 @@ static void test_merge(void **state)
 	assert_int_equal(handle, 5);
 	assert_int_equal(tag, 0x1122334455667788ULL);
 	assert_int_equal(got.seq, rec.seq);
-	assert_memory_equal(got.bmp, rec.bmp, sizeof(got.bmp));
+	assert_memory_equal(got.bmp, rec.bmp, rec.bmp_words * sizeof(got.bmp[0]));
 	assert_int_equal(got.bytes | got.guard | got.use_time, 0);
 	assert_false(got.exposed);
 	for (b.len--; b.len; b.len--)
