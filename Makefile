@@ -83,6 +83,10 @@ upstream: module-6.12 ## the kernel's own tests of XFRM, without the module and 
 	@selftests/vm/kselftest.sh -k 6.12 -o results/upstream -e XFRMSYNC_UPSTREAM='$(TESTS)' \
 		selftests/upstream/upstream.sh
 
+.PHONY: genl-coverage
+genl-coverage: ## lines of the module that the fuzzer and failing allocations reach, by gcov, K=debug: MESSAGES=20000 TESTS="genl-fuzz kfaults"
+	@selftests/coverage/run.sh -m '$(or $(MESSAGES),20000)' $(TESTS)
+
 .PHONY: debug-kernel
 debug-kernel: ## a kernel full of checks, for K=debug: VARIANT=kcsan
 	@selftests/vm/debug-kernel.sh $(or $(VARIANT),debug)
@@ -116,14 +120,31 @@ campaign-vm: module-$(K) tool ## the demo, again and again, the active VM killed
 	@K='$(K)' N='$(or $(N),5)' SEED='$(SEED)' GUARD='$(or $(GUARD),strict)' FROM='$(or $(FROM),0)' \
 		selftests/campaign-kill.sh
 
-.PHONY: bench
-bench: module-$(K) tool build/bench/packets ## instructions of a packet, and of a takeover by the number of SAs: BENCH="packets takeover" BENCH_SAS= BENCH_GUARDS= K=6.12
-	@selftests/vm/kselftest.sh -k $(K) -o results/bench -i -e BENCH_SAS="$(BENCH_SAS)" -e BENCH_GUARDS="$(BENCH_GUARDS)" \
-		$(patsubst %,selftests/bench/%.sh,$(or $(BENCH),packets takeover))
+# Both kernels, unless one is named.
+BENCH_KERNELS := $(if $(filter file,$(origin K)),6.12 6.1,$(K))
+BENCH_NEEDS := $(BENCH_KERNELS:%=module-%) tool build/bench/packets build/bench/records build/bench/own
+BENCH_RUN := selftests/bench/run.sh $(BENCH_KERNELS:%=-k %)
+
+.PHONY: bench bench-gate bench-record
+bench: $(BENCH_NEEDS) ## instructions of packets, records, takeovers: BENCH="records packets takeover" BENCH_N= BENCH_SAS= BENCH_GUARDS= K=
+	@$(BENCH_RUN) $(BENCH)
+
+bench-gate: $(BENCH_NEEDS) ## a short form: fails where a record costs 2 % more than selftests/bench/baseline.json says
+	@$(BENCH_RUN) -g
+
+bench-record: $(BENCH_NEEDS) ## what it costs now is what bench-gate compares with
+	@$(BENCH_RUN) -r
 
 build/bench/packets: selftests/bench/packets.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -o $@ $<
+
+# They are the tool's own parts, and what the kernel has in their place.
+build/bench/records build/bench/own: build/bench/%: selftests/bench/%.c selftests/bench/measure.c selftests/bench/measure.h tool
+	@mkdir -p $(@D)
+	+$(MAKE) --no-print-directory -C tools ../build/tools/tool.a
+	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -Itools -Iuapi -o $@ $(filter %.c,$^) \
+		build/tools/tool.a $$(pkg-config --libs libmnl jansson inih openssl libsodium libcap-ng libseccomp)
 
 .PHONY: lint
 lint: ## sparse, clang, analyzers, checkpatch, kernel-doc, cppcheck, shellcheck, words, man pages

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# Runs benches in VMs whose clock counts instructions, one boot a kernel, and tells what came
+# of it: a table, results/bench.json.
+#
+# usage: run.sh [-g | -r] [-k KERNEL]... [BENCH...]
+#   -k KERNEL   as in run.sh of the VMs, repeatable (6.12 and 6.1)
+#   -g          gate: fails where a figure is more than 2 % above selftests/bench/baseline.json
+#   -r          record: what was measured is the baseline of these kernels from now on
+#   BENCH       records, packets, takeover (all three; for -g and -r records)
+#
+# Modules, tool and programs are built before (make bench). Exit code: 0 if no bench failed,
+# and no figure for the gate. A limit that is not met is marked in the table, and no failure.
+set -uo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+tree=$(readlink -f "$here/../..")
+baseline=$here/baseline.json
+out=$tree/results/bench
+
+usage() { sed -n '6,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+
+kernels=() judge=()
+while getopts gk:r opt; do
+	case $opt in
+	g | r) judge=("-$opt" "$baseline") ;;
+	k) kernels+=("$OPTARG") ;;
+	*) usage ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ ${#kernels[@]} -gt 0 ] || kernels=(6.12 6.1)
+benches=("$@")
+if [ ${#benches[@]} -eq 0 ]; then
+	benches=(records)
+	[ ${#judge[@]} -gt 0 ] || benches+=(packets takeover)
+fi
+
+tests=("${benches[@]/#/$here/}")
+tests=("${tests[@]/%/.sh}")
+mkdir -p "$out"
+rm -f "$out"/*/*.figures	# of a run before
+failed=0
+for kernel in "${kernels[@]}"; do
+	found=$("$tree/selftests/vm/kernels.sh" get "$kernel") || exit 1
+	read -r _ version _ <<<"$found"
+	"$tree/selftests/vm/kselftest.sh" -k "$kernel" -o "$out/$version" -i \
+		-e BENCH_SAS="${BENCH_SAS:-}" -e BENCH_GUARDS="${BENCH_GUARDS:-}" \
+		-e BENCH_N="${BENCH_N:-}" -e BENCH_MANY="${BENCH_MANY:-}" \
+		"${tests[@]}" || failed=1
+done
+"$here/report.py" "${judge[@]}" -o "$tree/results/bench.json" "$out" || failed=1
+exit $failed
