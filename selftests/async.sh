@@ -191,7 +191,8 @@ drains() {
 	local ns=${node_ns[$1]} drained dropped last
 
 	drained=$(stat_of "$ns" drained) dropped=$(late) last=$(oseq "$ns")
-	hold pencrypt bash -c "$until_it_waits" _ "${pid[$1]}"
+	# The daemon's helper, its only child, is what the kernel has wait.
+	hold pencrypt bash -c "$until_it_waits" _ "$(pgrep -P "${pid[$1]}")"
 	busywait 20000 out_is_past "$ns" $((last + 10)) && hands_over "$1" "$2"
 	go_on
 	stat_is_past "$ns" drained $((drained + 10)) && [ "$(late)" -eq "$dropped" ]
@@ -203,7 +204,7 @@ sent=$(sa_oseq "$P" "$A_OUT" "$B_SPI")
 check "drained: traffic both ways" start_traffic 0.02
 from=a to=b
 declare -A all_left=()
-for ((n = 0; n < 10 && ${#all_left[@]} < 2; n++)); do
+for ((n = 0; n < 20 && ${#all_left[@]} < 2; n++)); do
 	if drains $from $to; then all_left[$from]=1; fi
 	swap=$from from=$to to=$swap
 done

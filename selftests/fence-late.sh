@@ -92,7 +92,11 @@ late_is_dropped() {
 
 # The fence rises, and waits for what is in crypto: it has drawn its number.
 # Grace periods are over: it sleeps in there itself.
-is_draining() { head -n 1 "/proc/$drain/stack" | grep -q 'xfrmsync_fence_drain\|is_dry'; }
+is_draining() {
+	head -n 1 "/proc/$drain/stack" | grep -q 'xfrmsync_fence_drain\|is_dry' && return
+	cat "/proc/$drain/stack"
+	return 1
+}
 in_crypto() {
 	local try last
 

@@ -19,6 +19,8 @@ modprobe -aq esp4 esp6 ah4 ah6 xfrm_user
 setup_ns A B C
 setup_veth "$A" "$B"
 tunnel "$A" "$B" window=128
+tunnel "$A" "$B" spi=0x2000 family=6 encap=4500 window=0 esn=0
+tunnel "$A" "$B" spi=0x3000 proto=ah mode=transport esn=0 window=32
 background /usr/bin/python3 "$here/churn.py" forever "$A" "$B"
 churn=$BG_PID
 results /usr/bin/python3 "$here/genl_fuzz.py" "$A" "$B" "$C"

@@ -8,13 +8,16 @@ Nothing here names an operation: whoever adds one to the YAML has it fuzzed. Wha
 values is what the specification says of their types, and what answers brought.
 """
 
+import contextlib
 import errno
 import os
+import socket
 import struct
+import subprocess
 import time
 
 import nl
-from kt import check, equal, ip, main, rng, sa_text
+from kt import Udp, check, equal, main, rng, sa_text
 
 MESSAGES = int(os.environ.get("XFRMSYNC_MESSAGES", "1000"))
 SOCKETS = 3                 # in each namespace
@@ -25,6 +28,10 @@ WAITS = {"drain-ms": 3, "watchdog-ms": 4000}     # ms: a fuzzer has no time for 
 REFUSED = {"EINVAL", "ESRCH", "ENOENT", "ESTALE", "EBUSY", "ERANGE", "E2BIG", "EMSGSIZE", "EEXIST",
            "ENODEV", "EPERM", "ENOTSUP", "ENOBUFS", "ENOMEM", "EAGAIN"}
 SILENT = {"ENOTSUP", "ENOMEM", "ENOBUFS", "EPERM"}     # ENOTSUP: python's word for EOPNOTSUPP
+TRAFFIC = 7                 # messages between two packets of each flow
+FLOWS = ((0, "10.2.0.1"), (1, "10.1.0.1"), (0, "fd00:2::1"), (1, "fd00:1::1"), (0, "192.0.2.2"),
+         (0, "10.9.0.1"))       # from which namespace; the last one finds no SA
+HEADROOM = 1 << 16          # of a lease: numbers beyond what may be used
 EDGES = (0, 1, 2, 31, 32, 33, 127, 255, 256, 4095, 4096, 4097, 65535, 65536, 2 ** 31 - 1, 2 ** 31,
          2 ** 32 - 2, 2 ** 32 - 1, 2 ** 32, 2 ** 33, 2 ** 63 - 1, 2 ** 63, 2 ** 64 - 1)
 
@@ -66,6 +73,8 @@ class Maker:
             return self.attrs(attr["nested-attributes"])
         if name in WAITS:
             return rng.randrange(WAITS[name])
+        if name == "lease-end" and rng.random() < 0.4:      # one that traffic comes to the end of
+            return rng.choice(self.known.values.get("oseq", [0])) % 2 ** 63 + HEADROOM + rng.randrange(1, 40)
         if rng.random() < 0.5 and self.known.values.get(name):
             return rng.choice(self.known.values[name])
         if kind == "flag":
@@ -206,7 +215,87 @@ class Judge:
             self.wrong.append((body[:200].hex(), len(body), flags, str(error)))
 
 
-def churn(ns, number):
+class Churn:
+    """One ip for each namespace, which reads commands as long as there are any: to start one
+    takes longer than a hundred messages. What it says is of no interest."""
+
+    def __init__(self, spaces):
+        self.ips = {ns: self.start(ns) for ns in spaces}
+
+    @staticmethod
+    def start(ns):
+        return subprocess.Popen(["ip", "-n", ns, "-force", "-batch", "-"], stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def do(self, ns, commands):
+        # -force or not: of some words that it does not like it dies.
+        if self.ips[ns].poll() is not None:
+            self.ips[ns] = self.start(ns)
+        with contextlib.suppress(BrokenPipeError):
+            self.ips[ns].stdin.write(("\n".join(commands) + "\n").encode())
+            self.ips[ns].stdin.flush()
+
+    def end(self):
+        for one in self.ips.values():
+            with contextlib.suppress(BrokenPipeError):
+                one.stdin.close()
+            one.wait()
+
+
+class Traffic:
+    """Packets that SAs protect, or would; ESP of no SA's; what ICMP says of ESP."""
+
+    def __init__(self, spaces):
+        self.flows = [(Udp(spaces[at], 6 if ":" in dst else 4), dst) for at, dst in FLOWS]
+        with nl.netns(spaces[1]):
+            self.raw = [(socket.socket(family, socket.SOCK_RAW, proto), proto, dst) for family, proto, dst in
+                        ((socket.AF_INET, socket.IPPROTO_ICMP, "192.0.2.1"),
+                         (socket.AF_INET6, socket.IPPROTO_ICMPV6, "2001:db8:0::1"))]
+
+    def some(self):
+        for udp, dst in self.flows:
+            with contextlib.suppress(OSError):
+                udp.send(dst, rng.randrange(3))
+        if rng.random() < 0.05:
+            for raw, proto, dst in self.raw:
+                with contextlib.suppress(OSError):
+                    raw.sendto(too_big(proto, dst), (dst, 0))
+
+
+def too_big(proto, of):
+    """What a router says of ESP that came from `of`."""
+    esp = struct.pack(">II", rng.choice((0x1000, 0x2000)), 1) + bytes(32)
+    if proto == socket.IPPROTO_ICMP:
+        inner = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 60, 0, 0, 64, 50, 0, nl.address(of)[1],
+                            nl.address("192.0.2.2")[1]) + esp
+        out = struct.pack(">BBHHH", 3, 4, 0, 0, 1400) + inner
+        words = struct.unpack(f">{len(out) // 2}H", out)
+        total = sum(words)
+        total = (total & 0xffff) + (total >> 16)
+        return out[:2] + struct.pack(">H", ~(total + (total >> 16)) & 0xffff) + out[4:]
+    inner = struct.pack(">IHBB16s16s", 6 << 28, len(esp), 50, 64, nl.address(of)[1],
+                        nl.address("2001:db8::2")[1]) + esp
+    return struct.pack(">BBHI", 2, 0, 0, 1400) + inner      # the kernel sums it up
+
+
+def churn_otherwise(ns, churning, sock):
+    """What XFRM does beside adding and deleting: larval SAs, events, expiry, migration."""
+    end, spi = rng.randrange(1, 30), rng.randrange(1, 40)
+    text = f"src 192.0.2.99 dst 192.0.2.{end} proto esp"
+    churning.do(ns, (f"xfrm state allocspi {text} mode tunnel min {spi} max {spi}",
+                     f"xfrm policy update dst 10.9.0.1 dir out tmpl {text} mode tunnel",
+                     f"xfrm state add {sa_text('192.0.2.99', f'192.0.2.{end}', spi + 40)} limit packet-soft 1",
+                     f"xfrm state add {sa_text('192.0.2.99', f'192.0.2.{end}', spi)} mark {spi % 3} mask 3"))
+    with contextlib.suppress(OSError), contextlib.closing(nl.Xfrm(ns)) as xfrm:
+        xfrm.migrate(("10.1.0.1", "10.2.0.1"), ("192.0.2.1", "192.0.2.2"),
+                     ("192.0.2.1", "192.0.2.2"), 50, 1)
+    with contextlib.suppress(OSError), contextlib.closing(nl.Xfrm(ns)) as xfrm:
+        xfrm.expire(f"192.0.2.{end}", spi, hard=rng.random() < 0.5)
+    with contextlib.suppress(OSError):      # a policy of a socket: each manager is asked
+        sock.setsockopt(socket.IPPROTO_IP, 17, bytes(200))
+
+
+def churn(ns, churning, number):
     """A few SAs come, are changed, and go."""
     end = rng.randrange(1, 30)
     spi = rng.randrange(1, 40)
@@ -218,7 +307,7 @@ def churn(ns, number):
              f"xfrm state delete dst {dst} proto esp spi {spi}"]
     if rng.random() < 0.02:
         verbs = ["xfrm state flush"]
-    ip(ns, "\n".join(rng.choice(verbs) for _ in range(4)) + "\n", ok=False)
+    churning.do(ns, [rng.choice(verbs) for _ in range(4)])
 
 
 def message(maker, ops, at):
@@ -234,14 +323,19 @@ def message(maker, ops, at):
 def fuzz(*spaces):
     clients = [(ns, nl.Client(ns)) for ns in spaces for _ in range(SOCKETS)]
     maker, judge = Maker(clients[0][1].spec), Judge()
+    traffic, churning = Traffic(spaces), Churn(spaces)
     ops = [name for name, op in maker.spec.ops.items() if "do" in op or "dump" in op]
     for ns in spaces:
         for number in range(40):
-            churn(ns, number)
+            churn(ns, churning, number)
     started = time.monotonic()
     for at in range(MESSAGES):
         if at % 50 == 0:
-            churn(rng.choice(spaces), at)
+            churn(rng.choice(spaces), churning, at)
+        if at % 100 == 0:
+            churn_otherwise(rng.choice(spaces), churning, traffic.flows[0][0].sock)
+        if at % TRAFFIC == 0:
+            traffic.some()
         which = rng.randrange(len(clients))
         ns, client = clients[which]
         if rng.random() < 0.002:            # a reader goes, say, with all that it was told
@@ -251,6 +345,7 @@ def fuzz(*spaces):
         client.late.clear()
         body, flags = message(maker, ops, at)
         judge.answer(maker, client, body, flags)
+    churning.end()
     print(f"# {MESSAGES} messages in {time.monotonic() - started:.0f} s: {judge.taken} taken, "
           f"{judge.refused} refused; taken of {judge.operations}", flush=True)
     check("each message has an answer, as the specification says, or a refusal that says why",

@@ -24,14 +24,18 @@ CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
 	qemu-system-x86 busybox-static zstd
 	iproute2 iputils-ping iptables nftables ethtool netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)
+# A stock IKE daemon with its HA plugin, for the tests (its libvici has no headers); and who
+# decrypts what it sends.
+IKE=(charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
+	libstrongswan-extra-plugins tshark)
 DEMO=(keepalived python3-matplotlib)
 
 profile=${1:-check}
 case $profile in
 build)   want=("${BUILD[@]}") ;;
 kernel)  want=("${KERNEL[@]}") ;;
-check)   want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}") ;;
-demo)    want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${DEMO[@]}") ;;
+check)   want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${IKE[@]}") ;;
+demo)    want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${IKE[@]}" "${DEMO[@]}") ;;
 headers) want=(linux-headers-amd64 linux-headers-6.12-amd64) ;;
 *)       sed -n '5,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -5,7 +5,8 @@
 # for each; exits 1 if one found something. As many run at once as there are processors.
 #
 # The kernel's side is built from nothing each time. A file of the tool that was found clean is
-# looked at again when it, what it includes, or a linter has changed (build/lint/tool).
+# looked at again when it, what it includes, or a linter has changed: the cache has a hash of
+# each that was.
 set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
@@ -13,15 +14,11 @@ out=$PWD/build/lint/out
 make=(make --no-print-directory)
 ksource=$(selftests/vm/ksource.sh) || exit 1
 
-rm -rf build/lint/{out,kernel}
-mkdir -p "$out" build/lint/tool
-key=$(cat selftests/lint.sh tools/Makefile tools/.clang-tidy | cat - <(gcc --version) <(clang-14 --version) |
-	sha256sum)
-if [ "$key" != "$(cat build/lint/tool/key 2>/dev/null)" ]; then
-	rm -rf build/lint/tool
-	mkdir -p build/lint/tool
-	echo "$key" >build/lint/tool/key
-fi
+rm -rf build/lint
+mkdir -p "$out"
+clean=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}/lint
+mkdir -p "$clean" || exit 1
+key=$(cat selftests/lint.sh tools/.clang-tidy <(gcc --version) <(clang-14 --version) | sha256sum)
 
 names=()
 trap 'jobs -pr | xargs -r kill' EXIT
@@ -57,13 +54,36 @@ report() {
 
 files() { git ls-files --cached --others --exclude-standard -- "$@" 2>/dev/null; }
 
-# shellcheck disable=SC2317 # try calls them, here and below
-tool() { # NAME TARGET VARIABLE...: in a build of its own
-	"${make[@]}" -C tools "BUILD=../build/lint/tool/$1" "${@:2}"
-}
+declare -a cflags
+eval "cflags=($("${make[@]}" -s -C tools cflags))"
 
+# What a file is after the preprocessor, its comments too: some are for a linter.
+# shellcheck disable=SC2317 # try calls them, here and below
+each_file() { # COMPILER CMD...: CMD FILE, of the tool, unless it was found clean as it is
+	local f hash said rc=0
+
+	cd tools || return
+	for f in *.c ../kmod/{window,lease}.c; do
+		hash=$({ echo "$key $*"; "$1" "${cflags[@]}" -E -C "$f"; } | sha256sum | cut -d' ' -f1)
+		[ ! -f "$clean/$hash" ] || { touch "$clean/$hash"; continue; }
+		said=$("${@:2}" "$f" 2>&1) || rc=1
+		if [ -n "$said" ]; then printf '%s\n' "$said"; else touch "$clean/$hash"; fi
+	done
+	find "$clean" -type f -mtime +30 -delete
+	return $rc
+}
 # What it does not look for, and why: tools/.clang-tidy.
-try clang-tidy tool clang tidy CC=clang-14
+# shellcheck disable=SC2317
+tidy() {
+	clang-14 "${cflags[@]}" -fsyntax-only "$1" &&
+		clang-tidy-14 --quiet "$1" -- "${cflags[@]}" 2>/dev/null
+}
+try clang-tidy each_file clang-14 tidy
+# gcc 12 loses a pointer that is stored behind a pointer, and takes it for a leak. clang-tidy
+# looks for leaks too, and so do the tests that run with LeakSanitizer.
+# shellcheck disable=SC2317
+analyzer() { gcc "${cflags[@]}" -fanalyzer -Wno-analyzer-malloc-leak -c -o /dev/null "$1"; }
+try "gcc -fanalyzer" each_file gcc analyzer
 for series in 6.1 6.12; do
 	try "sparse, W=1: $series" "${make[@]}" "module-$series" \
 		KOUT=build/lint/kernel/sparse W=1 C=2 CF=-D__CHECK_ENDIAN__
@@ -78,9 +98,6 @@ clang_module() {
 }
 try "clang, W=1: 6.12" clang_module
 try "gcc -fanalyzer: 6.12" "${make[@]}" module-6.12 KOUT=build/lint/kernel/gcc KCFLAGS=-fanalyzer
-# gcc 12 loses a pointer that is stored behind a pointer, and takes it for a leak. clang-tidy
-# looks for leaks too, and so do the tests that run with LeakSanitizer.
-try "gcc -fanalyzer" tool gcc objects EXTRA_CFLAGS='-fanalyzer -Wno-analyzer-malloc-leak'
 
 mapfile -t scripts < <(files '*.sh'; files .ci tools selftests | xargs -r grep -lE '^#!.*\b(ba)?sh\b')
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)

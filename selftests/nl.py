@@ -404,13 +404,20 @@ def address(text):
 class Xfrm(Socket):
     """What iproute2 cannot say to XFRM, and its messages as they are."""
 
-    MIGRATE = 0x21
+    EXPIRE, MIGRATE = 0x18, 0x21
 
     def __init__(self, ns=None):
         super().__init__(NETLINK_XFRM, ns)
 
     def ask(self, kind, payload, flags=0):
         return list(self.talk(kind, flags | NLM_F_ACK, payload))
+
+    def expire(self, dst, spi, proto=50, hard=False):
+        """As if its limit were reached: soft, or hard."""
+        family, daddr = address(dst)
+        info = bytes(56) + daddr.ljust(16, b"\0") + struct.pack(">IBxxx", spi, proto)
+        info = info.ljust(212, b"\0") + struct.pack("=H", family)
+        return self.ask(self.EXPIRE, info.ljust(224, b"\0") + struct.pack("=Bxxxxxxx", hard))
 
     def migrate(self, selector, old, new, proto, reqid):
         """Moves the SAs of an outbound policy: selector, old and new are (src, dst)."""

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# What a running daemon may still do, what a local user gets of it, which key files it takes,
-# and that no core of it is ever written.
+# What a running daemon and its helper may still do, what becomes of one without the other, what
+# a local user gets of them, which key files it takes, and that no core of it is ever written.
 # timeout: 300
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 132
+plan 202
 
 here=$(dirname "$0")
 need_daemon
@@ -28,7 +28,9 @@ umask 022
 
 proc() { sed -n "s/^$1:[[:space:]]*//p" "/proc/${pid[$2]}/status"; } # LINE NAME
 mode() { stat -c %a "$TMP/$1"; }                                      # FILE
-four=0000000000007400	# CAP_NET_BIND_SERVICE, NET_ADMIN, NET_RAW, IPC_LOCK
+daemons=0000000000004400	# CAP_NET_BIND_SERVICE, IPC_LOCK
+helpers=0000000000003000	# CAP_NET_ADMIN, NET_RAW
+units=0000000000007400		# both: what a bounding set stays at that the unit has shrunk
 
 # As root's limits may be, and from nobody's place.
 ulimit -c unlimited
@@ -48,10 +50,19 @@ start_two() {
 }
 check "two nodes are in step" start_two
 umask 022
+helper_of() { # NAME: its only child
+	pid[$1-helper]=$(pgrep -P "${pid[$1]}") && [ "$(proc Name "$1-helper")" = xfrmsync-helper ]
+}
 for n in a b; do
-	for line in CapEff CapPrm CapBnd; do
-		check_equal "$n: four capabilities are left: $line" $four "$(proc $line $n)"
+	check "$n: it has a helper, and no other child" helper_of $n
+done
+declare -A has=([a]=$daemons [b]=$daemons [a-helper]=$helpers [b-helper]=$helpers)
+for n in a b a-helper b-helper; do
+	for line in CapEff CapPrm; do
+		check_equal "$n: two capabilities are left: $line" "${has[$n]}" "$(proc $line $n)"
 	done
+	[ "${n%-helper}" = a ] && bound=${has[$n]} || bound=$units
+	check_equal "$n: a program would have no more: CapBnd" "$bound" "$(proc CapBnd $n)"
 	check_equal "$n: none is passed on" 0000000000000000 "$(proc CapInh $n)"
 	check_equal "$n: nor by execve()" 0000000000000000 "$(proc CapAmb $n)"
 	check_equal "$n: no program gives others" 1 "$(proc NoNewPrivs $n)"
@@ -74,8 +85,14 @@ says_no_less() { # what it could not do would be in its log
 }
 check "neither lacks anything" says_no_less
 check "its data is locked in memory" all_locked a
-children() { pgrep -P "${pid[a]},${pid[b]}"; echo "exit code $?"; }
-check_equal "no child of it runs" "exit code 1" "$(children)"
+buffer_locked() { # NAME: what keys pass through, 128 KiB
+	local locked
+
+	read -r locked _ <<<"$(proc VmLck "$1")"
+	echo "locked $locked"
+	[ "$locked" -ge 128 ]
+}
+check "and its helper's buffer" buffer_locked a-helper
 
 # umask 0 would have left these open.
 check_equal "the state's folder is root's alone" 700 "$(mode a.state)"
@@ -100,6 +117,8 @@ chmod 755 "$TMP" "$TMP/a.state" "$TMP/a.run"
 results nsenter --net="/run/netns/$A" /usr/bin/python3 "$here/privileges.py" "${pid[a]}" "$TMP/a.run/sock" \
 	"$TMP/a.state/state" "$TMP/a.state/lock" "$TMP/a.conf" "$TMP/a.key" "$TMP/seal" "$TMP/shared.psk" "$TMP/sealed"
 check "who was not heard is named in the log" logged a "refused user 65534"
+# The daemon, in somebody else's hands, is uid 0 with no capability that would help.
+results nsenter --net="/run/netns/$A" /usr/bin/python3 "$here/privileges.py" "${pid[a-helper]}"
 
 user() { # VERB...
 	in_ns "$A" setpriv --reuid nobody --regid nogroup --clear-groups "$XFRMSYNC" "$@" -c "$TMP/user.conf"
@@ -122,7 +141,25 @@ for verb in takeover standby; do
 done
 role_stays() { role_is a active && role_is b standby; }
 check "none of it did anything" role_stays
+
+# --- one without the other ------------------------------------------------------------------
+
+kill -KILL "${pid[b-helper]}"
+check "a daemon ends when its helper has" exits b
+check "and says so" logged b "the helper, which makes requests to the kernel, was ended by signal 9: stopping"
+start_bounded b
+check "it starts again" busywait 20000 status b "s['role'] == 'standby'"
+check "in step" wait_step a b
+kill -KILL "${pid[a]}"
+wait "${pid[a]}" 2>/dev/null
+gone() { [ ! -d "/proc/${pid[$1]}" ]; } # NAME
+check "a helper ends when its daemon has" busywait 20000 gone a-helper
+start a
+check "which starts again, the active as before" busywait 20000 status a "s['role'] == 'active'"
+check "with another helper" helper_of a
+check "in step" wait_step a b
 stop a
+check "by the end of a daemon in order, its helper is gone" gone a-helper
 stop b
 
 # --- key files --------------------------------------------------------------------------
@@ -236,5 +273,12 @@ busywait 20000 answers >/dev/null || bail "the daemon does not start again"
 echo "|$TMP/catch %e %p" >/proc/sys/kernel/core_pattern
 echo 2 >/proc/sys/fs/suid_dumpable
 crash "into a pipe"
+start a
+busywait 20000 answers >/dev/null || bail "the daemon does not start again"
+helper_of a
+kill -ABRT "${pid[a-helper]}"
+check "a helper that crashes ends its daemon" exits a
+check "which says how" logged a "was ended by signal 6"
+check_equal "there is no core of either" "" "$(find "$TMP" /var/tmp -name "core.xfrmsync*" 2>/dev/null)"
 
 check "every daemon ended cleanly" ended_cleanly

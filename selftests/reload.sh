@@ -130,6 +130,7 @@ check "that is not believed" none_is_safe
 # Where the state is kept by default, modprobe's configuration follows it.
 options() { modprobe -c | sed -n 's/^options xfrmsync //p'; }
 stop a
+rm -rf /etc/modprobe.d/xfrmsync-role.conf /var/lib/xfrmsync/state
 later rm -rf /etc/modprobe.d/xfrmsync-role.conf /var/lib/xfrmsync/state
 nl "$A" role-set none >/dev/null
 sed '/^state_dir/d' "$TMP/a.conf" >"$TMP/m.conf"

@@ -135,6 +135,45 @@ def exact(a_ns, a):
     equal("to that, it is", "ok", say(expect_oseq=8050, oseq=8001, lease_end=room + 9000))
 
 
+# As the daemon sends them: the module reads these without its policy (kmod/plain.c).
+ORDER = ("family", "dst", "spi", "proto", "mark", "mark-mask", "flags", "tag", "cookie", "oseq", "seq",
+         "window", "bitmap", "bytes", "packets", "add-time", "use-time", "last-used",
+         "replay-window-errors", "replay-errors", "integrity-errors", "lease-end", "sent",
+         "restore-flags", "expect-oseq", "guard-end", "given-end")
+
+
+def orders(a_ns, a):
+    """In whatever order its attributes come, a record means the same, and is refused alike."""
+    sa_add(a_ns, B_END, A_END, 0x230, esn=True, window=128)
+    full = dict(sa_id(A_END, 0x230), mark=0, flags=["esn", "bmp"], tag=79, oseq=500, seq=400,
+                window=128, bitmap=[1, 2, 3, 4], bytes=6, packets=7, sent=450)
+    full["mark-mask"], full["restore-flags"] = 0, ["bind", "window-exact"]
+    full["add-time"], full["use-time"], full["last-used"] = 1700000000, 1700000001, 1700000002
+    full["replay-window-errors"], full["replay-errors"], full["integrity-errors"] = 8, 9, 10
+    full["lease-end"], full["given-end"] = 1 << 40, 1 << 41
+
+    def outcome(names, record):
+        try:
+            answer = a.restore({n: record[n] for n in names if n in record})
+            have = a.get(**sa_id(A_END, 0x230))
+            return reason(answer), [have.get(n) for n in full if n not in ("flags", "restore-flags")]
+        except nl.NlError as e:
+            return e.errno, e.msg, e.attr
+
+    equal("the daemon's names are those of the record", set(), set(full) - set(ORDER))
+    for what, change in (("all of it", {}), ("a bit that there is not", {"restore-flags": 1 << 6}),
+                         ("a merge", {"restore-flags": ["merge"]}), ("a window too large", {"window": 4097}),
+                         ("half a word", {"bitmap": bytes(14)}), ("too many words", {"bitmap": [0] * 129}),
+                         ("too few words", {"bitmap": [0] * 3}), ("no words", {"bitmap": []}),
+                         ("another family", {"family": 10}), ("none", {"family": 3}),
+                         ("half an address", {"dst": bytes(2)}), ("a window without its number", {"seq": 0})):
+        record = dict(full, **change)
+        if what == "a window without its number":
+            del record["seq"]
+        equal(f"in any order: {what}", outcome(ORDER, record), outcome(ORDER[::-1], record))
+    equal("what all of it was", "ok", outcome(ORDER, full)[0])
+
+
 def cookies(a):
     ident, cookie = sa_id(A_END, 0x200), a.get(**sa_id(A_END, 0x200))["cookie"]
     equal("bind: another life's cookie", "cookie", reason(a.bind(dict(ident, cookie=cookie + 1, tag=77))))
@@ -354,6 +393,7 @@ def test(a_ns, b_ns):
     kept(a_ns, a)
     refusals(a_ns, a)
     exact(a_ns, a)
+    orders(a_ns, a)
     cookies(a)
     parking(a_ns, b_ns, a, b)
     merge(a_ns, b_ns, a, b)

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 37
+plan 43
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 [ -x /lib/systemd/systemd ] || skip_all "no systemd on this machine"
@@ -129,6 +129,10 @@ check "the SAs are on B" busywait 20000 sas_are "$B" 2
 check "nothing in its sandbox is in the way" \
 	is_without "cannot" < <(the_journal)
 check "the policies, too" policies_are "$B" 3
+caps() { in_it sed -n 's/^CapPrm:[[:space:]]*//p' "/proc/$1/status"; } # PID
+helper() { in_it pgrep -P "$(unit_says MainPID)" -x xfrmsync-helper; }
+check_equal "by a daemon that has no CAP_NET_ADMIN" 0000000000004400 "$(caps "$(unit_says MainPID)")"
+check_equal "but its helper" 0000000000003000 "$(caps "$(helper)")"
 
 # --- it dies ----------------------------------------------------------------------------------
 
@@ -139,6 +143,11 @@ check "it is killed" in_it kill -KILL "$first"
 check "systemd starts it again" busywait 60000 another "$first"
 check "it is the active, as before" busywait 30000 step active
 check_equal "once" $((restarts + 1)) "$(unit_says NRestarts)"
+first=$(unit_says MainPID)
+check "its helper is killed" in_it kill -KILL "$(helper)"
+check "the journal says so" busywait 20000 journal "the helper, .* was ended by signal 9"
+check "systemd starts both again" busywait 60000 another "$first"
+check "it is the active, as before" busywait 30000 step active
 
 # --- it is told ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/daemon.sh
 . "$(dirname "$0")/daemon.sh"
-plan 74
+plan 80
 
 need_tool
 setup_ns A B P
@@ -127,7 +127,30 @@ for n in 33 1000; do
 done
 ip -n "$A" xfrm state delete dst 192.0.3.1 proto esp spi 0x3196
 check "check: of the others there is nothing to say" windows
+
+check "check: SAs that no IKE daemon has, nor any end in time" \
+	found a 1 warn IKE "with static keys nobody replaces them; after a takeover they go on until the sequence numbers end"
+mortal_sa() { # SPI SECONDS
+	# shellcheck disable=SC2034 # lib_sa reads them
+	local proto=esp mode=transport encap='' esn=0 window=32
+
+	lib_sa "$A" 192.0.3.2 192.0.3.1 "$1" limit time-hard "$2"
+}
+mortal_sa 0x3777 7200
+mortal_sa 0x3778 3600
+check "check: the first of them to end" \
+	found a 1 warn IKE "at the latest for the first SA (esp 192.0.3.1 spi 0x00003778, its hard lifetime)"
+cp "$(command -v sleep)" "$TMP/pluto"
+background ip netns exec "$B" "$TMP/pluto" 1000
+check "check: another namespace's IKE daemon is none here" found a 1 warn IKE "no IKE daemon runs"
+background ip netns exec "$A" "$TMP/pluto" 1000
+check "check: libreswan" found a 1 warn IKE "libreswan's pluto runs: its IKE SAs do not come along"
+kill "$BG_PID"
+wait "$BG_PID" 2>/dev/null
 ip -n "$A" xfrm state flush
+check "check: no IKE daemon, and no SA" found a 1 ok IKE "and there is no SA"
+spoilt "check: [ike] without charon" "/^\[filter\]/,/^\$/d; \$a [ike]" \
+	warn IKE "no charon runs in this network namespace"
 
 tunnel "$A" "$P" link=1 window=128
 check "two nodes in step" both_start a b

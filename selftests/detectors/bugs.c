@@ -145,10 +145,10 @@ static void shift(void)
 static void array_index(void)
 {
 	static struct xfrmsync_sa sa;
-	unsigned int slot = ARRAY_SIZE(sa.node) + 1;	/* the end has an address */
+	unsigned int slot = ARRAY_SIZE(sa.next) + 1;	/* the end has an address */
 
 	OPTIMIZER_HIDE_VAR(slot);
-	INIT_HLIST_NODE(&sa.node[slot]);
+	RCU_INIT_POINTER(sa.next[slot], NULL);
 }
 
 static u64 raced;

@@ -5,22 +5,44 @@
 # told by the kernel with the place in the module, and to be found by splats.sh.
 #
 # usage: run.sh [-k debug|kcsan] [-o DIR]
+#        run.sh -b KERNEL
 #   -k KERNEL   which one (debug)
 #   -o DIR      the VM's logs, and what came of each bug (build/KVER/detectors)
+#   -b KERNEL   builds that module and no more, for any of the VMs' kernels
 
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
 # shellcheck source=selftests/lib.sh
 . "$here/../lib.sh"
 
-kernel=debug out=''
-while getopts k:o: opt; do
+kernel=debug out='' only=''
+while getopts k:o:b: opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	o) out=$OPTARG ;;
-	*) sed -n '7,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	b) kernel=$OPTARG only=1 ;;
+	*) sed -n '7,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 done
+
+# The module as it is shipped, and one file more.
+build() {
+	local kdir
+
+	kdir=$("$here/../vm/kernels.sh" kdir "$kernel") || return
+	kver=$(<"$kdir/include/config/kernel.release")
+	MODDIR=$tree/build/$kver/with-bugs
+	rm -rf "$MODDIR"
+	mkdir -p "$MODDIR"
+	cp -rs "$tree/kmod" "$tree/uapi" "$here/bugs.c" "$MODDIR/"
+	{ cat "$tree/Kbuild"; echo "xfrmsync-y += bugs.o"; } >"$MODDIR/Kbuild"
+	make -s -C "$kdir" M="$MODDIR" modules
+}
+
+if [ -n "$only" ]; then
+	build
+	exit
+fi
 
 # The bug; what the kernel says of it; where. A report of a lock, or of KASAN's, turns
 # lockdep off: what needs it comes first, and those come last.
@@ -44,20 +66,6 @@ data-race       KCSAN: data-race                             race' ;;
 esac
 bugs=${bugs#$'\n'}
 mapfile -t names < <(awk '{ print $1 }' <<<"$bugs")
-
-# The module as it is shipped, and one file more.
-build() {
-	local kdir
-
-	kdir=$("$here/../vm/kernels.sh" kdir "$kernel") || return
-	kver=$(<"$kdir/include/config/kernel.release")
-	MODDIR=$tree/build/$kver/with-bugs
-	rm -rf "$MODDIR"
-	mkdir -p "$MODDIR"
-	cp -rs "$tree/kmod" "$tree/uapi" "$here/bugs.c" "$MODDIR/"
-	{ cat "$tree/Kbuild"; echo "xfrmsync-y += bugs.o"; } >"$MODDIR/Kbuild"
-	make -s -C "$kdir" M="$MODDIR" modules
-}
 
 plan $((2 + 2 + 2 * ${#names[@]}))
 check "the module builds with bugs" build
