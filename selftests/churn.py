@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Thousands of SAs created and deleted by `ip -batch`, traffic, readers, dumps.
 
-In: stream A B | forever A B | unload A.
+In: stream A B | forever A B [C] | unload A. C is made and deleted, again and again.
 Out: results | nothing: goes on until it is killed or its namespaces have gone | the module
 is gone while they are at it, or exit code 1.
 """
@@ -22,6 +22,8 @@ from kt import SLOW, Udp, check, equal, ip, main, parse_sa, rng, sa_text
 # Of the debug kernel it is the time that counts, of the others too: a minute for 5000.
 COUNT = 5000 // max(SLOW, 2)
 A_END, B_END = "192.0.2.1", "192.0.2.2"
+# What a client meets where the module goes, or is not there.
+NO_MODULE = (OSError, ValueError, TimeoutError, TypeError, KeyError, struct.error)
 
 
 def lines(first, count):
@@ -148,7 +150,7 @@ def reading(ns):
             finally:
                 mirror.client.close()
                 other.close()
-        except (OSError, ValueError, TimeoutError, TypeError, KeyError, struct.error):
+        except NO_MODULE:
             time.sleep(0.01)
 
 
@@ -158,10 +160,32 @@ def churning(ns):
         batch(ns, add + delete).wait()
 
 
-def forever(a_ns, b_ns):
+def visiting(ns, while_ns):
+    """A namespace that comes with a reader, SAs, and policies, has them rekeyed, replaced and
+    flushed, and goes with what is left: SAs and the reader."""
+    add, delete = lines(0x300000, 100)
+    rekeyed, _ = lines(0x400000, 100)
+    policies = [f"xfrm policy {{}} src 10.{i}.0.0/16 dst 10.2.0.0/16 dir out tmpl src {A_END} dst {B_END}"
+                f" proto esp reqid {i + 1} mode tunnel" for i in range(100)]
+    work = [policy.format("add") for policy in policies] + add
+    work += [line for pair in zip(rekeyed, delete) for line in pair]
+    work += [policy.format("update") for policy in policies]
+    work += ["xfrm policy flush", "xfrm state flush"] + add
+    while os.path.exists(f"/run/netns/{while_ns}"):
+        subprocess.run(["ip", "netns", "add", ns], check=True)
+        with contextlib.ExitStack() as reader:
+            with contextlib.suppress(*NO_MODULE):
+                reader.callback(Mirror(ns).client.close)
+            batch(ns, work).wait()
+            subprocess.run(["ip", "netns", "delete", ns], check=True)
+
+
+def forever(a_ns, b_ns, c_ns=None):
     udp = Udp(a_ns)
     threads = [threading.Thread(target=target, args=(ns,)) for ns in (a_ns, b_ns)
                for target in (reading, churning)]
+    if c_ns:
+        threads.append(threading.Thread(target=visiting, args=(c_ns, a_ns)))
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
