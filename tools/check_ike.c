@@ -103,23 +103,6 @@ struct life {
 	struct sa_id first;
 };
 
-static int by_name(const void *a, const void *b)
-{
-	const struct sa_id *x = &((const struct record *)a)->id;
-	const struct sa_id *y = &((const struct record *)b)->id;
-	int ret = memcmp(x->dst, y->dst, sizeof(x->dst));
-
-	if (!ret)
-		ret = memcmp(&x->spi, &y->spi, sizeof(x->spi));
-	if (!ret)
-		ret = x->proto - y->proto;
-	if (!ret)
-		ret = x->family - y->family;
-	if (!ret && x->mark != y->mark)
-		ret = x->mark < y->mark ? -1 : 1;
-	return ret;
-}
-
 static int keep(const struct record *r, void *data)
 {
 	struct life *l = data;
@@ -165,7 +148,7 @@ static int look_at_life(const uint8_t *p, size_t len, void *data)
 	if (context_sa_info(p, len, &sa, NULL))
 		return 0;
 	key.id = sa.id;
-	r = bsearch(&key, l->rec, l->n, sizeof(key), by_name);
+	r = bsearch(&key, l->rec, l->n, sizeof(key), sa_id_order);
 	if (!r || fields_read(p, len, CONTEXT_IS_SA, &fs, &why))
 		return 0;
 	fields_get_lifetime(&fs, &lft);
@@ -187,7 +170,7 @@ static bool look_at_sas(struct life *l)
 	genl_close(&g);
 	if (!ok || !l->n || xfrm_open(&x))
 		return ok && !l->n;
-	qsort(l->rec, l->n, sizeof(*l->rec), by_name);
+	qsort(l->rec, l->n, sizeof(*l->rec), sa_id_order);
 	ok = !xfrm_dump_sas(&x, look_at_life, l);
 	xfrm_close(&x);
 	return ok;

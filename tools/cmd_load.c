@@ -281,24 +281,6 @@ static void settle_policies(struct load *l, const struct context_sa *sa,
 
 /* ---- the map ---- */
 
-static int by_name(const void *a, const void *b)
-{
-	const struct sa_id *x = a, *y = b;
-	int ret = memcmp(x->dst, y->dst, sizeof(x->dst));
-
-	if (!ret)
-		ret = memcmp(&x->spi, &y->spi, sizeof(x->spi));
-	if (!ret)
-		ret = x->proto - y->proto;
-	if (!ret)
-		ret = x->family - y->family;
-	if (!ret && x->mark != y->mark)
-		ret = x->mark < y->mark ? -1 : 1;
-	if (!ret && x->mark_mask != y->mark_mask)
-		ret = x->mark_mask < y->mark_mask ? -1 : 1;
-	return ret;
-}
-
 /* The names that the SAs which are meant will have. */
 static int list_names(struct load *l)
 {
@@ -320,17 +302,17 @@ static int list_names(struct load *l)
 		map_id(&l->map, &info.id);
 		l->name[l->n_names++] = info.id;
 	}
-	qsort(l->name, l->n_names, sizeof(*l->name), by_name);
+	qsort(l->name, l->n_names, sizeof(*l->name), sa_id_order);
 	return 0;
 }
 
 static bool is_shared(const struct load *l, const struct sa_id *id)
 {
 	const struct sa_id *at = bsearch(id, l->name, l->n_names, sizeof(*id),
-					 by_name);
+					 sa_id_order);
 
-	return at && ((at > l->name && !by_name(at - 1, id)) ||
-		      (at + 1 < l->name + l->n_names && !by_name(at + 1, id)));
+	return at && ((at > l->name && !sa_id_order(at - 1, id)) ||
+		      (at + 1 < l->name + l->n_names && !sa_id_order(at + 1, id)));
 }
 
 /* In place, so that the file's bytes have this node's names from here on. */

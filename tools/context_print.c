@@ -361,3 +361,15 @@ void context_print(FILE *out, const json_t *o)
 		fputc('\n', out);
 	}
 }
+
+void context_print_next(FILE *out, const json_t *o, bool json, size_t n)
+{
+	if (json) {
+		fputs(n ? ",\n " : "\n ", out);
+		json_dumpf(o, out, JSON_COMPACT);
+	} else {
+		if (n)
+			fputc('\n', out);
+		context_print(out, o);
+	}
+}

@@ -7,6 +7,7 @@
 #ifndef XFRMSYNC_TOOLS_CONTEXT_PRINT_H
 #define XFRMSYNC_TOOLS_CONTEXT_PRINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,5 +22,8 @@ json_t *context_json(const uint8_t *p, size_t len);
 
 /* The same object in a block: a heading, and a line for each field. */
 void context_print(FILE *out, const json_t *o);
+
+/* One of a list, after n others: a member of an array, or a block. */
+void context_print_next(FILE *out, const json_t *o, bool json, size_t n);
 
 #endif

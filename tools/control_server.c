@@ -431,6 +431,20 @@ static json_t *counters_json(struct daemon *d)
 	return obj;
 }
 
+static json_t *losses_json(const struct daemon *d)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			 "resyncs", (json_int_t)d->resyncs,
+			 "events_lost", (json_int_t)d->events_lost,
+			 "contexts_refused", (json_int_t)d->context_refused,
+			 "records_refused", (json_int_t)d->restore_refused,
+			 "stale_frames", (json_int_t)d->stale_frames,
+			 "connections_refused",
+			 (json_int_t)d->handshakes_refused,
+			 "repaired", (json_int_t)d->repaired,
+			 "merged", (json_int_t)d->merged);
+}
+
 static json_t *status_json(struct daemon *d)
 {
 	json_t *obj, *why, *peers = json_array();
@@ -468,17 +482,7 @@ static json_t *status_json(struct daemon *d)
 	json_object_set_new(obj, "conflict", conflicts_json(d));
 	json_object_set_new(obj, "new_spi", renumber_json(d));
 	json_object_set_new(obj, "lacking", lacking_json(d));
-	json_object_set_new(obj, "losses",
-		json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			  "resyncs", (json_int_t)d->resyncs,
-			  "events_lost", (json_int_t)d->events_lost,
-			  "contexts_refused", (json_int_t)d->context_refused,
-			  "records_refused", (json_int_t)d->restore_refused,
-			  "stale_frames", (json_int_t)d->stale_frames,
-			  "connections_refused",
-			  (json_int_t)d->handshakes_refused,
-			  "repaired", (json_int_t)d->repaired,
-			  "merged", (json_int_t)d->merged));
+	json_object_set_new(obj, "losses", losses_json(d));
 	json_object_set_new(obj, "guard",
 			    json_string(conf_guard_str(d->conf.guard)));
 	json_object_set_new(obj, "exposed",

@@ -41,6 +41,24 @@ bool sa_id_equal(const struct sa_id *a, const struct sa_id *b)
 	       !memcmp(a->dst, b->dst, sizeof(a->dst));
 }
 
+int sa_id_order(const void *a, const void *b)
+{
+	const struct sa_id *x = a, *y = b;
+	int ret = memcmp(x->dst, y->dst, sizeof(x->dst));
+
+	if (!ret)
+		ret = memcmp(&x->spi, &y->spi, sizeof(x->spi));
+	if (!ret)
+		ret = x->proto - y->proto;
+	if (!ret)
+		ret = x->family - y->family;
+	if (!ret && x->mark != y->mark)
+		ret = x->mark < y->mark ? -1 : 1;
+	if (!ret && x->mark_mask != y->mark_mask)
+		ret = x->mark_mask < y->mark_mask ? -1 : 1;
+	return ret;
+}
+
 /* FNV-1a over the fields, not the struct: it has padding. */
 static uint32_t fnv(uint32_t h, const void *p, size_t len)
 {

@@ -70,6 +70,8 @@ void record_copy(struct record *to, const struct record *from);
 
 /* True when both name the same SA. */
 bool sa_id_equal(const struct sa_id *a, const struct sa_id *b);
+/* For qsort() and bsearch(): of struct sa_id, or of what begins with one. */
+int sa_id_order(const void *a, const void *b);
 /* A hash for tables; not for anything that needs secrecy. */
 uint32_t sa_id_hash(const struct sa_id *id);
 /* "esp 192.0.2.1 spi 0x00001000" [+ " mark 0x1/0xff"] into buf; returns buf. */

@@ -35,16 +35,8 @@ static void print_one(struct shown *s, json_t *o)
 {
 	if (!o)
 		return;
-	if (s->common->json) {
-		fputs(s->printed ? ",\n " : "\n ", stdout);
-		json_dumpf(o, stdout, JSON_COMPACT);
-	} else {
-		if (s->printed)
-			putchar('\n');
-		context_print(stdout, o);
-	}
+	context_print_next(stdout, o, s->common->json, s->printed++);
 	s->failed += !!json_object_get(o, "error");
-	s->printed++;
 	json_decref(o);
 }
 

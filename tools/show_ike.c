@@ -72,16 +72,8 @@ static int ask_each(struct shown *s, const char *cmd,
 
 static void print_one(struct shown *s, const json_t *o)
 {
-	if (s->common->json) {
-		fputs(s->printed ? ",\n " : "\n ", stdout);
-		json_dumpf(o, stdout, JSON_COMPACT);
-	} else {
-		if (s->printed)
-			putchar('\n');
-		context_print(stdout, o);
-	}
+	context_print_next(stdout, o, s->common->json, s->printed++);
 	s->failed += !!json_object_get(o, "error");
-	s->printed++;
 }
 
 int cmd_show_ike(const struct cmd_common *common)
