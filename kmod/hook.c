@@ -9,7 +9,6 @@
 #include <linux/ftrace.h>
 #include <linux/kprobes.h>
 #include <linux/moduleparam.h>
-#include <linux/overflow.h>
 #include <linux/rtnetlink.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -19,6 +18,7 @@
 
 #include "dirty.h"
 #include "hook.h"
+#include "lease.h"
 #include "limit.h"
 
 static unsigned int scan_interval_ms = 100;
@@ -68,14 +68,10 @@ static __always_inline void outbound(unsigned long arg, unsigned long skb)
 	const unsigned long seen = BIT(XFRMSYNC_SA_QUEUED);
 	const unsigned long mask = seen | BIT(XFRMSYNC_SA_RESTORED);
 	struct xfrmsync_sa *sa = xfrmsync_table_first(x);
-	u64 last;
 
-	/* At the end of all numbers the sum has none: not below any limit. */
 	if (unlikely(!sa || sa->x != x ||
 		     (READ_ONCE(sa->flags) & mask) != seen ||
-		     check_add_overflow(xfrmsync_oseq(x),
-					(u64)XFRMSYNC_LIMIT_SEGMENTS, &last) ||
-		     last >= sa->watch))
+		     xfrmsync_lease_is_near(xfrmsync_oseq(x), sa->watch)))
 		look_outbound(x, (const struct sk_buff *)skb);
 }
 

@@ -21,6 +21,28 @@
 #define XFRMSYNC_LEASE_HEADROOM (1U << 16)
 #endif
 
+/* More than a packet has segments (skb_shared_info.gso_segs). */
+#define XFRMSYNC_LEASE_SEGMENTS (1U << 16)
+
+/**
+ * xfrmsync_lease_is_near() - may the next packet draw a number that somebody waits for
+ * @oseq: last outbound number drawn
+ * @watch: that number
+ *
+ * Whatever the packet, it draws no more than XFRMSYNC_LEASE_SEGMENTS. At the end
+ * of all numbers their sum has none; that is near.
+ *
+ * Context: any; in the packet path.
+ * Return: false where nobody has to look.
+ */
+static inline bool xfrmsync_lease_is_near(__u64 oseq, __u64 watch)
+{
+	__u64 last;
+
+	return __builtin_add_overflow(oseq, (__u64)XFRMSYNC_LEASE_SEGMENTS, &last) ||
+	       last >= watch;
+}
+
 /**
  * xfrmsync_lease_first() - end of a lease of an SA
  * @oseq: last outbound number drawn

@@ -25,9 +25,6 @@ static inline u64 xfrmsync_oseq(const struct xfrm_state *x)
 	return (u64)x->replay_esn->oseq_hi << 32 | x->replay_esn->oseq;
 }
 
-/* More than a packet has segments (skb_shared_info.gso_segs). */
-#define XFRMSYNC_LIMIT_SEGMENTS (1U << 16)
-
 /* x->lock held, or before anybody knows the SA. */
 static inline void xfrmsync_limit_watch(struct xfrmsync_sa *sa, u64 number)
 {

@@ -78,6 +78,24 @@ static void test_nonsense(void **state)
 	assert_int_equal(xfrmsync_lease_first(~0ULL, ~0ULL, true, 30), 0);
 }
 
+/* What one packet may draw, and the end of all numbers, where a sum wraps. */
+static void test_near(void **state)
+{
+	const uint64_t most = 1 << 16, end = UINT64_MAX;
+
+	(void)state;
+	assert_false(xfrmsync_lease_is_near(0, most + 1));
+	assert_true(xfrmsync_lease_is_near(0, most));
+	assert_true(xfrmsync_lease_is_near(1, most + 1));
+	assert_true(xfrmsync_lease_is_near(10, 5));
+	assert_false(xfrmsync_lease_is_near((1ULL << 32) - 1, (1ULL << 32) + most));
+	assert_false(xfrmsync_lease_is_near(end - most - 1, end));
+	assert_true(xfrmsync_lease_is_near(end - most, end));
+	assert_true(xfrmsync_lease_is_near(end - most + 1, end));
+	assert_true(xfrmsync_lease_is_near(end, end));
+	assert_true(xfrmsync_lease_is_near(end - 1, 5));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +103,7 @@ int main(void)
 		cmocka_unit_test(test_no_wrap),
 		cmocka_unit_test(test_distance),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_near),
 	};
 
 	return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
