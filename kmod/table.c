@@ -39,7 +39,9 @@ static struct xfrmsync_table *table_alloc(unsigned int bits, unsigned int slot)
 {
 	struct xfrmsync_table *t;
 
-	t = kvzalloc(struct_size(t, bucket, 1UL << bits), GFP_KERNEL);
+	/* Whoever asks can do without: no reason to fill the log. */
+	t = kvzalloc(struct_size(t, bucket, 1UL << bits),
+		     GFP_KERNEL | __GFP_NOWARN);
 	if (!t)
 		return NULL;
 	t->shift = BITS_PER_LONG - bits;

@@ -65,13 +65,13 @@ def ours():
     return symbols(lambda words: words[-1] == "[xfrmsync]")
 
 
-def function(name):
-    """Where one of the kernel begins and, at most, ends."""
+def function(name, *module):
+    """Where one of the kernel, or of a module, begins and, at most, ends."""
     with open("/proc/kallsyms", encoding="ascii") as file:
         places = {}
         for line in file:
             words = line.split()
-            if len(words) == 3 and words[1] in "tTwW":
+            if tuple(words[3:]) == module and words[1] in "tTwW":
                 places[words[2]] = int(words[0], 16)
     begin = places.get(name, 0)
     return begin, min((place for place in places.values() if place > begin), default=0) if begin else 0
@@ -799,6 +799,21 @@ def rekeyed(place, space):
 WORKS = [("a wake-up", woken, 4096), ("a walk", untold, 4096), ("a soft expiry", rekeyed, 4096)]
 
 
+def larger_table(place, most=10000):
+    """No room for it, neither in one piece nor in pages: what there is goes on, without a word."""
+    spis = range(0x7000, 0x7000 + 300)      # more than the first one is for
+    settings(function("table_grow", "[xfrmsync]"))
+    with any_of(0, most):
+        place.add(*spis)
+        until(lambda: failed(most) > 1, 10)
+        count = failed(most)
+        said = place.state()
+    settings(ours())
+    place.remove(*spis)
+    check("a larger table", count > 1 and len(said["sas"]) >= len(spis) and said["xfrm"] == sorted(said["sas"]),
+          (count, len(said["sas"])))
+
+
 def hooks_again(nth):
     """No room for hooks, and none when it is tried again: SAs are stopped until there is."""
     for number in itertools.count(1):
@@ -832,6 +847,7 @@ def works(a_ns, b_ns):
                     break
             print(f"{name}: {hits} failed", flush=True)
             check(name, hits and not wrong, wrong or "no allocation of it failed")
+        larger_table(place)
         hooks_again(nth)
 
 

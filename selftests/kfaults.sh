@@ -17,9 +17,9 @@ for f in /proc/thread-self/fail-nth /sys/kernel/debug/failslab/require-start \
 done
 kfaults=(/usr/bin/python3 "$(dirname "$0")/kfaults.py")
 if [ "${XFRMSYNC_FAULTS:-}" = all ]; then
-	plan 62
+	plan 63
 else
-	plan 42
+	plan 43
 fi
 
 # shellcheck disable=SC2119 # no parameters
