@@ -96,7 +96,7 @@ if [ "$XFRMSYNC_ACCEL" = kvm ]; then
 else
 	# With thread=multi one boot of 26 died before the root was mounted. Emulated, rep movsb
 	# takes a turn for each byte: a guest that was told of it as fast costs a tenth more.
-	machine=(-accel "tcg,thread=$thread" -cpu max,erms=off)
+	machine=(-accel "tcg,thread=$thread" -cpu "max,erms=off")
 fi
 
 if [ -n "$icount" ]; then
