@@ -22,7 +22,7 @@ CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross libstdc++-12-dev-s390x-cross
 	qemu-user clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck codespell pyflakes3
 	qemu-system-x86 busybox-static zstd
-	iproute2 iputils-ping iptables nftables ethtool netbase procps tcpdump socat openssl
+	iproute2 iputils-ping strace iptables nftables ethtool netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)
 # A stock IKE daemon with its HA plugin, for the tests (its libvici has no headers); and who
 # decrypts what it sends.
