@@ -64,6 +64,22 @@ uint64_t measure_cpu(pid_t pid)
 	return ns_of(clock);
 }
 
+pid_t measure_child(pid_t pid)
+{
+	char path[64];
+	int child = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	f = fopen(path, "r");
+	if (!f)
+		measure_die(path);
+	if (fscanf(f, "%d", &child) != 1)
+		child = 0;
+	fclose(f);
+	return child;
+}
+
 void measure_add(struct measure *m, double cost)
 {
 	if (m->n < MEASURE_MAX)

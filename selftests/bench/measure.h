@@ -24,6 +24,7 @@ void measure_enter(const char *ns);
 void measure_first(void);
 uint64_t measure_now(void);		/* ns */
 uint64_t measure_cpu(pid_t pid);	/* ns that the process ran; 0: this one */
+pid_t measure_child(pid_t pid);		/* its first one; 0: it has none */
 void measure_add(struct measure *m, double cost);
 /* "WHAT: MIN MEDIAN MAX", without the first repeat where there are more. */
 void measure_print(struct measure *m, const char *what);
