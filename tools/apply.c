@@ -134,12 +134,15 @@ static void take_record(struct daemon *d, struct cache_entry *e,
 	lead_drop_covered(e);
 }
 
+static void flush_records(struct daemon *d);
+static void make_queued(struct daemon *d);
+
 static void queue(struct daemon *d, struct cache_entry *e)
 {
 	if (e->queued)
 		return;
 	if (d->n_batch == DAEMON_BATCH)
-		apply_flush(d);
+		flush_records(d);
 	e->queued = true;
 	d->batch_entry[d->n_batch++] = e;
 }
@@ -311,12 +314,18 @@ static int flush_once(struct daemon *d)
 	return 0;
 }
 
-void apply_flush(struct daemon *d)
+static void flush_records(struct daemon *d)
 {
 	int tries = RESTORE_TRIES;
 
 	while (d->n_batch && tries-- && !flush_once(d))
 		;
+}
+
+void apply_flush(struct daemon *d)
+{
+	make_queued(d);
+	flush_records(d);
 }
 
 /* ---- SAs ---- */
@@ -392,21 +401,30 @@ static void done(struct daemon *d, struct cache_entry *e)
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k);
 
+/* What it is made with; false: this kernel does not do its kind. */
+static bool may_create(struct daemon *d, struct cache_entry *e,
+		       struct record *live)
+{
+	const char *why = kinds_why_not(&d->kinds, e->context, e->context_len);
+
+	e->wrote = 0;
+	tell_lacking(d);
+	if (why)
+		unsupported(d, e, why);
+	else
+		ready_record(d, e, live);
+	return !why;
+}
+
 static void create(struct daemon *d, struct cache_entry *e)
 {
 	static const struct record unknown;
 
-	const char *why = kinds_why_not(&d->kinds, e->context, e->context_len);
 	struct record live;
 	int ret;
 
-	e->wrote = 0;
-	tell_lacking(d);
-	if (why) {
-		unsupported(d, e, why);
+	if (!may_create(d, e, &live))
 		return;
-	}
-	ready_record(d, e, &live);
 	ret = xfrm_add_sa(&d->xfrm, e->context, e->context_len, &live);
 	if (ret == -EEXIST && !e->existed) {
 		/* The module does not follow it (yet), or it came just now. */
@@ -651,17 +669,12 @@ static void note_told(struct daemon *d, uint32_t spi)
 	d->ike_told[i].until_ns = loop_now_ns() + IKE_WAIT;
 }
 
-static void install(struct daemon *d, struct cache_entry *e)
+/* Is it here, and whose? */
+static void look(struct daemon *d, struct cache_entry *e)
 {
 	struct record k;
 	int ret;
 
-	/* One that was made a moment ago gets its tag first. */
-	if (e->queued)
-		apply_flush(d);
-	cache_set_repair(&d->cache, e, false);
-	e->existed = false;
-	e->unread = false;
 	ret = genl_get(&d->req, &e->id, &k);
 	if (!e->ike_until_ns)
 		e->ike_until_ns = told_until(d, e);
@@ -678,6 +691,110 @@ static void install(struct daemon *d, struct cache_entry *e)
 		unread(d, e, "look at", d->req.error);
 	else
 		existing(d, e, &k);
+}
+
+/* ---- many at once ---- */
+
+static void sa_made(struct daemon *d, struct cache_entry *e, int ret)
+{
+	if (ret == -EEXIST) {
+		d->look_first = true;
+		look(d, e);
+	} else if (ret) {
+		failed(d, e, "create", d->xfrm.error);
+	} else {
+		done(d, e);
+	}
+}
+
+static void policy_made(struct daemon *d, struct cache_policy *p, int ret);
+
+/* What is found out of one may ask the kernel, and queue others. */
+static void make_queued(struct daemon *d)
+{
+	struct making making[XFRM_BATCH];
+	struct xfrm_made made[XFRM_BATCH];
+	size_t n = d->n_making, i;
+
+	if (!n)
+		return;
+	memcpy(making, d->making, n * sizeof(*making));
+	d->n_making = 0;
+	xfrm_flush(&d->xfrm, made);
+	for (i = 0; i < n; i++) {
+		if (making[i].entry)
+			making[i].entry->making = false;
+		else
+			making[i].policy->making = false;
+	}
+	for (i = 0; i < n; i++) {
+		if (made[i].ret)
+			snprintf(d->xfrm.error, sizeof(d->xfrm.error), "%s",
+				 made[i].why ? made[i].why : strerror(-made[i].ret));
+		free(made[i].why);
+		if (making[i].entry)
+			sa_made(d, making[i].entry, made[i].ret);
+		else
+			policy_made(d, making[i].policy, made[i].ret);
+	}
+	owned_write(&d->owned);
+}
+
+static void note_making(struct daemon *d, struct cache_entry *e,
+			struct cache_policy *p)
+{
+	d->making[d->n_making++] = (struct making){ .entry = e, .policy = p };
+	if (e)
+		e->making = true;
+	else
+		p->making = true;
+}
+
+/*
+ * XFRM says so where there is one of that name, and nothing is asked before: for most
+ * there is none.
+ */
+static void create_later(struct daemon *d, struct cache_entry *e)
+{
+	struct record live;
+	int ret;
+
+	if (!may_create(d, e, &live))
+		return;
+	ret = xfrm_queue_sa(&d->xfrm, e->context, e->context_len, &live);
+	if (ret == -ENOSPC) {
+		make_queued(d);
+		ret = xfrm_queue_sa(&d->xfrm, e->context, e->context_len, &live);
+	}
+	if (ret) {
+		failed(d, e, "create", d->xfrm.error);
+		return;
+	}
+	e->made = live.oseq;
+	note_making(d, e, NULL);
+}
+
+/* Where charon makes SAs, too, it may be about to. */
+static bool is_new(const struct daemon *d, const struct cache_entry *e)
+{
+	return e->fresh && !d->look_first && !d->ike;
+}
+
+static void install(struct daemon *d, struct cache_entry *e)
+{
+	/* One that was made a moment ago gets its tag first. */
+	if (e->making || e->queued)
+		apply_flush(d);
+	cache_set_repair(&d->cache, e, false);
+	e->existed = false;
+	e->unread = false;
+	if (is_new(d, e)) {
+		e->fresh = false;
+		create_later(d, e);
+	} else {
+		e->fresh = false;
+		look(d, e);
+	}
 }
 
 bool apply_is_untold(const struct daemon *d, const struct peer *p)
@@ -738,10 +855,12 @@ static struct cache_entry *add(struct daemon *d, const struct wire_sa *sa,
 	if (e)
 		cache_set_handle(&d->cache, e, 0);
 	e = cache_add(&d->cache, info, sa->context, sa->context_len, sa->handle);
-	if (e)
-		d->applied[CACHE_NOT_APPLIED]++;
-	else
+	if (!e) {
 		no_memory(d);
+		return NULL;
+	}
+	e->fresh = true;
+	d->applied[CACHE_NOT_APPLIED]++;
 	return e;
 }
 
@@ -769,6 +888,8 @@ void apply_refuse(struct daemon *d, const struct wire_sa *sa,
 		if (!e)
 			return;
 	}
+	if (e->making)
+		apply_flush(d);
 	/* Of two that have one name here (peer.c), neither is ready. */
 	if (e->seen && e->handle != sa->handle)
 		tell(d, e, WIRE_REFUSED_CONTEXT, text);
@@ -836,6 +957,9 @@ static void take_sa(struct daemon *d, const struct wire_sa *sa)
 		return;		/* the filters of the nodes differ */
 	}
 	e = cache_find(&d->cache, &info.id);
+	/* What it was told of before is made first, and has its tag. */
+	if (e && e->making)
+		apply_flush(d);
 	if (e && e->tag != sa->tag) {
 		forget_numbers(e);
 		hole_drawn_gone(d, e);
@@ -915,7 +1039,7 @@ static void uninstall(struct daemon *d, struct cache_entry *e)
 	int ret = 0;
 
 	/* One that was created a moment ago gets its tag first. */
-	if (e->queued)
+	if (e->making || e->queued)
 		apply_flush(d);
 	if (!genl_get(&d->req, &e->id, &k) && k.tag == e->tag)
 		ret = xfrm_delete_sa(&d->xfrm, &e->id);
@@ -980,6 +1104,8 @@ static bool make_room(struct daemon *d, struct cache_entry *e)
 {
 	int ret;
 
+	if (e->making)
+		apply_flush(d);
 	if (!is_there(d, e)) {
 		/* nothing to learn of it */
 	} else if (is_learned(d, e)) {
@@ -1131,11 +1257,8 @@ static void compare_policy(struct daemon *d, struct cache_policy *p)
 			 p->info.name);
 }
 
-static void install_policy(struct daemon *d, struct cache_policy *p,
-			   bool replace)
+static void policy_made(struct daemon *d, struct cache_policy *p, int ret)
 {
-	int ret = xfrm_add_policy(&d->xfrm, p->context, p->context_len, replace);
-
 	if (ret && ret != -EEXIST) {
 		if (!p->failed)
 			log_warn("%s: cannot create it: %s; trying again",
@@ -1151,6 +1274,30 @@ static void install_policy(struct daemon *d, struct cache_policy *p,
 		owned_add(&d->owned, p->info.key, p->info.key_len);
 	else if (ret)
 		compare_policy(d, p);
+}
+
+static void install_policy(struct daemon *d, struct cache_policy *p,
+			   bool replace)
+{
+	int ret;
+
+	if (p->making)
+		apply_flush(d);
+	if (replace) {
+		policy_made(d, p, xfrm_add_policy(&d->xfrm, p->context,
+						  p->context_len, true));
+		owned_write(&d->owned);
+		return;
+	}
+	ret = xfrm_queue_policy(&d->xfrm, p->context, p->context_len);
+	if (ret == -ENOSPC) {
+		make_queued(d);
+		ret = xfrm_queue_policy(&d->xfrm, p->context, p->context_len);
+	}
+	if (ret)
+		policy_made(d, p, ret);
+	else
+		note_making(d, NULL, p);
 }
 
 void apply_policies_gone(struct daemon *d)
@@ -1237,6 +1384,8 @@ static bool refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 		 info->unreadable ? "for whatever SA it is, all are" :
 				    "SAs that it uses are");
 	p = cache_policy_find(&d->cache, info);
+	if (p && p->making)
+		apply_flush(d);
 	if (p && is_another(p, peers_name)) {
 		join_policy(d, p, info);
 		return true;
@@ -1270,6 +1419,8 @@ static bool take_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 	if (!source_manages_policy(d, &info))
 		return false;	/* the filters of the nodes differ */
 	p = cache_policy_find(&d->cache, &info);
+	if (p && p->making)
+		apply_flush(d);
 	if (p && is_another(p, peers_name)) {
 		join_policy(d, p, &info);
 		return true;
@@ -1331,6 +1482,8 @@ void apply_policy_delete(struct daemon *d, const uint8_t *ctx, size_t len)
 	/* Which of two stands here, the next snapshot tells. */
 	if (p && p->joined)
 		return;
+	if (p && p->making)
+		apply_flush(d);
 	/* By the context that it was made of, where there is one. */
 	delete_policy(d, &info, p ? p->context : ctx, p ? p->context_len : len);
 	if (p)
@@ -1344,6 +1497,8 @@ void apply_snapshot_begin(struct daemon *d, struct peer *p)
 	struct cache_policy *pol, *np;
 	struct cache_entry *e;
 
+	apply_flush(d);
+	d->look_first = false;
 	/* Handles of another active, or of its last run, mean nothing now. */
 	cache_forget_handles(&d->cache);
 	cache_for_each(&d->cache, e) {
@@ -1487,6 +1642,7 @@ void apply_snapshot_end(struct daemon *d, struct peer *p)
 
 	if (!p->in_snapshot)
 		return;
+	apply_flush(d);
 	cache_for_each_policy_safe(&d->cache, pol, np) {
 		if (!pol->seen)
 			cache_policy_remove(&d->cache, pol);
@@ -1540,9 +1696,9 @@ static bool repair(struct daemon *d)
 			if (!p->refused)
 				install_policy(d, p, false);
 		}
-		ok = !d->repair_policies;
 	}
 	apply_flush(d);
+	ok = !d->repair_policies;
 	d->repaired += n;
 	/* What charon makes is no failure to wait longer after. */
 	cache_for_each(&d->cache, e)
@@ -1555,6 +1711,7 @@ bool apply_raise(struct daemon *d)
 	struct cache_entry *e;
 	bool all = true;
 
+	apply_flush(d);
 	cache_for_each(&d->cache, e) {
 		e->raising = e->applied == CACHE_APPLIED;
 		if (e->raising)
@@ -1664,6 +1821,7 @@ void apply_reset(struct daemon *d)
 {
 	struct cache_entry *e;
 
+	make_queued(d);
 	memset(d->applied, 0, sizeof(d->applied));
 	d->n_batch = 0;
 	d->given_by = 0;

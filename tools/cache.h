@@ -119,6 +119,8 @@ struct cache_entry {
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
 	bool shared;			/* another node may have it, or had it */
+	bool fresh;			/* standby: nothing was asked, or made, of it yet */
+	bool making;			/* standby: it waits to be made (apply.c) */
 	bool queued;			/* its record waits for a restore */
 	bool repair;			/* look at the kernel's SA again */
 	bool existed;			/* in the kernel, unknown to the module */
@@ -162,6 +164,7 @@ struct cache_policy {
 	uint8_t *context;
 	size_t context_len;
 	bool seen;
+	bool making;			/* standby: it waits to be made (apply.c) */
 	bool failed;			/* standby: the kernel refuses it */
 	bool conflict;			/* standby: this node has another */
 	bool refused;			/* standby: its context is not understood; or */

@@ -161,6 +161,12 @@ struct daemon {
 	bool synced;			/* a snapshot was complete */
 	uint32_t given_by;		/* the node whose ranges are told, 0 for none yet */
 	struct chain coming;		/* what is accounted for in the snapshot that runs */
+	struct making {
+		struct cache_entry *entry;
+		struct cache_policy *policy;	/* or this */
+	} making[XFRM_BATCH];		/* as they were queued (xfrm.h) */
+	size_t n_making;
+	bool look_first;		/* what comes may be here: since one was, in this snapshot */
 	struct record batch[DAEMON_BATCH];
 	struct cache_entry *batch_entry[DAEMON_BATCH];
 	size_t n_batch;

@@ -107,13 +107,22 @@ static void cannot_note(int err)
 
 static void note(struct owned *o, char what, const uint8_t *key, size_t len)
 {
-	uint8_t line[2 + KEY_MAX] = { what, len };
-	int ret;
+	buf_u8(&o->unwritten, what);
+	buf_u8(&o->unwritten, len);
+	buf_put(&o->unwritten, key, len);
+}
 
-	memcpy(line + 2, key, len);
-	ret = o->fd < 0 ? 0 : append(o->fd, line, len + 2);
+void owned_write(struct owned *o)
+{
+	int ret = o->unwritten.bad ? -ENOMEM : 0;
+
+	if (!ret && !o->unwritten.len)
+		return;
+	if (!ret && o->fd >= 0)
+		ret = append(o->fd, o->unwritten.data, o->unwritten.len);
 	if (ret)
 		cannot_note(ret);
+	buf_clear(&o->unwritten);
 }
 
 void owned_add(struct owned *o, const uint8_t *key, size_t len)
@@ -128,8 +137,10 @@ void owned_add(struct owned *o, const uint8_t *key, size_t len)
 
 void owned_del(struct owned *o, const uint8_t *key, size_t len)
 {
-	if (drop(o, key, len))
-		note(o, '-', key, len);
+	if (!drop(o, key, len))
+		return;
+	note(o, '-', key, len);
+	owned_write(o);
 }
 
 /* What breaks off is read up to there. */
@@ -201,6 +212,8 @@ void owned_free(struct owned *o)
 	struct owned_key *k;
 	int i;
 
+	owned_write(o);
+	buf_free(&o->unwritten);
 	for (i = 0; i < OWNED_BUCKETS; i++) {
 		while ((k = o->bucket[i])) {
 			o->bucket[i] = k->next;

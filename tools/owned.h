@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
+
 #define OWNED_BUCKETS 4096
 
 struct owned_key;
@@ -18,12 +20,15 @@ struct owned_key;
 struct owned {
 	struct owned_key *bucket[OWNED_BUCKETS];
 	int fd;			/* of the file, -1 for none */
+	struct buf unwritten;
 };
 
 void owned_load(struct owned *o, const char *socket_path);	/* logs failures */
 void owned_free(struct owned *o);
 bool owned_has(const struct owned *o, const uint8_t *key, size_t len);
+/* In the file with owned_write(): as soon as those that come together are added. */
 void owned_add(struct owned *o, const uint8_t *key, size_t len);
+void owned_write(struct owned *o);
 void owned_del(struct owned *o, const uint8_t *key, size_t len);
 
 #endif

@@ -441,6 +441,7 @@ static void put_changes(struct peer *p, struct buf *b, size_t room)
 		list_add_tail(&m->dirty, p->dirty.next);
 	}
 	batch_close(p, b, &batch);
+	owned_write(&p->d->owned);
 	if (p->snapshot_end_due && !p->snapshot_left) {
 		wire_end(b, begin(p, b, WIRE_SNAPSHOT_END));
 		p->snapshot_end_due = false;
@@ -959,6 +960,9 @@ static struct peer *peer_named(struct daemon *d, const char *name)
 
 static void detach(struct peer *p)
 {
+	/* What came whole is made. */
+	if (p->d->source == p)
+		apply_flush(p->d);
 	if (p->sending)
 		stop_sending(p);
 	p->link = NULL;

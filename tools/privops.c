@@ -94,18 +94,33 @@ static bool allows_genl(uint16_t family, const struct nlmsghdr *nlh)
 	return false;
 }
 
+static bool allows_all_xfrm(const struct nlmsghdr *nlh, size_t len)
+{
+	size_t step;
+
+	/* As the kernel goes from one to the next. */
+	do {
+		if (len < NLMSG_HDRLEN || nlh->nlmsg_len < NLMSG_HDRLEN ||
+		    nlh->nlmsg_len > len || !allows_xfrm(nlh->nlmsg_type))
+			return false;
+		step = NLMSG_ALIGN(nlh->nlmsg_len);
+		len -= step < len ? step : len;
+		nlh = (const void *)((const char *)nlh + step);
+	} while (len);
+	return true;
+}
+
 bool privops_allows(int protocol, uint16_t family, const void *msg, size_t len)
 {
 	const struct nlmsghdr *nlh = msg;
 
-	/* The kernel would take what is behind it for the next one. */
-	if (len < NLMSG_HDRLEN || nlh->nlmsg_len != len)
-		return false;
 	switch (protocol) {
 	case NETLINK_XFRM:
-		return allows_xfrm(nlh->nlmsg_type);
+		return allows_all_xfrm(nlh, len);
 	case NETLINK_GENERIC:
-		return allows_genl(family, nlh);
+		/* The kernel would take what is behind it for the next one. */
+		return len >= NLMSG_HDRLEN && nlh->nlmsg_len == len &&
+		       allows_genl(family, nlh);
 	default:
 		return false;
 	}

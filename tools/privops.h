@@ -6,7 +6,7 @@
  *
  * Who parses what peers say has none of these rights, and so neither has who takes it
  * over by that: the helper makes what the daemon asks for, of a fixed list, and reads
- * of a request its header alone. To share a socket would not be enough: the kernel
+ * of a message its header alone. To share a socket would not be enough: the kernel
  * asks for the rights of who sends on it. It gives its answers on the socket, to the
  * daemon. The verbs of the tool have no helper.
  */
@@ -63,7 +63,8 @@ int privops_rcvbuf(const struct mnl_socket *nl, int size);
 int privops_too_big(const struct route_way *way, uint32_t mtu);
 
 /*
- * privops_allows - the list: one message, whole and alone, that the daemon may send
+ * privops_allows - the list: what the daemon may send, whole messages and nothing else
+ * Of XFRM as many as there are, behind each other, each of them on the list; else one.
  * @protocol: of the socket, NETLINK_*
  * @family: as above
  */

@@ -22,6 +22,7 @@
 
 #define RCVBUF (16 * 1024 * 1024)
 #define EVENT_ROUNDS 256	/* messages, or bundles of them, in one call */
+#define BATCH_BYTES (48 * 1024)	/* a request with more is full */
 
 const char XFRM_HIDDEN[] = "another SA, whose mark takes in its own, hides it";
 
@@ -32,6 +33,8 @@ static int prepare(struct mnl_socket *nl, unsigned int groups)
 	if (mnl_socket_bind(nl, groups, MNL_SOCKET_AUTOPID))
 		return -errno;
 	mnl_socket_setsockopt(nl, NETLINK_EXT_ACK, &one, sizeof(one));
+	/* What is refused does not come back, and its keys with it. */
+	mnl_socket_setsockopt(nl, NETLINK_CAP_ACK, &one, sizeof(one));
 	return 0;
 }
 
@@ -99,7 +102,10 @@ void xfrm_close(struct xfrm *x)
 		mnl_socket_close(x->events);
 	if (x->buf)
 		sodium_memzero(x->buf, XFRM_BUF);
+	if (x->batch)
+		sodium_memzero(x->batch, XFRM_BUF);
 	free(x->buf);
+	free(x->batch);
 	memset(x, 0, sizeof(*x));
 }
 
@@ -370,6 +376,134 @@ int xfrm_expire_sa(struct xfrm *x, const struct sa_id *id)
 	if (mark.v || mark.m)
 		mnl_attr_put(nlh, XFRMA_MARK, sizeof(mark), &mark);
 	return talk(x, nlh, NULL, NULL);
+}
+
+/* ---- many at once ---- */
+
+/* NULL: it is full. It is made where its structs are aligned, not behind the one before. */
+static struct nlmsghdr *queue(struct xfrm *x, uint16_t type, int *ret)
+{
+	if (!x->batch)
+		x->batch = malloc(XFRM_BUF);
+	*ret = x->batch ? -ENOSPC : -ENOMEM;
+	if (!x->batch || x->n_batch == XFRM_BATCH || x->batch_len > BATCH_BYTES)
+		return NULL;
+	return request(x, type, NLM_F_CREATE | NLM_F_EXCL);
+}
+
+static int queued(struct xfrm *x, const struct nlmsghdr *nlh, int ret,
+		  const struct field_error *why)
+{
+	size_t len = NLMSG_ALIGN(nlh->nlmsg_len);
+
+	if (ret) {
+		ret = refused(x, ret, why);
+	} else {
+		memcpy(x->batch + x->batch_len, nlh, len);
+		x->batch_last = x->batch_len;
+		x->batch_len += len;
+		x->n_batch++;
+	}
+	sodium_memzero(x->buf, len);
+	return ret;
+}
+
+/* What is full, a message of any size fits behind. */
+#define ROOM (XFRM_BUF - BATCH_BYTES - 4096)
+
+int xfrm_queue_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		  const struct record *live)
+{
+	struct field_error why = {};
+	struct nlmsghdr *nlh;
+	int ret;
+
+	nlh = queue(x, XFRM_MSG_NEWSA, &ret);
+	if (!nlh)
+		return ret;
+	ret = context_to_sa(p, len, live, nlh, ROOM, &why);
+	return queued(x, nlh, ret, &why);
+}
+
+int xfrm_queue_policy(struct xfrm *x, const uint8_t *p, size_t len)
+{
+	struct field_error why = {};
+	struct nlmsghdr *nlh;
+	int ret;
+
+	nlh = queue(x, XFRM_MSG_NEWPOLICY, &ret);
+	if (!nlh)
+		return ret;
+	ret = context_to_policy(p, len, nlh, ROOM, &why);
+	return queued(x, nlh, ret, &why);
+}
+
+/* What fails is answered, and the last one in any case. */
+static int send_batch(struct xfrm *x)
+{
+	struct nlmsghdr *nlh = (void *)x->batch;
+	int left = x->batch_len;
+	ssize_t len;
+
+	((struct nlmsghdr *)(x->batch + x->batch_last))->nlmsg_flags |= NLM_F_ACK;
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		nlh->nlmsg_seq = ++x->seq;
+	len = privops_send(x->nl, x->batch, x->batch_len);
+	len = len < 0 ? -errno : 0;
+	sodium_memzero(x->batch, x->batch_len);
+	x->batch_len = 0;
+	x->n_batch = 0;
+	return len;
+}
+
+/* One datagram; true: the last one is answered. */
+static bool take_made(struct xfrm *x, size_t len, struct xfrm_made *made,
+		      unsigned int n)
+{
+	const struct nlmsghdr *nlh = (void *)x->buf;
+	bool done = false;
+	int left = len;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		uint32_t i = nlh->nlmsg_seq - (x->seq - n + 1);
+
+		if (i >= n || nlh->nlmsg_type != NLMSG_ERROR)
+			continue;
+		made[i].ret = ((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
+		if (made[i].ret && !made[i].why) {
+			keep_error(x, nlh, made[i].ret);
+			made[i].why = strdup(x->error);
+		}
+		done |= i == n - 1;
+	}
+	return done;
+}
+
+unsigned int xfrm_flush(struct xfrm *x, struct xfrm_made made[XFRM_BATCH])
+{
+	unsigned int n = x->n_batch, i;
+	bool done = false;
+	ssize_t len;
+	int ret;
+
+	if (!n)
+		return 0;
+	memset(made, 0, n * sizeof(*made));
+	ret = send_batch(x);
+	while (!ret && !done) {
+		len = mnl_socket_recvfrom(x->nl, x->buf, XFRM_BUF);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0) {
+			ret = -errno;	/* of those that are not answered, nobody knows */
+			break;
+		}
+		done = take_made(x, len, made, n);
+		sodium_memzero(x->buf, len);
+	}
+	for (i = 0; ret && i < n; i++)
+		made[i].ret = made[i].ret ? made[i].ret : ret;
+	return n;
 }
 
 /* ---- migration ---- */

@@ -22,11 +22,16 @@
 #define XFRM_POLICIES_CHANGED 1U
 #define XFRM_POLICIES_GONE 2U
 
+#define XFRM_BATCH 256		/* messages in one request */
+
 struct xfrm {
 	struct mnl_socket *nl;		/* requests */
 	struct mnl_socket *events;	/* non-blocking, groups SA and POLICY */
 	uint32_t seq;
 	uint8_t *buf;			/* XFRM_BUF, wiped after each use */
+	uint8_t *batch;			/* likewise; NULL: nothing was queued yet */
+	size_t batch_len, batch_last;	/* bytes; where the last message begins */
+	unsigned int n_batch;
 	char error[256];		/* what the kernel said last */
 };
 
@@ -97,6 +102,22 @@ int xfrm_migrate_sa(struct xfrm *x, const struct context_sa *from,
 		    const struct context_sa *to);
 /* replace: update the one that is there. */
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
+/*
+ * xfrm_queue_sa, xfrm_queue_policy - the same for one that is not there yet, with the next flush
+ * Many in one request: of those that the kernel makes it says nothing then.
+ * Return: 0; -ENOSPC: there is no room for it before a flush; -errno, none of the kernel's.
+ */
+int xfrm_queue_sa(struct xfrm *x, const uint8_t *p, size_t len,
+		  const struct record *live);
+int xfrm_queue_policy(struct xfrm *x, const uint8_t *p, size_t len);
+
+struct xfrm_made {
+	int ret;		/* 0; -EEXIST; -errno: of the kernel, or it is not known */
+	char *why;		/* of the kernel, the caller frees it; or NULL */
+};
+
+/* They are made, in that order; of each what became of it. Returns how many those were. */
+unsigned int xfrm_flush(struct xfrm *x, struct xfrm_made made[XFRM_BATCH]);
 int xfrm_delete_policy(struct xfrm *x, const uint8_t *p, size_t len);
 /* Calls cb for the kernel's policy of that name. 0; -ENOENT; -errno. */
 int xfrm_get_policy(struct xfrm *x, const uint8_t *p, size_t len,

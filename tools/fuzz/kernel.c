@@ -897,9 +897,9 @@ static size_t xfrm_header(uint16_t type)
 	}
 }
 
-ssize_t __wrap_mnl_socket_sendto(struct mnl_socket *nl, const void *req, size_t len)
+static void take_message(struct mnl_socket *nl, const struct nlmsghdr *nlh,
+			 size_t len)
 {
-	const struct nlmsghdr *nlh = req;
 	bool is_xfrm = nl->bus == NETLINK_XFRM;
 	bool dump = nlh->nlmsg_flags & NLM_F_DUMP &&
 		    (nlh->nlmsg_type == FAMILY || nlh->nlmsg_type == XFRM_MSG_GETPOLICY);
@@ -908,18 +908,31 @@ ssize_t __wrap_mnl_socket_sendto(struct mnl_socket *nl, const void *req, size_t 
 	if (!is_xfrm || !dump)
 		check_message(nlh, len, is_xfrm ? xfrm_header(nlh->nlmsg_type) :
 						  sizeof(struct genlmsghdr));
-	/* What nobody asked any more is gone. */
-	buf_clear(&nl->answers);
 	if (k.fail_count && !k.fail_in) {
 		k.fail_count--;
 		acknowledge(nl, nlh, -k.fail_err);
-		return len;
+		return;
 	}
 	if (k.fail_in)
 		k.fail_in--;
 	ret = is_xfrm ? take_xfrm(nl, nlh) : take_genl(nl, nlh);
-	if (ret <= 0)
+	if (ret < 0 || (!ret && nlh->nlmsg_flags & NLM_F_ACK))
 		acknowledge(nl, nlh, ret);
+}
+
+ssize_t __wrap_mnl_socket_sendto(struct mnl_socket *nl, const void *req, size_t len)
+{
+	const struct nlmsghdr *nlh = req;
+	size_t left = len, step;
+
+	/* What nobody asked any more is gone. */
+	buf_clear(&nl->answers);
+	for (; left; nlh = (const void *)((const char *)nlh + step)) {
+		assert(left >= NLMSG_HDRLEN && nlh->nlmsg_len <= left);
+		step = NLMSG_ALIGN(nlh->nlmsg_len);
+		take_message(nl, nlh, nlh->nlmsg_len);
+		left -= step < left ? step : left;
+	}
 	return len;
 }
 

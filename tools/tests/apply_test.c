@@ -41,6 +41,8 @@ static uint64_t fenced;		/* the tag of the last one */
 static int bind_fails;
 static int sas_made, sas_deleted;	/* asked for, or deleted */
 static bool for_charon;	/* an SA may be deleted */
+static int made_ret;		/* what XFRM says of a new one */
+static uint64_t restored_tag;	/* of the first one since it was 0 */
 
 int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
 int __wrap_genl_restore(struct genl *g, uint64_t epoch, uint32_t node,
@@ -69,6 +71,8 @@ int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out)
 /* As kmod/restore.c: numbers do not go back, and what was drawn is kept. */
 static uint32_t restore_one(const struct record *r)
 {
+	if (!restored_tag)
+		restored_tag = r->tag;
 	if (!followed)
 		return XFRMSYNC_REASON_NO_SA;
 	if (r->has_expect && r->expect_oseq != kernel.oseq)
@@ -149,16 +153,44 @@ int __wrap_xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 		       const struct record *live)
 {
-	(void)x;
 	(void)p;
 	(void)len;
 	(void)live;
+	/* Its kind is tried elsewhere. */
+	if (x != &d.xfrm)
+		return -EEXIST;
 	sas_made++;
-	return -EEXIST;
+	return made_ret;
 }
 
 static int policies_made, policies_deleted;
 static struct buf own;		/* the policy of that name that is here; empty: none */
+static struct xfrm_made waiting[XFRM_BATCH];	/* for a flush, and what becomes of each */
+static unsigned int n_waiting;
+
+int __wrap_xfrm_queue_sa(struct xfrm *x, const uint8_t *p, size_t len,
+			 const struct record *live);
+int __wrap_xfrm_queue_policy(struct xfrm *x, const uint8_t *p, size_t len);
+unsigned int __wrap_xfrm_flush(struct xfrm *x, struct xfrm_made *made);
+
+int __wrap_xfrm_queue_sa(struct xfrm *x, const uint8_t *p, size_t len,
+			 const struct record *live)
+{
+	if (n_waiting == XFRM_BATCH)
+		return -ENOSPC;
+	waiting[n_waiting++].ret = __wrap_xfrm_add_sa(x, p, len, live);
+	return 0;
+}
+
+unsigned int __wrap_xfrm_flush(struct xfrm *x, struct xfrm_made *made)
+{
+	unsigned int n = n_waiting;
+
+	(void)x;
+	memcpy(made, waiting, n * sizeof(*made));
+	n_waiting = 0;
+	return n;
+}
 
 int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
 			   bool replace);
@@ -180,6 +212,14 @@ int __wrap_xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len,
 	if (own.len)
 		return -EEXIST;
 	policies_made++;
+	return 0;
+}
+
+int __wrap_xfrm_queue_policy(struct xfrm *x, const uint8_t *p, size_t len)
+{
+	if (n_waiting == XFRM_BATCH)
+		return -ENOSPC;
+	waiting[n_waiting++].ret = __wrap_xfrm_add_policy(x, p, len, false);
 	return 0;
 }
 
@@ -234,6 +274,8 @@ static int setup(void **state)
 	policies_deleted = 0;
 	sas_made = 0;
 	sas_deleted = 0;
+	n_waiting = 0;
+	made_ret = -EEXIST;
 	for_charon = false;
 	followed = true;
 	fenced = 0;
@@ -390,6 +432,94 @@ static void test_followed_late(void **state)
 	if (d.cache.n_repair)
 		repairs();
 	assert_told();
+}
+
+static struct wire_sa told(uint32_t handle, uint64_t tag)
+{
+	return (struct wire_sa){
+		.handle = handle, .tag = tag, .lease_end = START, .sent = 10,
+		.context = context.data, .context_len = context.len,
+	};
+}
+
+/* Nothing is asked of one that is new, and it is told as it was when it came. */
+static void test_many(void **state)
+{
+	struct wire_sa sa = told(HANDLE, TAG);
+	uint32_t i;
+
+	(void)state;
+	followed = false;
+	made_ret = 0;
+	kernel.oseq = 0;
+	get_fails = 1;		/* nobody asks: it stays */
+	for (i = 0; i < 3; i++) {
+		sa.handle = HANDLE + i;
+		context_set_spi(context.data, context.len, htonl(0x1000 + i));
+		apply_sa(&d, &sa);
+	}
+	assert_int_equal(n_waiting, 3);
+	assert_int_equal(d.applied[CACHE_APPLIED], 0);
+	assert_int_equal(d.lease_acks.len, 0);
+	followed = true;
+	apply_flush(&d);
+	assert_int_equal(sas_made, 3);
+	assert_int_equal(get_fails, 1);
+	assert_int_equal(d.applied[CACHE_APPLIED], 3);
+	assert_int_equal(d.lease_acks.len, 3 * 12);
+}
+
+/* What comes of one before it is made waits until it is, and has its tag. */
+static void test_many_again(void **state)
+{
+	struct wire_sa sa = told(HANDLE, TAG);
+
+	(void)state;
+	made_ret = 0;
+	for_charon = true;	/* it may be deleted: a tag is one life's */
+	kernel.oseq = 0;
+	apply_sa(&d, &sa);
+	assert_int_equal(n_waiting, 1);
+	sa.tag = TAG + 1;
+	restored_tag = 0;
+	apply_sa(&d, &sa);
+	assert_int_equal(n_waiting, 0);
+	assert_int_equal(restored_tag, TAG);
+}
+
+/* It is made, so that it can be deleted: what was not there would stay. */
+static void test_many_deleted(void **state)
+{
+	struct wire_sa sa = told(HANDLE, TAG);
+
+	(void)state;
+	made_ret = 0;
+	for_charon = true;	/* it may be deleted */
+	kernel.oseq = 0;
+	apply_sa(&d, &sa);
+	assert_int_equal(n_waiting, 1);
+	apply_delete(&d, HANDLE, TAG);
+	assert_int_equal(n_waiting, 0);
+	assert_int_equal(sas_deleted, 1);
+	assert_int_equal(d.cache.n_entries, 0);
+	apply_flush(&d);
+}
+
+/* One that is there is looked at, and so are all after it, before they are made. */
+static void test_many_there(void **state)
+{
+	struct wire_sa sa = told(HANDLE, TAG);
+
+	(void)state;
+	apply_sa(&d, &sa);
+	apply_flush(&d);
+	assert_told();
+	assert_int_equal(sas_made, 1);
+	sa.handle++;
+	context_set_spi(context.data, context.len, htonl(0x1000));
+	apply_sa(&d, &sa);
+	assert_int_equal(n_waiting, 0);
+	assert_int_equal(sas_made, 1);
 }
 
 /* What passed the fence before it went up draws a number after the look. */
@@ -871,6 +1001,7 @@ static void test_charon(void **state)
 {
 	(void)state;
 	comes();
+	sas_made = 0;
 	assert_told();
 	assert_true(make_room());
 	assert_int_equal(sas_deleted, 1);
@@ -905,6 +1036,7 @@ static void test_charon_fails(void **state)
 {
 	(void)state;
 	comes();
+	sas_made = 0;
 	assert_true(make_room());
 	repairs();
 	assert_int_equal(sas_made, 0);
@@ -922,6 +1054,7 @@ static void test_charon_first(void **state)
 
 	(void)state;
 	comes();
+	sas_made = 0;
 	c.out_spi = only()->id.spi;
 	apply_reset(&d);
 	cache_exit(&d.cache);
@@ -974,6 +1107,7 @@ static void test_charon_deletes(void **state)
 {
 	(void)state;
 	comes();
+	sas_made = 0;
 	assert_true(make_room());
 	assert_int_equal(d.applied[CACHE_NOT_APPLIED], 1);
 	sas_deleted = 0;
@@ -1014,6 +1148,10 @@ int main(void)
 		TEST(test_not_read),
 		TEST(test_not_followed),
 		TEST(test_followed_late),
+		TEST(test_many),
+		TEST(test_many_again),
+		TEST(test_many_deleted),
+		TEST(test_many_there),
 		TEST(test_straggler),
 		TEST(test_again),
 		TEST(test_frame),

@@ -37,6 +37,7 @@
 #include "privileges.h"
 #include "privops.h"
 #include "too_big.h"
+#include "vector.h"
 #include "xfrm.h"
 
 #define FAMILY 40		/* the module's, as far as the list knows */
@@ -141,6 +142,39 @@ static void test_lengths(void **state)
 	assert_false(privops_allows(NETLINK_XFRM, 0, &r, 8));
 	r.nlh.nlmsg_len = UINT32_MAX;
 	assert_false(privops_allows(NETLINK_XFRM, 0, &r, 20));
+}
+
+/* Behind each other, as XFRM reads them: each has to be on the list. */
+static void test_many(void **state)
+{
+	struct {
+		struct request r[3];
+	} many = { {
+		of_type(XFRM_MSG_NEWSA, 0), of_type(XFRM_MSG_NEWPOLICY, 0),
+		of_type(XFRM_MSG_NEWSA, 0),
+	} };
+	const size_t one = sizeof(many.r[0]);
+	size_t len, i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		many.r[i].nlh.nlmsg_len = one;
+	for (len = 0; len <= sizeof(many); len++)
+		assert_int_equal(privops_allows(NETLINK_XFRM, 0, &many, len),
+				 len && len % one == 0);
+	assert_false(privops_allows(NETLINK_GENERIC, FAMILY, &many, sizeof(many)));
+	for (i = 0; i < 3; i++) {
+		many.r[i].nlh.nlmsg_type = XFRM_MSG_FLUSHSA;
+		assert_false(privops_allows(NETLINK_XFRM, 0, &many, sizeof(many)));
+		many.r[i].nlh.nlmsg_type = XFRM_MSG_NEWSA;
+	}
+	/* The next one begins where the kernel goes on, not where this one ends. */
+	many.r[0].nlh.nlmsg_len = one - 3;
+	assert_true(privops_allows(NETLINK_XFRM, 0, &many, sizeof(many)));
+	many.r[0].nlh.nlmsg_len = one - 4;
+	assert_false(privops_allows(NETLINK_XFRM, 0, &many, sizeof(many)));
+	many.r[0].nlh.nlmsg_len = 0;
+	assert_false(privops_allows(NETLINK_XFRM, 0, &many, sizeof(many)));
 }
 
 /* ---- a daemon and its helper ---- */
@@ -308,6 +342,49 @@ static int asks_xfrm(void)
 	return dump(nl, privops_send, XFRM_MSG_GETSA) ? 5 : 0;
 }
 
+/* The second field of a policy's selector: where it goes to. */
+#define POLICY_DST (8 + 8)
+
+/* In one request: of those that are there already it is said, and the others are made. */
+static int makes_many(void)
+{
+	struct buf policy = vector_read("policy-out");
+	struct xfrm_made made[XFRM_BATCH];
+	unsigned int n = 0, i;
+	struct xfrm x;
+
+	if (xfrm_open_fd(&x, socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
+				    NETLINK_XFRM)))
+		return 1;
+	if (xfrm_flush(&x, made))
+		return 2;
+	for (i = 0; i < 3; i++) {
+		if (i == 2)
+			policy.data[POLICY_DST]++;
+		if (xfrm_queue_policy(&x, policy.data, policy.len))
+			return 3;
+	}
+	if (xfrm_flush(&x, made) != 3 || made[0].ret || made[0].why ||
+	    made[1].ret != -EEXIST || !made[1].why || made[2].ret || made[2].why)
+		return 4;
+	while (!xfrm_queue_policy(&x, policy.data, policy.len))
+		n++;
+	if (n < 64 || n > XFRM_BATCH || xfrm_flush(&x, made) != n)
+		return 5;
+	for (i = 0; i < n; i++) {
+		if (made[i].ret != -EEXIST)
+			return 6;
+	}
+	/* One alone, and it is refused by what reads it. */
+	if (xfrm_queue_policy(&x, policy.data, 3) >= 0 || xfrm_flush(&x, made))
+		return 7;
+	/* Both are there: whoever has none gets an error. */
+	if (xfrm_delete_policy(&x, policy.data, policy.len))
+		return 8;
+	policy.data[POLICY_DST]--;
+	return xfrm_delete_policy(&x, policy.data, policy.len) ? 9 : 0;
+}
+
 static int asks_others(void)
 {
 	struct mnl_socket *route = xfrm_socket(NETLINK_ROUTE);
@@ -453,6 +530,7 @@ static void test_asks(void **state)
 {
 	(void)state;
 	works(asks_xfrm);
+	works(makes_many);
 	works(asks_others);
 	works(asks_elsewhere);
 	works(asks_options);
@@ -828,6 +906,7 @@ int main(void)
 		cmocka_unit_test(test_generic),
 		cmocka_unit_test(test_other_protocols),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_ends),
