@@ -1254,7 +1254,7 @@ static void compare_policy(struct daemon *d, struct cache_policy *p)
 	cache_policy_set_unready(&d->cache, p, false, conflict);
 	if (conflict && !before)
 		log_warn("%s: this node has another policy of this name: left alone; delete it, or keep it out by a filter",
-			 p->info.name);
+			 context_policy_name(&p->info));
 }
 
 static void policy_made(struct daemon *d, struct cache_policy *p, int ret)
@@ -1262,7 +1262,7 @@ static void policy_made(struct daemon *d, struct cache_policy *p, int ret)
 	if (ret && ret != -EEXIST) {
 		if (!p->failed)
 			log_warn("%s: cannot create it: %s; trying again",
-				 p->info.name, d->xfrm.error[0] ?
+				 context_policy_name(&p->info), d->xfrm.error[0] ?
 				 d->xfrm.error : strerror(-ret));
 		cache_policy_set_unready(&d->cache, p, true, p->conflict);
 		apply_policies_gone(d);
@@ -1350,7 +1350,7 @@ static void join_policy(struct daemon *d, struct cache_policy *p,
 
 	if (!p->joined)
 		log_warn("%s: two policies of the peer get this name by the map: SAs that they use are not protected on this node",
-			 info->name);
+			 context_policy_name(info));
 	for (i = 0; i < info->templates; i++) {
 		if (both.templates == CONTEXT_TEMPLATES_MAX) {
 			both.unreadable = true;
@@ -1380,7 +1380,7 @@ static bool refuse_policy(struct daemon *d, const uint8_t *ctx, size_t len,
 	if (!info->unreadable && !source_manages_policy(d, info))
 		return false;	/* the filters of the nodes differ */
 	log_warn("%s: its context is refused: %s: %s not protected on this node",
-		 info->name, context_error_str(why, text, sizeof(text)),
+		 context_policy_name(info), context_error_str(why, text, sizeof(text)),
 		 info->unreadable ? "for whatever SA it is, all are" :
 				    "SAs that it uses are");
 	p = cache_policy_find(&d->cache, info);
@@ -1464,7 +1464,7 @@ static void delete_policy(struct daemon *d, const struct context_policy *info,
 		return;
 	ret = xfrm_delete_policy(&d->xfrm, ctx, len);
 	if (ret && ret != -ENOENT && ret != -ESRCH) {
-		log_warn("%s: cannot delete it: %s", info->name,
+		log_warn("%s: cannot delete it: %s", context_policy_name(info),
 			 d->xfrm.error);
 		return;
 	}
@@ -1601,6 +1601,18 @@ static int find_stray_policy(const uint8_t *ctx, size_t len, void *data)
 	return 0;
 }
 
+static bool is_cached(const uint8_t *key, size_t len, void *data)
+{
+	struct daemon *d = data;
+	struct context_policy info;
+
+	if (len > sizeof(info.key))
+		return false;
+	memcpy(info.key, key, len);
+	info.key_len = len;
+	return cache_policy_find(&d->cache, &info);
+}
+
 static void delete_stray_policies(struct daemon *d)
 {
 	struct stray_policies s = { .d = d };
@@ -1609,6 +1621,9 @@ static void delete_stray_policies(struct daemon *d)
 	uint32_t len;
 	struct rd r;
 
+	/* Of all that are ours the active has one. */
+	if (owned_all(&d->owned, is_cached, d))
+		return;
 	if (xfrm_dump_policies(&d->xfrm, find_stray_policy, &s))
 		log_warn("cannot list the policies: %s", d->xfrm.error);
 	r = (struct rd){ .p = s.list.data, .left = s.list.len };

@@ -104,59 +104,18 @@ void buf_free(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
-const uint8_t *rd_bytes(struct rd *r, size_t len)
+/* As FNV-1a, eight bytes at a time; what a high bit did is brought down. */
+uint32_t buf_hash(const void *p, size_t len)
 {
-	const uint8_t *p = r->p;
+	uint64_t h = 14695981039346656037u, word;
 
-	if (r->bad || len > r->left) {
-		r->bad = true;
-		return NULL;
+	for (; len; len -= len < 8 ? len : 8, p = (const uint8_t *)p + 8) {
+		word = 0;
+		memcpy(&word, p, len < 8 ? len : 8);
+		h = (h ^ word) * 1099511628211u;
+		h ^= h >> 32;
 	}
-	r->p += len;
-	r->left -= len;
-	return p;
-}
-
-void rd_copy(struct rd *r, void *to, size_t len)
-{
-	const uint8_t *p = rd_bytes(r, len);
-
-	if (p && len)
-		memcpy(to, p, len);
-	else
-		memset(to, 0, len);
-}
-
-uint8_t rd_u8(struct rd *r)
-{
-	uint8_t v;
-
-	rd_copy(r, &v, sizeof(v));
-	return v;
-}
-
-uint16_t rd_u16(struct rd *r)
-{
-	uint16_t v;
-
-	rd_copy(r, &v, sizeof(v));
-	return be16toh(v);
-}
-
-uint32_t rd_u32(struct rd *r)
-{
-	uint32_t v;
-
-	rd_copy(r, &v, sizeof(v));
-	return be32toh(v);
-}
-
-uint64_t rd_u64(struct rd *r)
-{
-	uint64_t v;
-
-	rd_copy(r, &v, sizeof(v));
-	return be64toh(v);
+	return h ^ h >> 15;
 }
 
 bool rd_done(const struct rd *r)

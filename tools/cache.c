@@ -331,12 +331,7 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 static struct cache_policy **key_slot(struct cache *c,
 				      const struct context_policy *info)
 {
-	uint32_t h = 2166136261u;
-	size_t i;
-
-	for (i = 0; i < info->key_len; i++)
-		h = (h ^ info->key[i]) * 16777619u;
-	return &c->by_key[(h ^ h >> 16) % POLICY_BUCKETS];
+	return &c->by_key[buf_hash(info->key, info->key_len) % POLICY_BUCKETS];
 }
 
 struct cache_policy *cache_policy_find(struct cache *c,

@@ -424,7 +424,7 @@ static void say_optional(struct check *c, const struct look *l)
 		  "%zu with an optional template (level use): where their SA is stopped, plaintext leaves\nuse level required",
 		  l->n_pol);
 	for (i = 0; i < l->n_pol; i++)
-		check_name_policy(c, l->pol[i].name);
+		check_name_policy(c, context_policy_name(&l->pol[i]));
 	for (i = 0; i < l->n_sa; i++) {
 		if (is_spared(l, &l->sa[i]))
 			check_name_sa(c, sa_id_str(&l->sa[i].id, name, sizeof(name)),

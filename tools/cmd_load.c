@@ -216,7 +216,7 @@ static int put_of(struct load *l, const struct context_sa *sa, uint32_t reqid,
 			continue;
 		ret = put_policy(l, pol);
 		if (ret)
-			snprintf(why, size, "%s: %s", pol->info.name, l->x.error);
+			snprintf(why, size, "%s: %s", context_policy_name(&pol->info), l->x.error);
 	}
 	return ret;
 }
@@ -230,7 +230,7 @@ static int look_at_lost(const uint8_t *p, size_t len, void *data)
 {
 	const struct look *look = data;
 
-	note_lost(look->l, look->pol->info.name, look->pol->context,
+	note_lost(look->l, context_policy_name(&look->pol->info), look->pol->context,
 		  look->pol->len, p, len);
 	return 0;
 }
@@ -501,7 +501,7 @@ static void policies_follow(struct load *l, const struct context_sa *from,
 		if (pol->here &&
 		    xfrm_add_policy(&l->x, pol->context, pol->len, true))
 			cmd_warn(&l->common, "%s: its template still names the SPI: %s",
-				 pol->info.name, l->x.error);
+				 context_policy_name(&pol->info), l->x.error);
 	}
 }
 
@@ -830,7 +830,7 @@ static int list_policy(struct load *l, const struct context_entry *e)
 	pol->len = e->context_len;
 	if (context_policy_info(e->context, e->context_len, &pol->info, &why)) {
 		context_error_str(&why, text, sizeof(text));
-		failed(l, pol->info.name, text);
+		failed(l, context_policy_name(&pol->info), text);
 		l->unreadable += pol->info.unreadable;
 		pol->refused = strdup(text);
 		if (!pol->refused)
@@ -880,7 +880,7 @@ static int refuse_joined(struct load *l, struct policy *pol)
 
 	if (pol->refused)
 		return 0;
-	failed(l, pol->info.name, why);
+	failed(l, context_policy_name(&pol->info), why);
 	pol->refused = strdup(why);
 	return pol->refused ? 0 : -1;
 }

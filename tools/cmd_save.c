@@ -220,7 +220,7 @@ static const char *why_not(struct save *s, const struct record *r,
 	pol = lacks(s, info);
 	if (pol) {
 		snprintf(text, size, "%s is for an interface that is gone: delete it",
-			 pol->name);
+			 context_policy_name(pol));
 		return text;
 	}
 	if (s->plain && !s->force && context_has_keys(ctx->data, ctx->len))

@@ -97,7 +97,7 @@ struct context_policy {
 	uint8_t sel_src[16], sel_dst[16];
 	uint8_t sel_src_len, sel_dst_len;	/* bits */
 	bool unreadable;	/* refused, and any SA may be what it is for */
-	char name[160];		/* for people */
+	bool named;		/* its selector could be read */
 };
 
 /* What is wrong with a context, in words that name the field. Returns to. */
@@ -194,6 +194,8 @@ int context_from_policy(const struct nlmsghdr *nlh, struct buf *out);
  */
 int context_policy_info(const uint8_t *p, size_t len,
 			struct context_policy *info, struct field_error *why);
+/* For people; good until the next call. */
+const char *context_policy_name(const struct context_policy *info);
 /* An order of policies' names; 0: it is the same name, in the kernel as well. */
 int context_key_cmp(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen);
 int context_to_policy(const uint8_t *p, size_t len, struct nlmsghdr *nlh,

@@ -127,24 +127,35 @@ static int field_check(const struct field *f, enum context_kind kind,
 	return 0;
 }
 
+/* Of SAs and of both are these; of policies those from CONTEXT_POLICY on. */
+#define LAST_SHARED CONTEXT_PMTU
+
 static int fields_missing(const struct fields *fs, enum context_kind kind)
 {
 	uint8_t need = kind == CONTEXT_IS_SA ? NEED_SA : NEED_POLICY;
 	uint16_t type;
 
 	for (type = 1; type <= CONTEXT_TEMPLATES; type++) {
-		if (rule_of(type) && !fs->has[type] &&
-		    (rules[type].use & need) == need)
+		if (type == LAST_SHARED + 1)
+			type = CONTEXT_POLICY;
+		if ((rules[type].use & need) == need && !fs->has[type])
 			return fields_bad(fs, type, "is missing");
 	}
 	return 0;
 }
 
+/* Between the two there are none, and nothing is cleared. */
 static void begin(const uint8_t *p, size_t len, struct fields *fs,
 		  struct field_error *why)
 {
-	memset(fs, 0, sizeof(*fs));
+	memset(fs->known, 0, (LAST_SHARED + 1) * sizeof(fs->known[0]));
+	memset(fs->known + CONTEXT_POLICY, 0,
+	       (CONTEXT_TEMPLATES + 1 - CONTEXT_POLICY) * sizeof(fs->known[0]));
+	memset(fs->has, 0, sizeof(fs->has));
+	memset(fs->bad, 0, sizeof(fs->bad));
 	memset(why, 0, sizeof(*why));
+	fs->others = false;
+	fs->whole = false;
 	fs->start = p;
 	fs->len = len;
 	fs->why = why;
@@ -168,6 +179,8 @@ int fields_read(const uint8_t *p, size_t len, enum context_kind kind,
 		if (rule_of(f.type)) {
 			fs->known[f.type] = f;
 			fs->has[f.type] = true;
+		} else {
+			fs->others = true;
 		}
 	}
 	if (ret)
@@ -186,8 +199,10 @@ bool fields_salvage(const uint8_t *p, size_t len, enum context_kind kind,
 
 	begin(p, len, fs, why);
 	while ((ret = field_next(&r, &last, &f, why)) > 0) {
-		if (!rule_of(f.type))
+		if (!rule_of(f.type)) {
+			fs->others = true;
 			continue;
+		}
 		fs->known[f.type] = f;
 		fs->bad[f.type] = field_check(&f, kind, why);
 		fs->has[f.type] = !fs->bad[f.type];
@@ -294,7 +309,10 @@ void fields_get_lifetime(const struct fields *fs, struct xfrm_lifetime_cfg *lft)
 
 bool fields_is_addr(uint16_t family, const void *addr)
 {
-	return family != AF_INET || sodium_is_zero((const uint8_t *)addr + 4, 12);
+	static const uint8_t zero[12];
+
+	return family != AF_INET ||
+	       !memcmp((const uint8_t *)addr + 4, zero, sizeof(zero));
 }
 
 int fields_get_alg(const struct fields *fs, uint16_t type, struct alg *alg)
@@ -509,7 +527,7 @@ void fields_to_vendor(struct xfrm_msg *m, const struct fields *fs)
 	uint16_t last = 0;
 	struct field f;
 
-	while (field_next(&r, &last, &f, &why) > 0) {
+	while (fs->others && field_next(&r, &last, &f, &why) > 0) {
 		uint16_t attr = f.type & ~CONTEXT_VENDOR_BASE;
 
 		if (f.class == FIELD_VENDOR && (f.type & CONTEXT_VENDOR_BASE) &&

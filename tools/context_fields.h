@@ -28,6 +28,7 @@ struct fields {
 	struct field known[CONTEXT_TEMPLATES + 1];
 	bool has[CONTEXT_TEMPLATES + 1];
 	bool bad[CONTEXT_TEMPLATES + 1];	/* fields_salvage: there, but wrong */
+	bool others;		/* there are some that are not known */
 	const uint8_t *start;
 	size_t len;
 	bool whole;		/* all of the list was read */

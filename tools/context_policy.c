@@ -5,6 +5,7 @@
  * Pure but for interface names.
  */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,7 +126,9 @@ static int get_policy(const struct fields *fs, struct xfrm_userpolicy_info *pol,
 
 static bool addr_is_zero(const void *addr)
 {
-	return sodium_is_zero(addr, 16);
+	static const uint8_t zero[16];
+
+	return !memcmp(addr, zero, sizeof(zero));
 }
 
 /* IPComp that does not compress is left out: no harm. */
@@ -181,41 +184,66 @@ static int policy_end_points(const struct fields *fs,
 	return 0;
 }
 
-static void policy_name(const struct xfrm_selector *sel,
-			struct context_policy *info)
+const char *context_policy_name(const struct context_policy *info)
 {
 	static const char *const dirs[] = { "in", "out", "fwd" };
 	char src[INET6_ADDRSTRLEN] = "any", dst[INET6_ADDRSTRLEN] = "any";
+	static char name[160];
 
-	inet_ntop(sel->family, &sel->saddr, src, sizeof(src));
-	inet_ntop(sel->family, &sel->daddr, dst, sizeof(dst));
-	snprintf(info->name, sizeof(info->name), "policy %s %s/%u -> %s/%u",
-		 dirs[info->dir], src, sel->prefixlen_s, dst,
-		 sel->prefixlen_d);
+	if (!info->named)
+		return "a policy";
+	inet_ntop(info->sel_family, info->sel_src, src, sizeof(src));
+	inet_ntop(info->sel_family, info->sel_dst, dst, sizeof(dst));
+	snprintf(name, sizeof(name), "policy %s %s/%u -> %s/%u", dirs[info->dir],
+		 src, info->sel_src_len, dst, info->sel_dst_len);
+	return name;
+}
+
+struct key {
+	uint8_t *at, *end;
+};
+
+static void key_put(struct key *k, const void *p, size_t len)
+{
+	size_t room = k->end - k->at;
+
+	if (len > room)
+		len = room;
+	if (len)
+		memcpy(k->at, p, len);
+	k->at += len;
+}
+
+static void key_u8(struct key *k, uint8_t v)
+{
+	key_put(k, &v, sizeof(v));
+}
+
+static void key_u32(struct key *k, uint32_t v)
+{
+	v = htobe32(v);
+	key_put(k, &v, sizeof(v));
 }
 
 static void policy_key(const struct fields *fs, uint32_t type,
 		       struct context_policy *info)
 {
-	struct buf b = {};
+	struct key k = { info->key, info->key + CONTEXT_KEY_MAX };
 	const struct rd *sel = &fs->known[CONTEXT_SELECTOR].value;
 	const struct rd *dev = &fs->known[CONTEXT_SEL_DEVICE].value;
 
-	buf_u8(&b, info->dir);
-	buf_u8(&b, type);
-	buf_u32(&b, info->mark);
-	buf_u32(&b, info->mark_mask);
-	buf_u32(&b, info->if_id);
-	buf_put(&b, sel->p, sel->left);
+	key_u8(&k, info->dir);
+	key_u8(&k, type);
+	key_u32(&k, info->mark);
+	key_u32(&k, info->mark_mask);
+	key_u32(&k, info->if_id);
+	key_put(&k, sel->p, sel->left);
 	if (fs->has[CONTEXT_SEL_DEVICE])
-		buf_put(&b, dev->p, dev->left);
+		key_put(&k, dev->p, dev->left);
 	/* Of one that is gone: no name, and not none. */
 	if (fs->has[CONTEXT_SEL_DEVICE] && !dev->left)
-		buf_u8(&b, 0);
-	info->key_len = b.len < CONTEXT_KEY_MAX ? b.len : CONTEXT_KEY_MAX;
-	if (b.data)
-		memcpy(info->key, b.data, info->key_len);
-	buf_free(&b);
+		key_u8(&k, 0);
+	info->key_len = k.at - info->key;
 }
 
 /* The fields are there, and each is as long as it should be. */
@@ -241,7 +269,7 @@ static int take_fields(struct fields *fs, struct context_policy *info)
 	fields_get_u32(fs, CONTEXT_IF_ID, &info->if_id);
 	info->templates = templates / TEMPLATE_LEN;
 	info->dir = pol.dir;
-	policy_name(&pol.sel, info);
+	info->named = true;
 	ret = policy_end_points(fs, &pol.sel, info);
 	if (ret)
 		return ret;
@@ -301,8 +329,6 @@ int context_policy_info(const uint8_t *p, size_t len,
 	}
 	if (info->unreadable || fs.bad[CONTEXT_SEL_DEVICE])
 		key_of_bytes(p, len, info);
-	if (!info->name[0])
-		snprintf(info->name, sizeof(info->name), "a policy");
 	return ret;
 }
 

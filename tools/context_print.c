@@ -289,7 +289,7 @@ json_t *context_json(const uint8_t *p, size_t len)
 		return json_pack("{s:s}", "error",
 				 context_error_str(&why, text, sizeof(text)));
 	fields_read(p, len, is_sa ? CONTEXT_IS_SA : CONTEXT_IS_POLICY, &fs, &why);
-	o = is_sa ? sa_json(&sa) : json_pack("{s:s}", "name", policy.name);
+	o = is_sa ? sa_json(&sa) : json_pack("{s:s}", "name", context_policy_name(&policy));
 	if (o)
 		put_fields(o, &fs);
 	return o;

@@ -15,6 +15,7 @@
 
 #define KIND_HASH 32
 #define KIND_WHY 200
+#define KIND_SHAPE 256
 
 struct kind {
 	uint8_t hash[KIND_HASH];	/* of all that makes the kind */
@@ -30,6 +31,9 @@ struct kinds {
 	bool opened;
 	struct kind *kind;
 	size_t n;
+	uint8_t last_shape[KIND_SHAPE];	/* of the one that was asked for last */
+	size_t last_len;		/* 0: of none */
+	size_t last;
 	size_t untold;			/* that lack something */
 };
 
@@ -47,6 +51,8 @@ const char *kinds_next_lacking(struct kinds *k);
 void kinds_tell_again(struct kinds *k);
 void kinds_free(struct kinds *k);
 
+/* All that makes the kind, byte by byte; 0: it has no room, or is malformed. */
+size_t kind_shape(const uint8_t *p, size_t len, uint8_t shape[KIND_SHAPE]);
 /* What makes the kind, and nothing that tells two SAs of it apart. 0 or -EBADMSG. */
 int kind_hash(const uint8_t *p, size_t len, uint8_t hash[KIND_HASH]);
 

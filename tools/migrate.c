@@ -243,7 +243,7 @@ static void has_another(struct policies *l, const struct policy_name *one)
 	len = rd_u32(&r);
 	p = rd_bytes(&r, len);
 	if (p && !context_policy_info(p, len, &info, NULL))
-		failed(l->m, info.name,
+		failed(l->m, context_policy_name(&info),
 		       "another policy has the name that it would get");
 }
 
@@ -520,7 +520,7 @@ static void move_policy(struct migrate *m, const uint8_t *p, size_t len)
 	if (!ret && !same)
 		ret = xfrm_delete_policy(m->x, p, len);
 	if (ret)
-		failed(m, was.name, m->x->error);
+		failed(m, context_policy_name(&was), m->x->error);
 	else
 		m->policies++;
 out:

@@ -27,12 +27,7 @@ struct owned_key {
 
 static unsigned int slot(const uint8_t *key, size_t len)
 {
-	uint32_t h = 2166136261u;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		h = (h ^ key[i]) * 16777619u;
-	return (h ^ h >> 16) % OWNED_BUCKETS;
+	return buf_hash(key, len) % OWNED_BUCKETS;
 }
 
 static struct owned_key **find(struct owned *o, const uint8_t *key, size_t len)
@@ -47,6 +42,20 @@ static struct owned_key **find(struct owned *o, const uint8_t *key, size_t len)
 bool owned_has(const struct owned *o, const uint8_t *key, size_t len)
 {
 	return *find((struct owned *)o, key, len);
+}
+
+bool owned_all(const struct owned *o, owned_fn fn, void *data)
+{
+	const struct owned_key *k;
+	int i;
+
+	for (i = 0; i < OWNED_BUCKETS; i++) {
+		for (k = o->bucket[i]; k; k = k->next) {
+			if (!fn(k->key, k->len, data))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* 1, or 0 where it was there; -ENOMEM. */

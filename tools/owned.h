@@ -25,6 +25,9 @@ struct owned {
 
 void owned_load(struct owned *o, const char *socket_path);	/* logs failures */
 void owned_free(struct owned *o);
+typedef bool (*owned_fn)(const uint8_t *key, size_t len, void *data);
+/* True where fn says so of each of them. */
+bool owned_all(const struct owned *o, owned_fn fn, void *data);
 bool owned_has(const struct owned *o, const uint8_t *key, size_t len);
 /* In the file with owned_write(): as soon as those that come together are added. */
 void owned_add(struct owned *o, const uint8_t *key, size_t len);

@@ -809,12 +809,16 @@ static void take_policy(struct daemon *d, struct peer *p, struct rd *r)
 {
 	uint8_t hash[crypto_generichash_BYTES];
 	struct context_policy info;
-	uint64_t name;
+	uint64_t name = 0;
 
-	context_policy_info(r->p, r->left, &info, NULL);
-	crypto_generichash(hash, sizeof(hash), info.key, info.key_len, NULL, 0);
-	memcpy(&name, hash, sizeof(name));
-	map_frame(p, r->p, r->left);
+	/* Without a map they are as many here as there. */
+	if (p->conf.map.n) {
+		context_policy_info(r->p, r->left, &info, NULL);
+		crypto_generichash(hash, sizeof(hash), info.key, info.key_len,
+				   NULL, 0);
+		memcpy(&name, hash, sizeof(name));
+		map_frame(p, r->p, r->left);
+	}
 	p->joined |= apply_policy(d, r->p, r->left, name);
 }
 

@@ -487,7 +487,7 @@ static void keep_told(struct look *l, const struct context_policy *info)
 		return;
 	if (++l->gone > d->policies_gone)
 		log_warn("%s is for an interface that is gone: the peers are told no more of it",
-			 info->name);
+			 context_policy_name(info));
 }
 
 /* What the peers were told of it, and this kernel does not tell, goes on with it. */

@@ -135,43 +135,6 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 	buf_put(b, out, p - out);
 }
 
-/* As rd_u16() and the others, likewise without a call. */
-static inline void get(struct rd *r, void *to, size_t len)
-{
-	if (r->bad || r->left < len) {
-		r->bad = true;
-		memset(to, 0, len);
-		return;
-	}
-	memcpy(to, r->p, len);
-	r->p += len;
-	r->left -= len;
-}
-
-static inline uint16_t get16(struct rd *r)
-{
-	uint16_t v;
-
-	get(r, &v, sizeof(v));
-	return be16toh(v);
-}
-
-static inline uint32_t get32(struct rd *r)
-{
-	uint32_t v;
-
-	get(r, &v, sizeof(v));
-	return be32toh(v);
-}
-
-static inline uint64_t get64(struct rd *r)
-{
-	uint64_t v;
-
-	get(r, &v, sizeof(v));
-	return be64toh(v);
-}
-
 static int get_bitmap(struct rd *r, struct record *rec)
 {
 	uint32_t i;
@@ -180,7 +143,7 @@ static int get_bitmap(struct rd *r, struct record *rec)
 	if (!rec->bmp_words || rec->bmp_words > RECORD_BMP_WORDS)
 		return -EBADMSG;
 	for (i = 0; i < rec->bmp_words; i++)
-		rec->bmp[i] = get32(r);
+		rec->bmp[i] = rd_u32(r);
 	return 0;
 }
 
@@ -190,36 +153,36 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 	uint16_t has;
 
 	record_init(rec);
-	*handle = get32(r);
-	has = get16(r);
+	*handle = rd_u32(r);
+	has = rd_u16(r);
 	if (has & ~HAS_ALL)
 		return -EBADMSG;
 	if (has & HAS_OSEQ)
-		rec->oseq = get64(r);
+		rec->oseq = rd_u64(r);
 	if (has & HAS_SEQ)
-		rec->seq = get64(r);
+		rec->seq = rd_u64(r);
 	if (has & HAS_BITMAP && get_bitmap(r, rec))
 		return -EBADMSG;
 	if (has & HAS_BYTES)
-		rec->bytes = get64(r);
+		rec->bytes = rd_u64(r);
 	if (has & HAS_PACKETS)
-		rec->packets = get64(r);
+		rec->packets = rd_u64(r);
 	if (has & HAS_ADD)
-		rec->add_time = time_of(get32(r), now);
+		rec->add_time = time_of(rd_u32(r), now);
 	if (has & HAS_USE)
-		rec->use_time = time_of(get32(r), now);
+		rec->use_time = time_of(rd_u32(r), now);
 	if (has & HAS_LAST)
-		rec->last_used = time_of(get32(r), now);
+		rec->last_used = time_of(rd_u32(r), now);
 	if (has & HAS_ERRORS) {
-		rec->replay_window_errors = get32(r);
-		rec->replay_errors = get32(r);
-		rec->integrity_errors = get32(r);
+		rec->replay_window_errors = rd_u32(r);
+		rec->replay_errors = rd_u32(r);
+		rec->integrity_errors = rd_u32(r);
 	}
-	*sent = has & HAS_SENT ? get64(r) : rec->oseq;
+	*sent = has & HAS_SENT ? rd_u64(r) : rec->oseq;
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
 	if (has & HAS_GUARD)
-		rec->guard = get32(r);
+		rec->guard = rd_u32(r);
 	rec->exposed = has & HAS_EXPOSED;
 	/* One form for one record; and nothing was sent beyond the counter. */
 	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)

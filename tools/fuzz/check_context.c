@@ -201,7 +201,7 @@ static void check_policy(const uint8_t *p, size_t len)
 		check_refusal(&why);
 		/* Named all the same; and for some SAs, or for any. */
 		assert(info.key_len && info.key_len <= CONTEXT_KEY_MAX);
-		assert(info.name[0]);
+		assert(*context_policy_name(&info));
 		assert(info.unreadable == (ret != -ENODEV && !info.templates));
 		assert(info.templates <= CONTEXT_TEMPLATES_MAX);
 		return;

@@ -67,10 +67,17 @@ static bool same_kind(const char *name, uint16_t type, size_t at)
 {
 	struct buf b = vector_read(name);
 	uint8_t one[KIND_HASH], two[KIND_HASH];
+	uint8_t shape[KIND_SHAPE], other[KIND_SHAPE];
+	size_t len, other_len;
 
 	assert_int_equal(kind_hash(b.data, b.len, one), 0);
+	len = kind_shape(b.data, b.len, shape);
 	value_of(&b, type)[at] ^= 1;
 	assert_int_equal(kind_hash(b.data, b.len, two), 0);
+	other_len = kind_shape(b.data, b.len, other);
+	assert_true(len && other_len);
+	assert_int_equal(len == other_len && !memcmp(shape, other, len),
+			 !memcmp(one, two, KIND_HASH));
 	buf_free(&b);
 	return !memcmp(one, two, KIND_HASH);
 }
@@ -112,12 +119,15 @@ static void test_other(void **state)
 static void test_path(void **state)
 {
 	struct buf a = vector_read("sa-gcm-esn"), b = vector_read("sa-pmtu");
+	uint8_t shape[KIND_SHAPE], other[KIND_SHAPE];
 	uint8_t one[KIND_HASH], two[KIND_HASH];
 
 	(void)state;
 	assert_int_equal(kind_hash(a.data, a.len, one), 0);
 	assert_int_equal(kind_hash(b.data, b.len, two), 0);
 	assert_memory_equal(one, two, KIND_HASH);
+	assert_int_equal(kind_shape(a.data, a.len, shape), kind_shape(b.data, b.len, other));
+	assert_memory_equal(shape, other, kind_shape(a.data, a.len, shape));
 	buf_free(&a);
 	buf_free(&b);
 }

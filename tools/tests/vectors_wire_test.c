@@ -215,7 +215,7 @@ static void check_policy(const char *name, uint8_t type)
 	struct context_policy info;
 
 	assert_int_equal(context_policy_info(r.p, r.left, &info, NULL), 0);
-	assert_string_equal(info.name, "policy out 10.1.1.0/24 -> 10.2.0.0/16");
+	assert_string_equal(context_policy_name(&info), "policy out 10.1.1.0/24 -> 10.2.0.0/16");
 	wire_begin(&ours, type, EPOCH, NODE);
 	buf_put(&ours, policy.data, policy.len);
 	close_frame(name, &b, &ours);
