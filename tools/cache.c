@@ -27,6 +27,7 @@ int cache_init(struct cache *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->buckets = 16384;
+	c->n_marks = CONF_MAX_PEERS;
 	c->by_id = calloc(c->buckets, sizeof(*c->by_id));
 	c->by_handle = calloc(c->buckets, sizeof(*c->by_handle));
 	c->by_key = calloc(POLICY_BUCKETS, sizeof(*c->by_key));
@@ -156,26 +157,71 @@ void cache_renumber(struct cache *c)
 		link_handle(c, e, free_handle(c));
 }
 
-static void marks_init(struct mark *mark, void *owner, bool is_policy)
+/* NULL: no memory. */
+static struct mark *marks_new(size_t n, void *owner, bool is_policy)
 {
-	int i;
+	struct mark *mark = calloc(n, sizeof(*mark));
+	size_t i;
 
-	for (i = 0; i < CONF_MAX_PEERS; i++) {
+	for (i = 0; mark && i < n; i++) {
 		list_init(&mark[i].dirty);
 		list_init(&mark[i].flight);
 		mark[i].owner = owner;
 		mark[i].is_policy = is_policy;
 	}
+	return mark;
 }
 
-static void marks_exit(struct mark *mark)
+static void marks_free(const struct cache *c, struct mark *mark)
 {
-	int i;
+	size_t i;
 
-	for (i = 0; i < CONF_MAX_PEERS; i++) {
+	for (i = 0; i < c->n_marks; i++) {
 		list_del(&mark[i].dirty);
 		list_del(&mark[i].flight);
 	}
+	free(mark);
+}
+
+/* More of them, the first ones as they were. */
+static int marks_more(struct mark **mark, size_t was, size_t n, void *owner,
+		      bool is_policy)
+{
+	struct mark *more = marks_new(n, owner, is_policy);
+	size_t i;
+
+	if (!more)
+		return -ENOMEM;
+	for (i = 0; i < was; i++) {
+		more[i] = (*mark)[i];
+		list_init(&more[i].dirty);
+		list_init(&more[i].flight);
+	}
+	free(*mark);
+	*mark = more;
+	return 0;
+}
+
+int cache_set_marks(struct cache *c, size_t n)
+{
+	struct cache_policy *p, *np;
+	struct cache_entry *e;
+	int ret = 0;
+
+	if (n <= c->n_marks && (c->n_entries || c->n_policies))
+		return 0;
+	cache_for_each(c, e) {
+		ret = marks_more(&e->mark, c->n_marks, n, e, false);
+		if (ret)
+			return ret;
+	}
+	cache_for_each_policy_safe(c, p, np) {
+		ret = marks_more(&p->mark, c->n_marks, n, p, true);
+		if (ret)
+			return ret;
+	}
+	c->n_marks = n;
+	return 0;
 }
 
 static void wipe_free(uint8_t *p, size_t len)
@@ -221,12 +267,15 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 {
 	struct cache_entry *e = calloc(1, sizeof(*e));
 
-	if (!e || cache_set_context(e, info, context, len)) {
+	if (e)
+		e->mark = marks_new(c->n_marks, e, false);
+	if (!e || !e->mark || cache_set_context(e, info, context, len)) {
+		if (e)
+			free(e->mark);
 		free(e);
 		return NULL;
 	}
 	e->id = info->id;
-	marks_init(e->mark, e, false);
 	link_id(c, e);
 	link_handle(c, e, handle ? handle : free_handle(c));
 	list_add_tail(&e->all, &c->entries);
@@ -311,9 +360,9 @@ void cache_set_refused(struct cache *c, struct mark *m, const char *why)
 
 void cache_remove(struct cache *c, struct cache_entry *e)
 {
-	int i;
+	size_t i;
 
-	for (i = 0; i < CONF_MAX_PEERS; i++)
+	for (i = 0; i < c->n_marks; i++)
 		cache_set_refused(c, &e->mark[i], NULL);
 	cache_set_unsafe(c, e, NULL);
 	cache_set_repair(c, e, false);
@@ -321,7 +370,7 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 	unlink_id(c, e);
 	unlink_handle(c, e);
 	list_del(&e->all);
-	marks_exit(e->mark);
+	marks_free(c, e->mark);
 	c->n_entries--;
 	wipe_free(e->context, e->context_len);
 	free(e->own);
@@ -354,12 +403,15 @@ struct cache_policy *cache_policy_add(struct cache *c,
 	struct cache_policy *p = calloc(1, sizeof(*p));
 	struct cache_policy **slot;
 
-	if (!p || cache_policy_set(p, context, len)) {
+	if (p)
+		p->mark = marks_new(c->n_marks, p, true);
+	if (!p || !p->mark || cache_policy_set(p, context, len)) {
+		if (p)
+			free(p->mark);
 		free(p);
 		return NULL;
 	}
 	p->info = *info;
-	marks_init(p->mark, p, true);
 	slot = key_slot(c, info);
 	p->next_key = *slot;
 	*slot = p;
@@ -434,7 +486,7 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p)
 		at = &(*at)->next_key;
 	*at = p->next_key;
 	list_del(&p->all);
-	marks_exit(p->mark);
+	marks_free(c, p->mark);
 	c->n_policies--;
 	c->n_optional -= p->info.optional;
 	wipe_free(p->context, p->context_len);

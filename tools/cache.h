@@ -154,7 +154,7 @@ struct cache_entry {
 	uint64_t ike_until_ns;		/* standby: charon makes it, up to then; 0: it is not asked */
 	bool by_ike;			/* standby: it did */
 	enum cache_applied applied;	/* standby */
-	struct mark mark[CONF_MAX_PEERS];
+	struct mark *mark;		/* cache.n_marks of them */
 };
 
 struct cache_policy {
@@ -170,7 +170,7 @@ struct cache_policy {
 	bool refused;			/* standby: its context is not understood; or */
 	bool joined;			/* it is two of the peer's, which the map makes one */
 	uint64_t peers_name;		/* a hash of the key that the peer has for it */
-	struct mark mark[CONF_MAX_PEERS];
+	struct mark *mark;		/* likewise */
 };
 
 struct cache {
@@ -187,10 +187,18 @@ struct cache {
 	size_t n_unready;
 	size_t n_refused_policies;
 	size_t n_optional;		/* with an optional template */
+	size_t n_marks;			/* of each entry and policy: peers */
 	uint32_t next_handle;
 };
 
-int cache_init(struct cache *c);	/* 0 or -ENOMEM */
+int cache_init(struct cache *c);	/* 0 or -ENOMEM; marks for CONF_MAX_PEERS */
+/*
+ * cache_set_marks - room for so many peers' marks, as long as none is on a list
+ * It is more than half of what an entry takes. Those of peers that were there stay. Less
+ * than before only where nothing is cached.
+ * Return: 0; -ENOMEM: it is as before.
+ */
+int cache_set_marks(struct cache *c, size_t n);
 void cache_exit(struct cache *c);
 
 struct cache_entry *cache_find(struct cache *c, const struct sa_id *id);

@@ -206,7 +206,11 @@ static int try_conf(struct daemon *d, const struct conf *next)
 
 	if (!t)
 		return -EINVAL;
-	ret = members_follow(d, next);
+	ret = cache_set_marks(&d->cache, next->n_peers);
+	if (ret)
+		log_err("out of memory");
+	else
+		ret = members_follow(d, next);
 	if (ret) {
 		tls_free(t);
 		return ret;
@@ -429,6 +433,8 @@ static int start(struct daemon *d, struct loop_fd *signals, struct loop_fd *help
 		ret = watch_helper(d, helper);
 	if (!ret)
 		ret = cache_init(&d->cache);
+	if (!ret)
+		ret = cache_set_marks(&d->cache, d->conf.n_peers);
 	if (ret)
 		log_err("cannot start: %s", strerror(-ret));
 	if (!ret && !(d->tls = tls_new(&d->conf)))

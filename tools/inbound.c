@@ -484,7 +484,7 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next)
 	int to;
 
 	cache_for_each(&d->cache, e) {
-		for (i = 0; i < CONF_MAX_PEERS; i++) {
+		for (i = 0; i < d->cache.n_marks; i++) {
 			was[i] = e->mark[i].guard;
 			memset(&e->mark[i].guard, 0, sizeof(was[i]));
 		}

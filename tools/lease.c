@@ -514,7 +514,7 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 }
 
 /* True where a peer that is removed may take over with what it was offered. */
-static bool move_marks(struct cache_entry *e, const struct conf *old,
+static bool move_marks(struct cache_entry *e, size_t marks, const struct conf *old,
 		       const struct conf *next)
 {
 	struct lease_mark before[CONF_MAX_PEERS];
@@ -522,7 +522,7 @@ static bool move_marks(struct cache_entry *e, const struct conf *old,
 	size_t i;
 	int from;
 
-	for (i = 0; i < CONF_MAX_PEERS; i++) {
+	for (i = 0; i < marks; i++) {
 		before[i] = e->mark[i].lease;
 		memset(&e->mark[i].lease, 0, sizeof(e->mark[i].lease));
 	}
@@ -573,7 +573,7 @@ void lease_peers_changed(struct daemon *d, const struct conf *next)
 		return;
 	cache_for_each(&d->cache, e) {
 		e->given_for = 0;	/* places changed: new ranges */
-		if (!move_marks(e, &d->conf, next))
+		if (!move_marks(e, d->cache.n_marks, &d->conf, next))
 			continue;
 		e->orphan = true;
 		orphans++;

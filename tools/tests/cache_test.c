@@ -296,6 +296,38 @@ static void test_marks(void **state)
 	cache_exit(&c);
 }
 
+/* Who reads another configuration keeps what is known of the peers that stay. */
+static void test_more_marks(void **state)
+{
+	struct context_policy pol = { .key = "k", .key_len = 1 };
+	struct cache_policy *p;
+	struct cache_entry *e;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	assert_int_equal(cache_set_marks(&c, 2), 0);
+	assert_int_equal(c.n_marks, 2);
+	e = add(&c, 1, 0);
+	p = cache_policy_add(&c, &pol, (const uint8_t *)"p", 1);
+	assert_non_null(p);
+	e->mark[1].lease.offered_end = 7;
+	cache_set_refused(&c, &e->mark[1], "why");
+	/* They are not fewer while there are some. */
+	assert_int_equal(cache_set_marks(&c, 1), 0);
+	assert_int_equal(c.n_marks, 2);
+	assert_int_equal(cache_set_marks(&c, CONF_MAX_PEERS), 0);
+	assert_int_equal(c.n_marks, CONF_MAX_PEERS);
+	assert_int_equal(e->mark[1].lease.offered_end, 7);
+	assert_string_equal(e->mark[1].refused, "why");
+	assert_int_equal(c.n_refused, 1);
+	assert_ptr_equal(e->mark[CONF_MAX_PEERS - 1].owner, e);
+	assert_ptr_equal(p->mark[CONF_MAX_PEERS - 1].owner, p);
+	assert_true(p->mark[0].is_policy && !e->mark[0].is_policy);
+	assert_true(list_empty(&e->mark[1].dirty) && list_empty(&p->mark[1].flight));
+	cache_exit(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_unready),
 		cmocka_unit_test(test_plaintext),
 		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_more_marks),
 	};
 
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
