@@ -4,14 +4,17 @@
  * Out: XFRM netlink, one call an operation; contexts with their keys.
  * Blocking but for events; one socket each; buffers that held keys are wiped.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
 #include <sodium.h>
@@ -52,6 +55,36 @@ static struct mnl_socket *socket_open(unsigned int groups)
 	return nl;
 }
 
+/*
+ * What it queued itself it need not hear of: of a full sync that would be two events an SA,
+ * and more than a receive buffer holds. Where that fails they are heard, and mean nothing.
+ */
+static void pass_over_own(struct xfrm *x)
+{
+	struct sockaddr_nl self = {};
+	socklen_t len = sizeof(self);
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(XFRM_MSG_NEWSA), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(XFRM_MSG_NEWPOLICY), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog filter = {
+		.len = sizeof(program) / sizeof(program[0]), .filter = program,
+	};
+
+	if (getsockname(mnl_socket_get_fd(x->nl), (void *)&self, &len) ||
+	    self.nl_family != AF_NETLINK)
+		return;
+	program[1].k = htonl(self.nl_pid);
+	if (!setsockopt(mnl_socket_get_fd(x->events), SOL_SOCKET,
+			SO_ATTACH_FILTER, &filter, sizeof(filter)))
+		x->port = self.nl_pid;
+}
+
 int xfrm_open(struct xfrm *x)
 {
 	int fd, ret;
@@ -65,6 +98,7 @@ int xfrm_open(struct xfrm *x)
 		xfrm_close(x);
 		return ret;
 	}
+	pass_over_own(x);
 	fd = mnl_socket_get_fd(x->events);
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return 0;
@@ -446,8 +480,10 @@ static int send_batch(struct xfrm *x)
 	ssize_t len;
 
 	((struct nlmsghdr *)(x->batch + x->batch_last))->nlmsg_flags |= NLM_F_ACK;
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		nlh->nlmsg_seq = ++x->seq;
+		nlh->nlmsg_pid = x->port;
+	}
 	len = privops_send(x->nl, x->batch, x->batch_len);
 	len = len < 0 ? -errno : 0;
 	sodium_memzero(x->batch, x->batch_len);

@@ -31,6 +31,7 @@ struct xfrm {
 	uint8_t *buf;			/* XFRM_BUF, wiped after each use */
 	uint8_t *batch;			/* likewise; NULL: nothing was queued yet */
 	size_t batch_len, batch_last;	/* bytes; where the last message begins */
+	uint32_t port;			/* of nl: the kernel repeats it in what it tells of a batch */
 	unsigned int n_batch;
 	char error[256];		/* what the kernel said last */
 };
@@ -104,7 +105,8 @@ int xfrm_migrate_sa(struct xfrm *x, const struct context_sa *from,
 int xfrm_add_policy(struct xfrm *x, const uint8_t *p, size_t len, bool replace);
 /*
  * xfrm_queue_sa, xfrm_queue_policy - the same for one that is not there yet, with the next flush
- * Many in one request: of those that the kernel makes it says nothing then.
+ * Many in one request: of those that the kernel makes it says nothing then, nor are they
+ * among the events.
  * Return: 0; -ENOSPC: there is no room for it before a flush; -errno, none of the kernel's.
  */
 int xfrm_queue_sa(struct xfrm *x, const uint8_t *p, size_t len,

@@ -385,6 +385,57 @@ static int makes_many(void)
 	return xfrm_delete_policy(&x, policy.data, policy.len) ? 9 : 0;
 }
 
+static void no_sa(int type, const struct sa_id *id, void *data)
+{
+	(void)type;
+	(void)id;
+	(void)data;
+}
+
+/* What was queued is no event; what anybody makes otherwise is one. */
+static int hears_others(void)
+{
+	struct buf policy = vector_read("policy-out");
+	struct xfrm_made made[XFRM_BATCH];
+	unsigned int policies = 0;
+	struct xfrm x;
+
+	if (unshare(CLONE_NEWNET))
+		return NO_NAMESPACE;
+	if (xfrm_open(&x) || !x.port ||
+	    xfrm_queue_policy(&x, policy.data, policy.len) ||
+	    xfrm_flush(&x, made) != 1 || made[0].ret)
+		return 1;
+	if (xfrm_read_events(&x, no_sa, NULL, &policies) || policies)
+		return 2;
+	policy.data[POLICY_DST]++;
+	if (xfrm_add_policy(&x, policy.data, policy.len, false) ||
+	    xfrm_read_events(&x, no_sa, NULL, &policies) ||
+	    policies != XFRM_POLICIES_CHANGED)
+		return 3;
+	policies = 0;
+	if (xfrm_delete_policy(&x, policy.data, policy.len) ||
+	    xfrm_read_events(&x, no_sa, NULL, &policies) ||
+	    policies != (XFRM_POLICIES_CHANGED | XFRM_POLICIES_GONE))
+		return 4;
+	return 0;
+}
+
+static void test_events(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid)
+		_exit(hears_others());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == NO_NAMESPACE)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int asks_others(void)
 {
 	struct mnl_socket *route = xfrm_socket(NETLINK_ROUTE);
@@ -907,6 +958,7 @@ int main(void)
 		cmocka_unit_test(test_other_protocols),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_asks),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_ends),
