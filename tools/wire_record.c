@@ -103,8 +103,10 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 		     uint64_t sent, uint64_t now)
 {
 	uint16_t has = presence(rec, sent);
-	uint8_t out[RECORD_MAX], *p = out;
+	uint8_t *p = buf_more(b, RECORD_MAX);
 
+	if (!p)
+		return;
 	p = put32(p, handle);
 	p = put16(p, has);
 	if (has & HAS_OSEQ)
@@ -132,7 +134,7 @@ void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
 		p = put64(p, sent);
 	if (has & HAS_GUARD)
 		p = put32(p, rec->guard);
-	buf_put(b, out, p - out);
+	b->len = p - b->data;
 }
 
 static int get_bitmap(struct rd *r, struct record *rec)
@@ -147,9 +149,44 @@ static int get_bitmap(struct rd *r, struct record *rec)
 	return 0;
 }
 
+/* What is said is not what goes without saying. */
+static inline uint64_t said64(struct rd *r, bool *good)
+{
+	uint64_t v = rd_u64(r);
+
+	*good &= v != 0;
+	return v;
+}
+
+static inline uint32_t said32(struct rd *r, bool *good)
+{
+	uint32_t v = rd_u32(r);
+
+	*good &= v != 0;
+	return v;
+}
+
+static void get_errors(struct rd *r, struct record *rec, bool *good)
+{
+	rec->replay_window_errors = rd_u32(r);
+	rec->replay_errors = rd_u32(r);
+	rec->integrity_errors = rd_u32(r);
+	*good &= rec->replay_window_errors || rec->replay_errors ||
+		 rec->integrity_errors;
+}
+
+static void get_sent(struct rd *r, const struct record *rec, uint64_t *sent,
+		     bool *good)
+{
+	*sent = rd_u64(r);
+	/* Nothing was sent beyond the counter; and of as much nothing is said. */
+	*good &= *sent < rec->oseq;
+}
+
 int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 		    uint64_t *sent, uint64_t now)
 {
+	bool good = true;
 	uint16_t has;
 
 	record_init(rec);
@@ -158,36 +195,32 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 	if (has & ~HAS_ALL)
 		return -EBADMSG;
 	if (has & HAS_OSEQ)
-		rec->oseq = rd_u64(r);
+		rec->oseq = said64(r, &good);
 	if (has & HAS_SEQ)
-		rec->seq = rd_u64(r);
+		rec->seq = said64(r, &good);
 	if (has & HAS_BITMAP && get_bitmap(r, rec))
 		return -EBADMSG;
 	if (has & HAS_BYTES)
-		rec->bytes = rd_u64(r);
+		rec->bytes = said64(r, &good);
 	if (has & HAS_PACKETS)
-		rec->packets = rd_u64(r);
+		rec->packets = said64(r, &good);
 	if (has & HAS_ADD)
 		rec->add_time = time_of(rd_u32(r), now);
 	if (has & HAS_USE)
 		rec->use_time = time_of(rd_u32(r), now);
 	if (has & HAS_LAST)
 		rec->last_used = time_of(rd_u32(r), now);
-	if (has & HAS_ERRORS) {
-		rec->replay_window_errors = rd_u32(r);
-		rec->replay_errors = rd_u32(r);
-		rec->integrity_errors = rd_u32(r);
-	}
-	*sent = has & HAS_SENT ? rd_u64(r) : rec->oseq;
+	if (has & HAS_ERRORS)
+		get_errors(r, rec, &good);
+	*sent = rec->oseq;
+	if (has & HAS_SENT)
+		get_sent(r, rec, sent, &good);
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
 	if (has & HAS_GUARD)
-		rec->guard = rd_u32(r);
+		rec->guard = said32(r, &good);
 	rec->exposed = has & HAS_EXPOSED;
-	/* One form for one record; and nothing was sent beyond the counter. */
-	if (r->bad || presence(rec, *sent) != has || *sent > rec->oseq)
-		return -EBADMSG;
-	return 0;
+	return r->bad || !good ? -EBADMSG : 0;
 }
 
 void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
