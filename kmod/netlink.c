@@ -17,6 +17,7 @@
 #include "restore.h"
 #include "role.h"
 #include "stream.h"
+#include "units.h"
 #include "watchdog.h"
 
 static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
@@ -62,20 +63,27 @@ static const struct nla_policy record_policy[XFRMSYNC_A_RECORD_MAX + 1] = {
 	[XFRMSYNC_A_RECORD_PAD]		= { .type = NLA_UNSPEC },
 };
 
-static const struct nla_policy id_policy[XFRMSYNC_A_RECORD_MARK_MASK + 1] = {
+/* And how a dump shall be. */
+static const struct nla_policy id_policy[XFRMSYNC_A_RECORD_PLAIN + 1] = {
 	[XFRMSYNC_A_RECORD_FAMILY]	= { .type = NLA_U16 },
 	[XFRMSYNC_A_RECORD_DST]		= NLA_POLICY_RANGE(NLA_BINARY, 4, 16),
 	[XFRMSYNC_A_RECORD_SPI]		= { .type = NLA_BE32 },
 	[XFRMSYNC_A_RECORD_PROTO]	= { .type = NLA_U8 },
 	[XFRMSYNC_A_RECORD_MARK]	= { .type = NLA_U32 },
 	[XFRMSYNC_A_RECORD_MARK_MASK]	= { .type = NLA_U32 },
+	[XFRMSYNC_A_RECORD_PLAIN]	= { .type = NLA_FLAG },
 };
 
-/* Records are held against record_policy by validate_record(). */
-static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_RECORD + 1] = {
+static const struct nla_policy pull_policy[XFRMSYNC_A_RECORD_PLAIN + 1] = {
+	[XFRMSYNC_A_RECORD_PLAIN]	= { .type = NLA_FLAG },
+};
+
+/* Records are held against record_policy by validate_record(), or are plain. */
+static const struct nla_policy batch_policy[XFRMSYNC_A_BATCH_PLAIN + 1] = {
 	[XFRMSYNC_A_BATCH_EPOCH]	= { .type = NLA_U64 },
 	[XFRMSYNC_A_BATCH_NODE]		= { .type = NLA_U32 },
 	[XFRMSYNC_A_BATCH_RECORD]	= { .type = NLA_NESTED },
+	[XFRMSYNC_A_BATCH_PLAIN]	= { .type = NLA_BINARY },
 };
 
 /* Others' generic netlink may wait as long as a request does, ten times this: with a
@@ -188,6 +196,12 @@ static int do_get(struct sk_buff *skb, struct genl_info *info)
 	void *hdr;
 	int err;
 
+	if (info->attrs[XFRMSYNC_A_RECORD_PLAIN]) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[XFRMSYNC_A_RECORD_PLAIN],
+				    "plain records come with a dump");
+		return -EINVAL;
+	}
 	err = get_id(info, &id);
 	if (err)
 		return err;
@@ -225,28 +239,45 @@ static bool dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 	return true;
 }
 
+static bool dump_one_plain(struct sk_buff *skb, struct xfrmsync_sa *sa)
+{
+	if (skb_tailroom(skb) < xfrmsync_record_plain_size(sa))
+		return false;
+	xfrmsync_record_fill_plain(skb, sa, 0, 0);
+	return true;
+}
+
 static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
 	unsigned long *next = (unsigned long *)cb->ctx;
+	bool plain = xfrmsync_plain_wanted(cb);
+	struct xfrmsync_plain_msg msg;
 	struct xfrmsync_sa *sa;
 	unsigned long index;
+	unsigned int n = 0;
 
-	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN)) {
-		NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes: it gives all SAs");
+	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN) !=
+	    (plain ? nla_total_size(0) : 0)) {
+		NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes but plain: it gives all SAs");
 		return -EINVAL;
 	}
+	if (plain && !xfrmsync_plain_begin(skb, cb, XFRMSYNC_CMD_GET, &msg))
+		return -EMSGSIZE;
 
 	rcu_read_lock();
 	xa_for_each_start(&ns->sas, index, sa, *next) {
 		if (test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 			continue;
-		if (!dump_one(skb, cb, sa))
+		if (!(plain ? dump_one_plain(skb, sa) : dump_one(skb, cb, sa)))
 			break;
-		xfrmsync_stats_inc(ns, DUMPED);
+		n++;
 	}
 	rcu_read_unlock();
 	*next = sa ? index : ULONG_MAX;
+	if (plain)
+		xfrmsync_plain_end(skb, &msg);
+	xfrmsync_stats_add(ns, DUMPED, n);
 	return skb->len;
 }
 
@@ -288,19 +319,49 @@ static int put_result(struct sk_buff *msg, u32 index, u32 reason)
 
 /* As the policy of a nested attribute is: one that it refuses, refuses all of them. */
 static int validate_record(const struct nlattr *record,
-			   struct xfrmsync_restore *scratch,
 			   struct netlink_ext_ack *extack)
 {
-	if (xfrmsync_plain_parse(record, scratch))
-		return 0;
 	return __nla_validate(nla_data(record), nla_len(record),
 			      XFRMSYNC_A_RECORD_MAX, record_policy,
 			      NL_VALIDATE_STRICT, extack);
 }
 
+static struct xfrmsync_plain_at plain_of(struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[XFRMSYNC_A_BATCH_PLAIN];
+
+	return (struct xfrmsync_plain_at){
+		.p = nla_data(attr), .left = nla_len(attr),
+	};
+}
+
+/* As count_records(). */
+static int count_plain(struct genl_info *info)
+{
+	struct xfrmsync_plain_at at = plain_of(info);
+	const struct xfrmsync_plain *head;
+	int n = 0;
+
+	if (info->attrs[XFRMSYNC_A_BATCH_RECORD]) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[XFRMSYNC_A_BATCH_PLAIN],
+				    "records are plain or not, all of them");
+		return -EINVAL;
+	}
+	for (; xfrmsync_plain_check(&at); n++) {
+		head = at.p;
+		at.left -= head->units * XFRMSYNC_PLAIN_UNIT;
+		at.p += head->units * XFRMSYNC_PLAIN_UNIT;
+	}
+	if (!at.left && n)
+		return n;
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[XFRMSYNC_A_BATCH_PLAIN],
+			    "a plain record is malformed");
+	return -EINVAL;
+}
+
 /* How many there are, each of them as it has to be; or -errno. */
-static int count_records(struct genl_info *info,
-			 struct xfrmsync_restore *scratch)
+static int count_records(struct genl_info *info)
 {
 	struct nlattr *attr;
 	int n = 0, rem, err;
@@ -308,7 +369,7 @@ static int count_records(struct genl_info *info,
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
 		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
 			continue;
-		err = validate_record(attr, scratch, info->extack);
+		err = validate_record(attr, info->extack);
 		if (err)
 			return err;
 		n++;
@@ -335,8 +396,6 @@ static u32 batch_one(struct xfrmsync_net *ns, struct nlattr *attr,
 	struct nlattr *tb[XFRMSYNC_A_RECORD_MAX + 1];
 	u32 reason;
 
-	if (xfrmsync_plain_parse(attr, r))
-		return fn(ns, r);
 	collect(attr, tb);
 	reason = xfrmsync_restore_parse(tb, r);
 	return reason ?: fn(ns, r);
@@ -348,27 +407,50 @@ struct tally {
 	u32 refused;
 };
 
+static int count_one(struct tally *t, struct sk_buff *msg, u32 i, u32 reason)
+{
+	if (likely(!reason)) {
+		t->applied++;
+		return 0;
+	}
+	if (reason == XFRMSYNC_REASON_PARKED)
+		t->parked++;
+	else
+		t->refused++;
+	return put_result(msg, i, reason);
+}
+
+static int batch_plain(struct xfrmsync_net *ns, struct genl_info *info,
+		       struct sk_buff *msg, struct xfrmsync_restore *r,
+		       batch_fn fn, struct tally *t)
+{
+	struct xfrmsync_plain_at at = plain_of(info);
+	int err = 0, ret;
+	u32 i = 0;
+
+	while (at.left) {
+		ret = count_one(t, msg, i++,
+				xfrmsync_plain_parse(&at, r) ?: fn(ns, r));
+		err = err ?: ret;
+	}
+	return err;
+}
+
 static int batch_all(struct xfrmsync_net *ns, struct genl_info *info,
 		     struct sk_buff *msg, struct xfrmsync_restore *r,
 		     batch_fn fn, struct tally *t)
 {
 	struct nlattr *attr;
-	u32 reason, i = 0;
-	int rem, err = 0;
+	int rem, err = 0, ret;
+	u32 i = 0;
 
+	if (info->attrs[XFRMSYNC_A_BATCH_PLAIN])
+		return batch_plain(ns, info, msg, r, fn, t);
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
 		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
 			continue;
-		reason = batch_one(ns, attr, r, fn);
-		if (!reason)
-			t->applied++;
-		else if (reason == XFRMSYNC_REASON_PARKED)
-			t->parked++;
-		else
-			t->refused++;
-		if (reason)
-			err = err ?: put_result(msg, i, reason);
-		i++;
+		ret = count_one(t, msg, i++, batch_one(ns, attr, r, fn));
+		err = err ?: ret;
 	}
 	return err;
 }
@@ -383,17 +465,18 @@ static int put_tally(struct sk_buff *msg, const struct tally *t)
 }
 
 /* How many records there are, or -errno. */
-static int check_batch(struct genl_info *info, struct xfrmsync_restore *scratch)
+static int check_batch(struct genl_info *info)
 {
-	int n = count_records(info, scratch);
+	struct nlattr *plain = info->attrs[XFRMSYNC_A_BATCH_PLAIN];
+	int n = plain ? count_plain(info) : count_records(info);
 
 	if (n < 0)
 		return n;
-	if (!REQUIRE(info, XFRMSYNC_A_BATCH_RECORD, "record is missing"))
+	if (!plain && !REQUIRE(info, XFRMSYNC_A_BATCH_RECORD, "record is missing"))
 		return -EINVAL;
 	if (n > XFRMSYNC_MAX_BATCH) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
-				    info->attrs[XFRMSYNC_A_BATCH_RECORD],
+				    plain ?: info->attrs[XFRMSYNC_A_BATCH_RECORD],
 				    "more records than max-batch");
 		return -E2BIG;
 	}
@@ -472,6 +555,8 @@ static bool is_merge(struct genl_info *info)
 	struct nlattr *attr, *flags;
 	int rem;
 
+	if (info->attrs[XFRMSYNC_A_BATCH_PLAIN])
+		return false;
 	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rem) {
 		if (nla_type(attr) != XFRMSYNC_A_BATCH_RECORD)
 			continue;
@@ -507,7 +592,7 @@ static int do_batch(struct genl_info *info, bool admit, batch_fn fn)
 	r = kmalloc(sizeof(*r), GFP_KERNEL);
 	if (!r)
 		return -ENOMEM;
-	n = check_batch(info, r);
+	n = check_batch(info);
 	msg = n < 0 ? NULL : batch_answer(info, n, &hdr);
 	if (!msg) {
 		kfree(r);
@@ -669,8 +754,8 @@ static const struct genl_ops ops[] = {
 	}, {
 		.cmd		= XFRMSYNC_CMD_PULL,
 		.flags		= GENL_UNS_ADMIN_PERM,
-		.policy		= nothing_policy,
-		.maxattr	= ARRAY_SIZE(nothing_policy) - 1,
+		.policy		= pull_policy,
+		.maxattr	= ARRAY_SIZE(pull_policy) - 1,
 		.dumpit		= xfrmsync_stream_pull,
 	}, {
 		.cmd		= XFRMSYNC_CMD_RESTORE,

@@ -1,165 +1,196 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * In: a record's attributes, unchecked.
- * Out: the record, where they are as the daemon sends them; all others are for the policy.
+ * In: plain records, unchecked.
+ * Out: the same as those by attributes are.
  * Process context; pure.
  *
- * The daemon always sends the same ones, in the same order, one record for each SA that
- * had a packet. To look for these saves holding each of them against the policy, and
- * sorting them. What is taken here the policy takes, too, and means the same.
+ * The daemon takes and gives one record for each SA that had a packet. By attributes each
+ * value of it is held against a policy, and has a head of its own, which is copied with it.
  */
-#include <net/netlink.h>
+#include <net/genetlink.h>
 
+#include "netlink.h"
 #include "plain.h"
+#include "units.h"
 
-#define A(name) XFRMSYNC_A_RECORD_##name
+#define F(name) XFRMSYNC_PLAIN_F_##name
 #define RESTORE_FLAGS (XFRMSYNC_RESTORE_F_BIND | XFRMSYNC_RESTORE_F_NO_PARK | \
 		       XFRMSYNC_RESTORE_F_WINDOW_EXACT | \
 		       XFRMSYNC_RESTORE_F_GO_ON | XFRMSYNC_RESTORE_F_FENCED)
 
-struct at {
-	const char *p;
-	int left;
-};
-
-/* The value of the next attribute, if it is that one, of that length; or NULL. */
-static __always_inline const void *next(struct at *at, u16 type, u16 len)
+static unsigned int length(const struct xfrmsync_plain *head)
 {
-	const struct nlattr *attr = (const struct nlattr *)at->p;
-
-	if (at->left < NLA_HDRLEN + NLA_ALIGN(len) ||
-	    attr->nla_type != type || attr->nla_len != NLA_HDRLEN + len)
-		return NULL;
-	at->p += NLA_HDRLEN + NLA_ALIGN(len);
-	at->left -= NLA_HDRLEN + NLA_ALIGN(len);
-	return nla_data(attr);
+	return head->units * XFRMSYNC_PLAIN_UNIT;
 }
 
-/* True where it is there; else the value is 0. */
-static __always_inline bool next_u32(struct at *at, u16 type, u32 *to)
+/* Up to where the values begin. */
+static const void *values(const struct xfrmsync_plain *head)
 {
-	const u32 *value = next(at, type, sizeof(*to));
-
-	*to = value ? *value : 0;
-	return value;
+	return (const char *)(head + 1) + (head->has & F(IPV6) ? 32 : 8) +
+	       (head->words + 1) / 2 * sizeof(u64);
 }
 
-static __always_inline bool next_u64(struct at *at, u16 type, u64 *to)
+/* As the policies of attributes are: one that is malformed, and all are refused. */
+bool xfrmsync_plain_check(const struct xfrmsync_plain_at *at)
 {
-	const void *value = next(at, type, sizeof(*to));
+	const struct xfrmsync_plain *head = at->p;
+	u32 flags;
 
-	*to = 0;
-	if (value)
-		memcpy(to, value, sizeof(*to));
-	return value;
-}
-
-static bool next_id(struct at *at, struct xfrmsync_sa_id *id)
-{
-	const u16 *family = next(at, A(FAMILY), sizeof(*family));
-	const struct in6_addr *in6;
-	const __be32 *in, *spi;
-	const u8 *proto;
-
-	if (!family)
+	BUILD_BUG_ON(sizeof(*head) != 32);
+	if (at->left < sizeof(*head) || length(head) > at->left ||
+	    head->words > XFRMSYNC_WINDOW_WORDS ||
+	    head->units != xfrmsync_plain_units(head->has, head->words) ||
+	    head->window > XFRMSYNC_MAX_WINDOW || head->zero)
 		return false;
-	*id = (struct xfrmsync_sa_id){ .family = *family };
-	if (*family == AF_INET) {
-		in = next(at, A(DST), sizeof(*in));
-		if (!in)
-			return false;
-		id->daddr.a4 = *in;
-	} else if (*family == AF_INET6) {
-		in6 = next(at, A(DST), sizeof(*in6));
-		if (!in6)
-			return false;
-		id->daddr.in6 = *in6;
-	} else {
-		return false;
-	}
-	spi = next(at, A(SPI), sizeof(*spi));
-	if (!spi)
-		return false;
-	id->spi = *spi;
-	proto = next(at, A(PROTO), sizeof(*proto));
-	if (!proto)
-		return false;
-	id->proto = *proto;
-	next_u32(at, A(MARK), &id->mark.v);
-	next_u32(at, A(MARK_MASK), &id->mark.m);
-	return true;
-}
-
-/* A window is its number, its size and its words, or not there at all. */
-static bool next_window(struct at *at, struct xfrmsync_restore *r)
-{
-	const struct nlattr *bmp;
-	int len;
-
-	r->window = 0;
-	r->words = 0;
-	if (!next_u64(at, A(SEQ), &r->seq))
+	if (!(head->has & F(RESTORE)))
 		return true;
-	r->has |= XFRMSYNC_HAS_WINDOW;
-	if (!next_u32(at, A(WINDOW), &r->window) ||
-	    r->window > XFRMSYNC_MAX_WINDOW)
-		return false;
-	bmp = (const struct nlattr *)at->p;
-	if (at->left >= NLA_HDRLEN && bmp->nla_type == A(BITMAP)) {
-		len = nla_len(bmp);
-		if (len <= 0 || len > sizeof(r->bmp) || len % sizeof(u32) ||
-		    NLA_HDRLEN + len > at->left)
-			return false;
-		r->words = len / sizeof(u32);
-		memcpy(r->bmp, nla_data(bmp), len);
-		at->p += NLA_HDRLEN + len;
-		at->left -= NLA_HDRLEN + len;
-	}
-	return r->words >= xfrmsync_window_words(r->window);
+	flags = *(const u32 *)((const char *)head + length(head) -
+			       (head->has & F(EXPECT_OSEQ) ? 16 : 8));
+	return !(flags & ~RESTORE_FLAGS);
 }
 
-static void next_lifetime(struct at *at, struct xfrmsync_restore *r)
+static __always_inline u64 next(const void **p)
 {
-	bool has = next_u64(at, A(BYTES), &r->bytes);
+	u64 value;
 
-	has |= next_u64(at, A(PACKETS), &r->packets);
-	has |= next_u64(at, A(ADD_TIME), &r->add_time);
-	next_u64(at, A(USE_TIME), &r->use_time);
-	next_u64(at, A(LAST_USED), &r->last_used);
-	next_u32(at, A(REPLAY_WINDOW_ERRORS), &r->stats.replay_window);
-	next_u32(at, A(REPLAY_ERRORS), &r->stats.replay);
-	next_u32(at, A(INTEGRITY_ERRORS), &r->stats.integrity_failed);
-	r->has |= has ? XFRMSYNC_HAS_LIFETIME : 0;
+	memcpy(&value, *p, sizeof(value));
+	*p += sizeof(value);
+	return value;
 }
 
-/**
- * xfrmsync_plain_parse() - read a record as the daemon sends it
- * @record: the nest
- * @r: filled in; undefined where it is not of that kind
- *
- * Context: any.
- * Return: false where it is of another kind, good or bad.
- */
-bool xfrmsync_plain_parse(const struct nlattr *record,
-			  struct xfrmsync_restore *r)
+static __always_inline u64 next_if(const void **p, bool has)
 {
-	struct at at = { .p = nla_data(record), .left = nla_len(record) };
+	return has ? next(p) : 0;
+}
 
-	r->has = 0;
-	if (!next_id(&at, &r->id))
+static void parse_id(const struct xfrmsync_plain *head, struct xfrmsync_sa_id *id)
+{
+	bool ipv6 = head->has & F(IPV6);
+
+	id->family = ipv6 ? AF_INET6 : AF_INET;
+	if (ipv6)
+		memcpy(&id->daddr, head + 1, sizeof(id->daddr.in6));
+	else
+		id->daddr = (xfrm_address_t){ .a4 = *(const __be32 *)(head + 1) };
+	id->spi = head->spi;
+	id->proto = head->proto;
+	id->mark = (struct xfrm_mark){};
+}
+
+/* Attributes are aligned to four bytes. */
+static u64 cookie_of(const struct xfrmsync_plain *head)
+{
+	u64 cookie;
+
+	memcpy(&cookie, (const char *)head + offsetof(typeof(*head), cookie),
+	       sizeof(cookie));
+	return cookie;
+}
+
+/* The same ones as XFRMSYNC_HAS_*, which say what attributes there are. */
+static u32 parts(const struct xfrmsync_plain *head)
+{
+	u16 has = head->has;
+
+	return (has & F(OSEQ) ? XFRMSYNC_HAS_OSEQ : 0) |
+	       (has & F(SEQ) ? XFRMSYNC_HAS_WINDOW : 0) |
+	       (has & (F(COUNTED) | F(TIMES)) ? XFRMSYNC_HAS_LIFETIME : 0) |
+	       (has & F(LEASE_END) ? XFRMSYNC_HAS_LEASE : 0) |
+	       (has & F(FLAGS) ? XFRMSYNC_HAS_FLAGS : 0) |
+	       (has & F(EXPECT_OSEQ) ? XFRMSYNC_HAS_EXPECT : 0) |
+	       (has & F(SENT) ? XFRMSYNC_HAS_SENT : 0) |
+	       (has & F(GUARD_END) ? XFRMSYNC_HAS_GUARD : 0) |
+	       (has & F(GIVEN_END) ? XFRMSYNC_HAS_GIVEN : 0) |
+	       (cookie_of(head) ? XFRMSYNC_HAS_COOKIE : 0);
+}
+
+static void parse_errors(const void **p, struct xfrmsync_restore *r)
+{
+	u64 pair = next(p);
+
+	memcpy(&r->stats.replay_window, &pair, sizeof(u32));
+	memcpy(&r->stats.replay, (char *)&pair + sizeof(u32), sizeof(u32));
+	pair = next(p);
+	memcpy(&r->stats.integrity_failed, &pair, sizeof(u32));
+}
+
+static void parse_name(const void **p, struct xfrmsync_restore *r)
+{
+	u64 pair = next(p);
+
+	memcpy(&r->id.mark.v, &pair, sizeof(u32));
+	memcpy(&r->id.mark.m, (char *)&pair + sizeof(u32), sizeof(u32));
+	next(p);	/* an SA's name has no interface id */
+}
+
+u32 xfrmsync_plain_parse(struct xfrmsync_plain_at *at,
+			 struct xfrmsync_restore *r)
+{
+	const struct xfrmsync_plain *head = at->p;
+	const void *p = values(head);
+	u16 has = head->has;
+	u64 pair;
+
+	parse_id(head, &r->id);
+	r->has = parts(head);
+	r->flags = has & F(FLAGS) ? head->flags : 0;
+	r->cookie = cookie_of(head);
+	r->window = has & F(SEQ) ? head->window : 0;
+	r->words = has & F(SEQ) ? head->words : 0;
+	if (r->words)
+		memcpy(r->bmp, p - (head->words + 1) / 2 * sizeof(u64),
+		       r->words * sizeof(u32));
+	r->oseq = next_if(&p, has & F(OSEQ));
+	r->seq = next_if(&p, has & F(SEQ));
+	r->bytes = next_if(&p, has & F(COUNTED));
+	r->packets = next_if(&p, has & F(COUNTED));
+	r->add_time = next_if(&p, has & F(TIMES));
+	r->use_time = next_if(&p, has & F(TIMES));
+	r->last_used = next_if(&p, has & F(TIMES));
+	r->tag = next_if(&p, has & F(TAG));
+	r->lease_end = next_if(&p, has & F(LEASE_END));
+	r->given_end = next_if(&p, has & F(GIVEN_END));
+	r->guard_end = next_if(&p, has & F(GUARD_END));
+	r->sent = next_if(&p, has & F(SENT));
+	if (has & F(NAME))
+		parse_name(&p, r);
+	r->stats = (struct xfrm_stats){};
+	if (has & F(ERRORS))
+		parse_errors(&p, r);
+	next_if(&p, has & F(AGE_NS));
+	pair = next_if(&p, has & F(RESTORE));
+	memcpy(&r->restore_flags, &pair, sizeof(u32));
+	r->expect_oseq = next_if(&p, has & F(EXPECT_OSEQ));
+	at->left -= length(head);
+	at->p += length(head);
+	return r->words < xfrmsync_window_words(r->window) ?
+	       XFRMSYNC_REASON_ATTRIBUTE : XFRMSYNC_REASON_OK;
+}
+
+bool xfrmsync_plain_wanted(const struct netlink_callback *cb)
+{
+	return nlmsg_find_attr(cb->nlh, GENL_HDRLEN, XFRMSYNC_A_RECORD_PLAIN);
+}
+
+bool xfrmsync_plain_begin(struct sk_buff *skb, struct netlink_callback *cb,
+			  u8 cmd, struct xfrmsync_plain_msg *m)
+{
+	m->hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			     &xfrmsync_netlink_family, NLM_F_MULTI, cmd);
+	if (!m->hdr)
 		return false;
-	r->has |= next_u32(&at, A(FLAGS), &r->flags) ? XFRMSYNC_HAS_FLAGS : 0;
-	next_u64(&at, A(TAG), &r->tag);
-	r->has |= next_u64(&at, A(COOKIE), &r->cookie) ? XFRMSYNC_HAS_COOKIE : 0;
-	r->has |= next_u64(&at, A(OSEQ), &r->oseq) ? XFRMSYNC_HAS_OSEQ : 0;
-	if (!next_window(&at, r))
-		return false;
-	next_lifetime(&at, r);
-	r->has |= next_u64(&at, A(LEASE_END), &r->lease_end) ? XFRMSYNC_HAS_LEASE : 0;
-	r->has |= next_u64(&at, A(SENT), &r->sent) ? XFRMSYNC_HAS_SENT : 0;
-	next_u32(&at, A(RESTORE_FLAGS), &r->restore_flags);
-	r->has |= next_u64(&at, A(EXPECT_OSEQ), &r->expect_oseq) ? XFRMSYNC_HAS_EXPECT : 0;
-	r->has |= next_u64(&at, A(GUARD_END), &r->guard_end) ? XFRMSYNC_HAS_GUARD : 0;
-	r->has |= next_u64(&at, A(GIVEN_END), &r->given_end) ? XFRMSYNC_HAS_GIVEN : 0;
-	return !at.left && !(r->restore_flags & ~RESTORE_FLAGS);
+	m->attr = nla_reserve(skb, XFRMSYNC_A_RECORD_PLAIN, 0);
+	if (m->attr)
+		return true;
+	genlmsg_cancel(skb, m->hdr);
+	return false;
+}
+
+void xfrmsync_plain_end(struct sk_buff *skb, struct xfrmsync_plain_msg *m)
+{
+	m->attr->nla_len = skb_tail_pointer(skb) - (unsigned char *)m->attr;
+	if (nla_len(m->attr))
+		genlmsg_end(skb, m->hdr);
+	else
+		genlmsg_cancel(skb, m->hdr);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In: a record's attributes, unchecked.
- * Out: the record, where they are as the daemon sends them; all others are for the policy.
+ * In: plain records, unchecked.
+ * Out: the same as those by attributes are.
  * Process context; pure.
  */
 #ifndef XFRMSYNC_PLAIN_H
@@ -9,7 +9,32 @@
 
 #include "restore.h"
 
-bool xfrmsync_plain_parse(const struct nlattr *record,
-			  struct xfrmsync_restore *r);
+struct netlink_callback;
+struct sk_buff;
+
+/* Where one of several is, and what is left from there. */
+struct xfrmsync_plain_at {
+	const void *p;
+	unsigned int left;
+};
+
+/* False: it is malformed, or there is none (left is 0 then). */
+bool xfrmsync_plain_check(const struct xfrmsync_plain_at *at);
+/* It was checked. Goes on to the next one. XFRMSYNC_REASON_OK or _ATTRIBUTE. */
+u32 xfrmsync_plain_parse(struct xfrmsync_plain_at *at,
+			 struct xfrmsync_restore *r);
+
+/* A message of a dump that has plain records. */
+struct xfrmsync_plain_msg {
+	void *hdr;
+	struct nlattr *attr;
+};
+
+/* Does who dumps want them? */
+bool xfrmsync_plain_wanted(const struct netlink_callback *cb);
+bool xfrmsync_plain_begin(struct sk_buff *skb, struct netlink_callback *cb,
+			  u8 cmd, struct xfrmsync_plain_msg *m);
+/* With none in it there is no message. */
+void xfrmsync_plain_end(struct sk_buff *skb, struct xfrmsync_plain_msg *m);
 
 #endif

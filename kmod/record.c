@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * In: one SA that is followed.
- * Out: its live state as netlink attributes, consistent at one moment.
+ * Out: its live state as netlink attributes, or plain, consistent at one moment.
  * Process context under RCU; takes x->lock.
  */
 #include <net/netlink.h>
@@ -9,6 +9,7 @@
 
 #include "record.h"
 #include "restore.h"
+#include "units.h"
 
 /* What a packet changes, copied under x->lock. */
 struct live {
@@ -299,6 +300,197 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 	return 0;
 }
 
+/* ---- plain ---- */
+
+/* Upper bound, as above. */
+size_t xfrmsync_record_plain_size(const struct xfrmsync_sa *sa)
+{
+	size_t words = test_bit(XFRMSYNC_SA_GONE, &sa->flags) ? 0 :
+		       bmp_words(sa->x);
+
+	return XFRMSYNC_PLAIN_UNIT *
+	       xfrmsync_plain_units(U16_MAX & ~XFRMSYNC_PLAIN_F_RESTORE &
+				    ~XFRMSYNC_PLAIN_F_EXPECT_OSEQ, words);
+}
+
+static __always_inline void plain_u64(struct put *p, u64 value)
+{
+	memcpy(p->at, &value, sizeof(value));
+	p->at += sizeof(value);
+}
+
+/* What is 0 is left out. */
+static __always_inline u16 plain_if(struct put *p, u16 flag, u64 value)
+{
+	if (!value)
+		return 0;
+	plain_u64(p, value);
+	return flag;
+}
+
+static __always_inline void plain_u32s(struct put *p, u32 a, u32 b)
+{
+	u32 *to = (u32 *)p->at;
+
+	to[0] = a;
+	to[1] = b;
+	p->at += 2 * sizeof(u32);
+}
+
+static u16 plain_addrs(struct put *p, const struct xfrmsync_sa *sa,
+		       const xfrm_address_t *src)
+{
+	if (sa->id.family == AF_INET) {
+		plain_u32s(p, (__force u32)sa->id.daddr.a4, (__force u32)src->a4);
+		return 0;
+	}
+	memcpy(p->at, &sa->id.daddr, 16);
+	memcpy(p->at + 16, src, 16);
+	p->at += 32;
+	return XFRMSYNC_PLAIN_F_IPV6;
+}
+
+static u16 plain_live(struct put *p, const struct live *l)
+{
+	u16 has = plain_if(p, XFRMSYNC_PLAIN_F_OSEQ, l->oseq);
+
+	has |= plain_if(p, XFRMSYNC_PLAIN_F_SEQ, l->seq);
+	if (l->bytes | l->packets) {
+		plain_u64(p, l->bytes);
+		plain_u64(p, l->packets);
+		has |= XFRMSYNC_PLAIN_F_COUNTED;
+	}
+	plain_u64(p, l->add_time);
+	plain_u64(p, l->use_time);
+	plain_u64(p, l->last_used);
+	has |= XFRMSYNC_PLAIN_F_TIMES;
+	has |= plain_if(p, XFRMSYNC_PLAIN_F_TAG, l->tag);
+	has |= plain_if(p, XFRMSYNC_PLAIN_F_LEASE_END, l->lease_end);
+	has |= plain_if(p, XFRMSYNC_PLAIN_F_GIVEN_END, l->given_end);
+	has |= plain_if(p, XFRMSYNC_PLAIN_F_GUARD_END, l->guard_end);
+	if (l->restored) {
+		plain_u64(p, l->sent);
+		has |= XFRMSYNC_PLAIN_F_SENT;
+	}
+	return has;
+}
+
+static u16 plain_name(struct put *p, const struct xfrmsync_sa *sa, u32 if_id)
+{
+	const struct xfrm_mark *mark = &sa->id.mark;
+
+	if (!(mark->v | mark->m | if_id))
+		return 0;
+	plain_u32s(p, mark->v, mark->m);
+	plain_u32s(p, if_id, 0);
+	return XFRMSYNC_PLAIN_F_NAME;
+}
+
+static u16 plain_errors(struct put *p, const struct xfrm_stats *s)
+{
+	if (!(s->replay_window | s->replay | s->integrity_failed))
+		return 0;
+	plain_u32s(p, s->replay_window, s->replay);
+	plain_u32s(p, s->integrity_failed, 0);
+	return XFRMSYNC_PLAIN_F_ERRORS;
+}
+
+static void plain_head(struct xfrmsync_plain *head, const struct xfrmsync_sa *sa,
+		       u32 flags)
+{
+	head->has = 0;
+	head->units = 0;
+	head->words = 0;
+	head->flags = flags;
+	/* Attributes are aligned to four bytes. */
+	memcpy((char *)head + offsetof(struct xfrmsync_plain, cookie),
+	       &sa->cookie, sizeof(sa->cookie));
+	head->spi = sa->id.spi;
+	head->window = 0;
+	head->reqid = 0;
+	head->proto = sa->id.proto;
+	head->mode = 0;
+	head->dir = 0;
+	head->zero = 0;
+}
+
+static void plain_end(struct put *p, struct sk_buff *skb,
+		      struct xfrmsync_plain *head, u16 has)
+{
+	head->has = has | XFRMSYNC_PLAIN_F_FLAGS;
+	head->units = (p->at - (char *)head) / XFRMSYNC_PLAIN_UNIT;
+	put_end(p, skb);
+}
+
+/**
+ * xfrmsync_record_fill_plain() - the same, plain
+ * @skb: message, with xfrmsync_record_plain_size() bytes of room
+ * @sa: as for xfrmsync_record_fill()
+ * @flags: likewise
+ * @age_ns: likewise
+ *
+ * Context: under RCU; takes x->lock, BH off.
+ */
+void xfrmsync_record_fill_plain(struct sk_buff *skb, struct xfrmsync_sa *sa,
+				u32 flags, u64 age_ns)
+{
+	struct put p = { .at = (char *)skb_tail_pointer(skb) };
+	struct xfrmsync_plain *head = (struct xfrmsync_plain *)p.at;
+	const struct xfrm_state *x = sa->x;
+	u32 words = bmp_words(x);
+	struct live live;
+	u32 *bmp;
+	u16 has;
+
+	flags |= xfrmsync_record_flags(sa);
+	plain_head(head, sa, 0);
+	p.at += sizeof(*head);
+	has = plain_addrs(&p, sa, &x->props.saddr);
+	bmp = (u32 *)p.at;
+	if (words & 1)
+		bmp[words] = 0;
+	copy_live(sa, &live, bmp);
+	p.at += ALIGN(words, 2) * sizeof(u32);
+	if (live.dying)
+		flags |= XFRMSYNC_RECORD_F_DYING;
+	if (live.window_restored)
+		flags |= XFRMSYNC_RECORD_F_WINDOW_RESTORED;
+	head->flags = flags;
+	head->words = words;
+	head->window = live.window;
+	head->reqid = x->props.reqid;
+	head->mode = x->props.mode;
+	head->dir = direction(x);
+	has |= plain_live(&p, &live);
+	has |= plain_name(&p, sa, x->if_id);
+	has |= plain_errors(&p, &live.stats);
+	has |= plain_if(&p, XFRMSYNC_PLAIN_F_AGE_NS, age_ns);
+	plain_end(&p, skb, head, has);
+}
+
+static u32 gone_flags(const struct xfrmsync_sa *sa)
+{
+	return XFRMSYNC_RECORD_F_DELETED |
+	       (test_bit(XFRMSYNC_SA_EXPIRED, &sa->flags) ?
+		XFRMSYNC_RECORD_F_EXPIRED : 0);
+}
+
+/* The same of xfrmsync_record_fill_gone(). */
+void xfrmsync_record_fill_plain_gone(struct sk_buff *skb, struct xfrmsync_sa *sa)
+{
+	struct put p = { .at = (char *)skb_tail_pointer(skb) };
+	struct xfrmsync_plain *head = (struct xfrmsync_plain *)p.at;
+	static const xfrm_address_t unknown;
+	u16 has;
+
+	plain_head(head, sa, gone_flags(sa));
+	p.at += sizeof(*head);
+	has = plain_addrs(&p, sa, &unknown);
+	has |= plain_if(&p, XFRMSYNC_PLAIN_F_TAG, sa->tag);
+	has |= plain_name(&p, sa, 0);
+	plain_end(&p, skb, head, has);
+}
+
 /**
  * xfrmsync_record_fill_gone() - put the record of an SA that is no more
  * @skb: message, with xfrmsync_record_size() bytes of room
@@ -309,16 +501,13 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
  */
 int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa)
 {
-	u32 flags = XFRMSYNC_RECORD_F_DELETED;
 	struct put p;
 
 	if (!put_begin(&p, skb, sa))
 		return -EMSGSIZE;
-	if (test_bit(XFRMSYNC_SA_EXPIRED, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_EXPIRED;
 	put_id(&p, sa);
 	put_u64(&p, XFRMSYNC_A_RECORD_COOKIE, sa->cookie);
-	put_u32(&p, XFRMSYNC_A_RECORD_FLAGS, flags);
+	put_u32(&p, XFRMSYNC_A_RECORD_FLAGS, gone_flags(sa));
 	put_u64_if(&p, XFRMSYNC_A_RECORD_TAG, sa->tag);
 	put_end(&p, skb);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * In: one SA that is followed.
- * Out: its live state as netlink attributes, consistent at one moment.
+ * Out: its live state as netlink attributes, or plain, consistent at one moment.
  * Process context under RCU; takes x->lock.
  */
 #ifndef XFRMSYNC_RECORD_H
@@ -15,6 +15,11 @@ size_t xfrmsync_record_size(const struct xfrmsync_sa *sa);
 int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 			 u64 age_ns);
 int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa);
+size_t xfrmsync_record_plain_size(const struct xfrmsync_sa *sa);
+void xfrmsync_record_fill_plain(struct sk_buff *skb, struct xfrmsync_sa *sa,
+				u32 flags, u64 age_ns);
+void xfrmsync_record_fill_plain_gone(struct sk_buff *skb,
+				     struct xfrmsync_sa *sa);
 u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa);
 
 #endif

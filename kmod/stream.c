@@ -9,6 +9,7 @@
 
 #include "dirty.h"
 #include "netlink.h"
+#include "plain.h"
 #include "record.h"
 #include "stream.h"
 #include "trace.h"
@@ -95,6 +96,19 @@ static u32 told_flags(struct xfrmsync_sa *sa)
 	return flags;
 }
 
+/* The same, plain. */
+static void put_popped_plain(struct sk_buff *skb, struct xfrmsync_net *ns,
+			     struct xfrmsync_sa *sa, u64 age)
+{
+	if (test_bit(XFRMSYNC_SA_GONE, &sa->flags)) {
+		xfrmsync_record_fill_plain_gone(skb, sa);
+		xfrmsync_stats_inc(ns, TOMBSTONES);
+	} else {
+		xfrmsync_record_fill_plain(skb, sa, told_flags(sa), age);
+		xfrmsync_stats_inc(ns, PULLED);
+	}
+}
+
 /* Room was made sure of, so that a mark is taken only when its record stands
  * in the batch.
  */
@@ -124,21 +138,29 @@ static void put_popped(struct sk_buff *skb, struct netlink_callback *cb,
 	genlmsg_end(skb, hdr);
 }
 
+static size_t room_for(const struct xfrmsync_sa *sa, bool plain)
+{
+	return plain ? xfrmsync_record_plain_size(sa) :
+	       NLMSG_HDRLEN + GENL_HDRLEN + xfrmsync_record_size(sa);
+}
+
 /* False when the batch is full; the SA then stays where it is. */
 static bool put_next(struct sk_buff *skb, struct netlink_callback *cb,
-		     struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
+		     struct xfrmsync_net *ns, struct xfrmsync_sa *sa, bool plain)
 {
 	u64 age;
 
 	rcu_read_lock();
-	if (skb_tailroom(skb) < NLMSG_HDRLEN + GENL_HDRLEN +
-				xfrmsync_record_size(sa)) {
+	if (skb_tailroom(skb) < room_for(sa, plain)) {
 		rcu_read_unlock();
 		return false;
 	}
 	age = ktime_get_mono_fast_ns() - sa->marked_ns;
 	xfrmsync_dirty_pop(ns, sa);
-	put_popped(skb, cb, ns, sa, age);
+	if (plain)
+		put_popped_plain(skb, ns, sa, age);
+	else
+		put_popped(skb, cb, ns, sa, age);
 	rcu_read_unlock();
 
 	xfrmsync_sa_put(sa);
@@ -160,7 +182,9 @@ static bool put_next(struct sk_buff *skb, struct netlink_callback *cb,
 int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
+	bool plain = xfrmsync_plain_wanted(cb);
 	long *left = (long *)cb->ctx;
+	struct xfrmsync_plain_msg msg;
 	struct xfrmsync_sa *sa;
 	u32 given = 0;
 	int ret = 0;
@@ -171,6 +195,10 @@ int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 		NL_SET_ERR_MSG(cb->extack, "only the reader pulls; subscribe first");
 		return -EPERM;
 	}
+	if (plain && !xfrmsync_plain_begin(skb, cb, XFRMSYNC_CMD_PULL, &msg)) {
+		mutex_unlock(&ns->pull_mutex);
+		return -EMSGSIZE;
+	}
 	if (!*left)
 		*left = atomic_read(&ns->dirty_count) + 1;
 
@@ -178,7 +206,7 @@ int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 		sa = xfrmsync_dirty_peek(ns);
 		if (!sa)
 			break;
-		if (!put_next(skb, cb, ns, sa)) {
+		if (!put_next(skb, cb, ns, sa, plain)) {
 			ret = given ? skb->len : -EMSGSIZE;
 			break;
 		}
@@ -188,6 +216,8 @@ int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 	if (!ret)
 		xfrmsync_dirty_rest(ns);
 	mutex_unlock(&ns->pull_mutex);
+	if (plain)
+		xfrmsync_plain_end(skb, &msg);
 
 	trace_xfrmsync_pull(ns->net, given, ret);
 	return ret;

@@ -186,6 +186,68 @@ class Spec:
                 out[attr["name"]] = value
         return out
 
+    # What a plain record has for each of plain-flags; None is 0.
+    PLAIN = {"ipv6": (), "oseq": ("oseq",), "seq": ("seq",), "counted": ("bytes", "packets"),
+             "times": ("add-time", "use-time", "last-used"), "tag": ("tag",),
+             "lease-end": ("lease-end",), "given-end": ("given-end",), "guard-end": ("guard-end",),
+             "sent": ("sent",), "name": ("mark", "mark-mask", "if-id", None),
+             "errors": ("replay-window-errors", "replay-errors", "integrity-errors", None),
+             "age-ns": ("age-ns",), "restore": ("restore-flags", None),
+             "expect-oseq": ("expect-oseq",), "flags": ()}
+
+    def plain_format(self, name):
+        return "I" if name is None else self.FORMATS[self.sets["record"][name]["type"]]
+
+    def plain(self, record):
+        """One record as bytes; what it does not have is left out, or 0 in the head."""
+        attrs = self.sets["record"]
+        size, kind = (16, socket.AF_INET6) if record["family"] == 10 else (4, socket.AF_INET)
+        number = {n: self.number(attrs[n], v) for n, v in record.items()
+                  if attrs[n]["type"] in self.FORMATS}
+        has = [n for n in self.entries("plain-flags") if any(part in record for part in self.PLAIN[n])]
+        has += ["ipv6"] * (size == 16) + ["flags"] * ("flags" in record)
+        words = record.get("bitmap", [])
+        body = b"".join(socket.inet_pton(kind, record[n]) if n in record else bytes(size)
+                        for n in ("dst", "src"))
+        body += struct.pack(f"={len(words)}I", *words) + bytes(4 * (len(words) % 2))
+        for one in has[:]:
+            for name in self.PLAIN[one]:
+                body += struct.pack("=" + self.plain_format(name), number.get(name, 0))
+        bits = sum(1 << self.entries("plain-flags").index(n) for n in has)
+        head = struct.pack("=HBBIQ", bits, (32 + len(body)) // 8, len(words), number.get("flags", 0),
+                           number.get("cookie", 0)) + struct.pack(">I", number["spi"])
+        return head + struct.pack("=IIBBBB", *(number.get(n, 0) for n in (
+            "window", "reqid", "proto", "mode", "dir")), 0) + body
+
+    def unplain(self, data):
+        """Yields what the attributes of each record would say."""
+        attrs = self.sets["record"]
+        while data:
+            bits, units, words, flags, cookie = struct.unpack_from("=HBBIQ", data)
+            spi, = struct.unpack_from(">I", data, 16)
+            head = dict(zip(("window", "reqid", "proto", "mode", "dir"),
+                            struct.unpack_from("=IIBBB", data, 20)))
+            size, kind = (16, socket.AF_INET6) if bits & 1 else (4, socket.AF_INET)
+            at = 32 + 2 * size
+            out = dict(head, family=int(kind), spi=spi, cookie=cookie,
+                       dst=socket.inet_ntop(kind, data[32:32 + size]),
+                       src=socket.inet_ntop(kind, data[32 + size:at]),
+                       bitmap=list(struct.unpack_from(f"={words}I", data, at)))
+            for name in ("dir", "flags"):
+                out[name] = self.decode_one(attrs[name], struct.pack(
+                    "=" + self.plain_format(name), {"dir": head["dir"], "flags": flags}[name]))
+            at += (words + 1) // 2 * 8
+            for i, one in enumerate(self.entries("plain-flags")):
+                for name in self.PLAIN[one] if bits >> i & 1 else ():
+                    size = struct.calcsize("=" + self.plain_format(name))
+                    if name:
+                        out[name] = self.decode_one(attrs[name], data[at:at + size])
+                    at += size
+            if at != units * 8:
+                raise ValueError(f"a plain record of {at} bytes says {units * 8}")
+            yield out
+            data = data[at:]
+
     def path(self, attr_set, data, offset):
         """Name of the attribute that begins at an offset."""
         for kind, payload, at in nlas(data):
@@ -340,6 +402,10 @@ class Client(Socket):
     def dump(self, op="get"):
         return list(self.answers(op, flags=NLM_F_DUMP))
 
+    def dump_plain(self, op="get"):
+        return [record for answer in self.answers(op, {"plain": b""}, NLM_F_DUMP)
+                for record in self.spec.unplain(answer["plain"])]
+
     def get(self, **sa_id):
         return self.do("get", sa_id)
 
@@ -370,6 +436,9 @@ class Client(Socket):
 
     def restore(self, *records, **attrs):
         return self.do("restore", dict(attrs, record=records))
+
+    def restore_plain(self, *records, **attrs):
+        return self.do("restore", dict(attrs, plain=b"".join(self.spec.plain(r) for r in records)))
 
     def bind(self, *records):
         return self.do("bind", {"record": records})

@@ -8,7 +8,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 113
+plan 115
 
 # shellcheck disable=SC2119 # no parameters
 load_module || bail "the module does not load"

@@ -101,6 +101,54 @@ def refusals(a_ns, a):
     refused("max-batch is kept", errno.E2BIG, a.restore, *[ident] * 513, attr="record")
 
 
+def plain(a_ns, a):
+    """The same by plain records, which are bytes: one that is malformed, and all are refused."""
+    for i, (mode, esn, window) in enumerate(MODES):
+        spi = 0x180 + i
+        sa_add(a_ns, B_END, A_END, spi, esn=esn, window=window)
+        high = 3 << 32 if esn else 0
+        record = dict(sa_id(A_END, spi), flags=flags_of(mode), oseq=high + 7, seq=high + 8, window=window,
+                      bitmap=[0x80000001 + w for w in range(words_of(mode, window))], bytes=1234, packets=56)
+        record["restore-flags"], record["tag"] = ["bind", "window-exact"], 99
+        record["replay-errors"], record["replay-window-errors"], record["integrity-errors"] = 3, 4, 5
+        equal(f"plain, {mode} {window}: applied", 1, a.restore_plain(record)["applied"])
+        have = a.get(**sa_id(A_END, spi))
+        wrong = [n for n, v in record.items() if n not in ("flags", "restore-flags") and have[n] != v
+                 and (n != "bitmap" or window)]
+        check(f"plain, {mode} {window}: written", not wrong, f"{wrong}: {have}")
+    sa_add(a_ns, B_END, A_END, 0x190, esn=True, window=128)
+    ident = sa_id(A_END, 0x190)
+    base = dict(ident, flags=["esn", "bmp"], oseq=1000, seq=1000, window=128, bitmap=[0] * 4, tag=77)
+    base["restore-flags"] = ["bind", "window-exact"]
+    good = a.spec.plain(base)
+    gone = dict(ident, spi=0x191, oseq=1)
+    gone["restore-flags"] = ["no-park"]
+    answer = a.restore_plain(gone, dict(base, window=64, bitmap=[0] * 2), dict(base, bitmap=[0] * 3), base)
+    equal("plain: a refused record does not stop the next", (1, ["no-sa", "window", "attribute"], [0, 1, 2]),
+          (answer["applied"], [r["reason"] for r in answer["result"]], [r["index"] for r in answer["result"]]))
+
+    def no(name, data, code=errno.EINVAL, attr="plain", **more):
+        refused(f"plain, refused: {name}", code, a.do, "restore", dict(more, plain=data), attr=attr)
+
+    for n in (1, 31, len(good) - 8, len(good) - 1):
+        no(f"{n} bytes of {len(good)}", good[:n])
+    no("none", b"")
+    no("a byte behind it", good + b"\0")
+    no("half of one behind it", good + good[:40])
+    no("shorter than its parts", good[:2] + bytes([good[2] - 1]) + good[3:])
+    no("longer than its parts", good[:2] + bytes([good[2] + 1]) + good[3:] + bytes(8))
+    no("of no length", bytes(len(good)))
+    no("more words than a window has", good[:3] + b"\x81" + good[4:])
+    no("the byte that is 0", good[:31] + b"\1" + good[32:])
+    no("a window of 4097", a.spec.plain(dict(base, window=4097)))
+    no("a merge", a.spec.plain(dict(base, **{"restore-flags": ["merge"]})))
+    no("flags that there are not", a.spec.plain(dict(base, **{"restore-flags": 64})))
+    no("others by attributes", good, record=[base])
+    no("513 of them", a.spec.plain(ident) * 513, errno.E2BIG)
+    equal("plain: what is refused leaves nothing", (1000, 77), tuple(a.get(**ident)[n] for n in ("oseq", "tag")))
+    refused("plain: of one SA there is none", errno.EINVAL, a.get, **ident, plain=b"", attr="plain")
+
+
 def exact(a_ns, a):
     """A number goes back only where nobody has drawn it since a restore wrote it."""
     sa_add(a_ns, A_END, B_END, 0x210, esn=True, window=128)
@@ -392,6 +440,7 @@ def test(a_ns, b_ns):
     every_mode(a_ns, a)
     kept(a_ns, a)
     refusals(a_ns, a)
+    plain(a_ns, a)
     exact(a_ns, a)
     orders(a_ns, a)
     cookies(a)

@@ -7,7 +7,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 157
+plan 193
 
 load_module park_max=2 || bail "the module does not load"
 modprobe -aq esp4 esp6 xfrm_user

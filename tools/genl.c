@@ -258,11 +258,36 @@ struct record_sink {
 	void *data;
 };
 
+static int plain_cb(const struct nlattr *a, const struct record_sink *sink)
+{
+	const uint8_t *p = mnl_attr_get_payload(a);
+	size_t left = mnl_attr_get_payload_len(a), n;
+	struct record r;
+	int ret;
+
+	for (; left; p += n, left -= n) {
+		n = record_parse_plain(p, left, &r);
+		if (!n)
+			return -EBADMSG;
+		ret = sink->cb(&r, sink->data);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 static int record_cb(const struct nlmsghdr *nlh, void *data)
 {
+	const struct nlattr *first =
+		mnl_nlmsg_get_payload_offset(nlh, sizeof(struct genlmsghdr));
 	const struct record_sink *sink = data;
 	struct record r;
 
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct genlmsghdr) + NLA_HDRLEN &&
+	    mnl_attr_get_type(first) == XFRMSYNC_A_RECORD_PLAIN &&
+	    mnl_attr_ok(first, mnl_nlmsg_get_payload_len(nlh) -
+			       (int)sizeof(struct genlmsghdr)))
+		return plain_cb(first, sink);
 	if (record_parse(mnl_nlmsg_get_payload_offset(nlh,
 						      sizeof(struct genlmsghdr)),
 			 mnl_nlmsg_get_payload_len(nlh) -
@@ -274,9 +299,12 @@ static int record_cb(const struct nlmsghdr *nlh, void *data)
 static int dump(struct genl *g, uint8_t cmd, genl_record_cb cb, void *data)
 {
 	struct record_sink sink = { cb, data };
+	struct nlmsghdr *nlh;
 	char buf[64];
 
-	return talk(g, request(g, buf, cmd, NLM_F_DUMP), record_cb, &sink);
+	nlh = request(g, buf, cmd, NLM_F_DUMP);
+	mnl_attr_put(nlh, XFRMSYNC_A_RECORD_PLAIN, 0, NULL);
+	return talk(g, nlh, record_cb, &sink);
 }
 
 int genl_dump(struct genl *g, genl_record_cb cb, void *data)
@@ -385,22 +413,57 @@ static int results_cb(const struct nlmsghdr *nlh, void *data)
 	return 0;
 }
 
+static bool is_merge(const struct record *r)
+{
+	return r->restore_flags & XFRMSYNC_RESTORE_F_MERGE;
+}
+
+/* Those are attributes still: there are few. How many, or -EMSGSIZE. */
+static ssize_t put_merges(struct nlmsghdr *nlh, const struct record *r, size_t n)
+{
+	struct nlattr *nest;
+	size_t i;
+
+	for (i = 0; i < n && is_merge(&r[i]) && nlh->nlmsg_len < BATCH_BYTES; i++) {
+		nest = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_RECORD);
+		if (record_put(nlh, BUF_SIZE, &r[i]))
+			return -EMSGSIZE;
+		mnl_attr_nest_end(nlh, nest);
+	}
+	return i;
+}
+
+static size_t put_plain(struct nlmsghdr *nlh, const struct record *r, size_t n)
+{
+	struct nlattr *attr = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_PLAIN);
+	uint8_t *at = mnl_attr_get_payload(attr), *p = at;
+	const uint8_t *end = (uint8_t *)nlh + BATCH_BYTES;
+	size_t i;
+
+	for (i = 0; i < n && !is_merge(&r[i]); i++) {
+		p = record_put_plain(at, end, &r[i]);
+		if (!p)
+			break;
+		at = p;
+	}
+	attr->nla_type = XFRMSYNC_A_BATCH_PLAIN;
+	nlh->nlmsg_len = at - (uint8_t *)nlh;
+	mnl_attr_nest_end(nlh, attr);
+	return i;
+}
+
 /* As many records as one request takes; how many those are in *taken. */
 static int batch(struct genl *g, struct nlmsghdr *nlh, const struct record *r,
 		 size_t n, struct genl_result *results, size_t *taken)
 {
 	struct result_sink sink = { results, 0 };
-	struct nlattr *nest;
-	size_t i;
+	ssize_t i;
 
-	for (i = 0; i < n && i < XFRMSYNC_MAX_BATCH; i++) {
-		if (nlh->nlmsg_len > BATCH_BYTES)
-			break;
-		nest = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_RECORD);
-		if (record_put(nlh, BUF_SIZE, &r[i]))
-			return fail(g, -EMSGSIZE);
-		mnl_attr_nest_end(nlh, nest);
-	}
+	if (n > XFRMSYNC_MAX_BATCH)
+		n = XFRMSYNC_MAX_BATCH;
+	i = is_merge(r) ? put_merges(nlh, r, n) : (ssize_t)put_plain(nlh, r, n);
+	if (i <= 0)
+		return fail(g, -EMSGSIZE);
 	*taken = sink.n = i;
 	memset(results, 0, i * sizeof(*results));
 	return talk(g, nlh, results_cb, &sink);

@@ -13,6 +13,7 @@
 
 #include <linux/xfrmsync.h>
 
+#include "../kmod/units.h"
 #include "record.h"
 
 #define A(name) XFRMSYNC_A_RECORD_##name
@@ -59,24 +60,18 @@ int sa_id_order(const void *a, const void *b)
 	return ret;
 }
 
-/* FNV-1a over the fields, not the struct: it has padding. */
-static uint32_t fnv(uint32_t h, const void *p, size_t len)
-{
-	const uint8_t *b = p;
-
-	while (len--)
-		h = (h ^ *b++) * 16777619;
-	return h;
-}
-
 /* Without the mark, as in XFRM: those that hide each other are found together. */
 uint32_t sa_id_hash(const struct sa_id *id)
 {
-	uint32_t h = 2166136261;
+	uint64_t word[2], h = (uint64_t)id->spi << 8 | id->proto;
+	int i;
 
-	h = fnv(h, &id->spi, sizeof(id->spi));
-	h = fnv(h, id->dst, addr_len(id->family));
-	return fnv(h, &id->proto, sizeof(id->proto));
+	memcpy(word, id->dst, sizeof(word));	/* of IPv4, the rest is 0 */
+	for (i = 0; i < 2; i++) {
+		h = (h ^ word[i]) * 0x9e3779b97f4a7c15;
+		h ^= h >> 32;
+	}
+	return h;
 }
 
 const char *record_proto_str(uint8_t proto)
@@ -148,134 +143,39 @@ static bool has(const struct found *f, int type)
 	return f->types >> type & 1;
 }
 
-/* Of a size that is known when it is compiled, most of them. */
-static inline void store(void *to, const void *from, unsigned int size)
-{
-	if (size == 8)
-		memcpy(to, from, 8);
-	else if (size == 4)
-		memcpy(to, from, 4);
-	else
-		memcpy(to, from, size);
-}
-
-/* Where collect() is. */
-struct at {
-	const struct nlattr *a;
-	size_t left;
-	uint64_t types;		/* that there were */
-};
-
-static uint32_t head(const struct nlattr *a)
-{
-	uint32_t h;
-
-	memcpy(&h, a, sizeof(h));
-	return h;
-}
-
-#if __BYTE_ORDER == __LITTLE_ENDIAN
-#define HEAD(len, type) ((uint32_t)(type) << 16 | (len))
-#else
-#define HEAD(len, type) ((uint32_t)(len) << 16 | (type))
-#endif
-
-/* If that one is next, of that size: it, and on to the one after it; or NULL. */
-static inline __attribute__((always_inline)) const struct nlattr *
-next(struct at *at, uint16_t type, unsigned int size)
-{
-	const struct nlattr *a = at->a;
-
-	if (at->left < NLA_HDRLEN + MNL_ALIGN(size) ||
-	    head(a) != HEAD(NLA_HDRLEN + size, type))
-		return NULL;
-	at->left -= NLA_HDRLEN + MNL_ALIGN(size);
-	at->a = (const void *)((const char *)a + NLA_HDRLEN + MNL_ALIGN(size));
-	at->types |= 1ULL << type;
-	return a;
-}
-
-#define NEXT(at, type, member) do {					\
-	const struct nlattr *next_ = next(at, type, sizeof(r->member));	\
-	if (next_)							\
-		memcpy(&r->member, next_ + 1, sizeof(r->member));	\
-} while (0)
-
-/* Those that each record has, in the order in which the module puts them: up to the
- * window, and behind it. That nothing else comes saves half of it; what does, and IPv6, is
- * collected one by one.
- */
-static inline __attribute__((always_inline)) void
-name(struct at *at, struct record *r, struct found *f)
-{
-	NEXT(at, A(FAMILY), id.family);
-	f->dst = next(at, A(DST), 4);
-	NEXT(at, A(SPI), id.spi);
-	NEXT(at, A(PROTO), id.proto);
-	f->src = next(at, A(SRC), 4);
-	NEXT(at, A(MODE), mode);
-	NEXT(at, A(DIR), dir);
-	NEXT(at, A(REQID), reqid);
-	NEXT(at, A(COOKIE), cookie);
-}
-
-static inline __attribute__((always_inline)) void
-numbers(struct at *at, struct record *r)
-{
-	NEXT(at, A(OSEQ), oseq);
-	NEXT(at, A(SEQ), seq);
-	NEXT(at, A(WINDOW), window);
-	NEXT(at, A(BYTES), bytes);
-	NEXT(at, A(PACKETS), packets);
-	NEXT(at, A(TAG), tag);
-	NEXT(at, A(LEASE_END), lease_end);
-	NEXT(at, A(GIVEN_END), given_end);
-	NEXT(at, A(SENT), sent);
-	NEXT(at, A(ADD_TIME), add_time);
-	NEXT(at, A(USE_TIME), use_time);
-	NEXT(at, A(LAST_USED), last_used);
-	NEXT(at, A(FLAGS), flags);
-	NEXT(at, A(AGE_NS), age_ns);
-}
-
 /* Collect the attributes; what a newer module adds is passed over. */
-static int collect(const void *attr, size_t len, struct record *r, struct found *f)
+static int collect(const void *attr, size_t left, struct record *r, struct found *f)
 {
-	struct at at = { .a = attr, .left = len };
-	struct found found = { 0 };
+	const struct nlattr *a = attr;
 	unsigned int step, type;
 	struct place place;
+	size_t len;
 
-	name(&at, r, &found);
-	while (at.left >= NLA_HDRLEN) {
-		len = at.a->nla_len;
+	while (left >= NLA_HDRLEN) {
+		len = a->nla_len;
 		step = MNL_ALIGN(len);
-		if (len < NLA_HDRLEN || len > at.left)
+		if (len < NLA_HDRLEN || len > left)
 			return -EINVAL;
-		type = at.a->nla_type & NLA_TYPE_MASK;
+		type = a->nla_type & NLA_TYPE_MASK;
 		if (type <= XFRMSYNC_A_RECORD_MAX) {
 			place = places[type];
-			at.types |= 1ULL << type;
+			f->types |= 1ULL << type;
 			if (len == place.len)
-				store((char *)r + place.at, at.a + 1, len - NLA_HDRLEN);
+				memcpy((char *)r + place.at, a + 1, len - NLA_HDRLEN);
 			else if (place.len)
 				return -EINVAL;
 			else if (type == A(DST))
-				found.dst = at.a;
+				f->dst = a;
 			else if (type == A(SRC))
-				found.src = at.a;
+				f->src = a;
 			else if (type == A(BITMAP))
-				found.bitmap = at.a;
+				f->bitmap = a;
 		}
 		/* The last one may not be filled up. */
-		at.left -= step < at.left ? step : at.left;
-		at.a = (const void *)((const char *)at.a + step);
-		if (type == A(BITMAP))
-			numbers(&at, r);
+		left -= step < left ? step : left;
+		a = (const void *)((const char *)a + step);
 	}
-	found.types = at.types;
-	*f = found;
-	return at.left ? -EINVAL : 0;
+	return left ? -EINVAL : 0;
 }
 
 static int parse_addr(const struct nlattr *a, uint16_t family, uint8_t *addr)
@@ -321,6 +221,256 @@ int record_parse(const void *attr, size_t len, struct record *r)
 	r->has_sent = has(&f, A(SENT));
 	return f.bitmap ? parse_bitmap(f.bitmap, r) : 0;
 }
+
+/* ---- plain ---- */
+
+#define F(name) XFRMSYNC_PLAIN_F_##name
+
+static inline uint64_t next64(const uint8_t **p)
+{
+	uint64_t v;
+
+	memcpy(&v, *p, sizeof(v));
+	*p += sizeof(v);
+	return v;
+}
+
+static inline void next32(const uint8_t **p, uint32_t *to)
+{
+	memcpy(to, *p, sizeof(*to));
+	*p += sizeof(*to);
+}
+
+/* What follows the head, its addresses and the bitmap; there is as much as has says. */
+static inline const uint8_t *parse_values(const uint8_t *p, uint16_t has,
+					  struct record *r)
+{
+	uint32_t zero;
+
+	if (has & F(OSEQ))
+		r->oseq = next64(&p);
+	if (has & F(SEQ))
+		r->seq = next64(&p);
+	if (has & F(COUNTED)) {
+		r->bytes = next64(&p);
+		r->packets = next64(&p);
+	}
+	if (has & F(TIMES)) {
+		r->add_time = next64(&p);
+		r->use_time = next64(&p);
+		r->last_used = next64(&p);
+	}
+	if (has & F(TAG))
+		r->tag = next64(&p);
+	if (has & F(LEASE_END))
+		r->lease_end = next64(&p);
+	if (has & F(GIVEN_END))
+		r->given_end = next64(&p);
+	if (has & F(GUARD_END))
+		r->guard_end = next64(&p);
+	r->has_sent = has & F(SENT);
+	if (has & F(SENT))
+		r->sent = next64(&p);
+	if (has & F(NAME)) {
+		next32(&p, &r->id.mark);
+		next32(&p, &r->id.mark_mask);
+		next32(&p, &r->if_id);
+		next32(&p, &zero);
+	}
+	if (has & F(ERRORS)) {
+		next32(&p, &r->replay_window_errors);
+		next32(&p, &r->replay_errors);
+		next32(&p, &r->integrity_errors);
+		next32(&p, &zero);
+	}
+	if (has & F(AGE_NS))
+		r->age_ns = next64(&p);
+	if (has & F(RESTORE)) {
+		next32(&p, &r->restore_flags);
+		next32(&p, &zero);
+	}
+	r->has_expect = has & F(EXPECT_OSEQ);
+	if (has & F(EXPECT_OSEQ))
+		r->expect_oseq = next64(&p);
+	return p;
+}
+
+static inline const uint8_t *parse_addrs(const uint8_t *p, uint16_t has,
+					 struct record *r)
+{
+	if (has & F(IPV6)) {
+		r->id.family = AF_INET6;
+		memcpy(r->id.dst, p, 16);
+		memcpy(r->src, p + 16, 16);
+		return p + 32;
+	}
+	r->id.family = AF_INET;
+	memcpy(r->id.dst, p, 4);
+	memcpy(r->src, p + 4, 4);
+	return p + 8;
+}
+
+size_t record_parse_plain(const void *p, size_t len, struct record *r)
+{
+	const uint8_t *at = p;
+	struct xfrmsync_plain head;
+
+	if (len < sizeof(head))
+		return 0;
+	memcpy(&head, at, sizeof(head));
+	if (head.units * XFRMSYNC_PLAIN_UNIT > len ||
+	    head.words > RECORD_BMP_WORDS)
+		return 0;
+	/* Else there is as much as any has, and what it took says whether it fits. */
+	if (len < XFRMSYNC_PLAIN_MAX &&
+	    head.units != xfrmsync_plain_units(head.has, head.words))
+		return 0;
+	record_init(r);
+	at += sizeof(head);
+	at = parse_addrs(at, head.has, r);
+	r->id.proto = head.proto;
+	r->id.spi = head.spi;
+	r->mode = head.mode;
+	r->dir = head.dir;
+	r->reqid = head.reqid;
+	r->flags = head.flags;
+	r->cookie = head.cookie;
+	r->window = head.window;
+	r->bmp_words = head.words;
+	if (head.words == 4)	/* most of them: no call */
+		memcpy(r->bmp, at, 4 * sizeof(r->bmp[0]));
+	else
+		memcpy(r->bmp, at, head.words * sizeof(r->bmp[0]));
+	at = parse_values(at + (head.words + 1) / 2 * XFRMSYNC_PLAIN_UNIT,
+			  head.has, r);
+	len = at - (const uint8_t *)p;
+	return len == head.units * XFRMSYNC_PLAIN_UNIT ? len : 0;
+}
+
+static inline uint8_t *put_u64(uint8_t *p, uint64_t v)
+{
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static inline uint8_t *put_u32s(uint8_t *p, uint32_t a, uint32_t b)
+{
+	memcpy(p, &a, sizeof(a));
+	memcpy(p + sizeof(a), &b, sizeof(b));
+	return p + sizeof(a) + sizeof(b);
+}
+
+/* In the order of their bits. */
+static uint8_t *put_values(uint8_t *p, uint16_t has, const struct record *r)
+{
+	if (has & F(OSEQ))
+		p = put_u64(p, r->oseq);
+	if (has & F(SEQ))
+		p = put_u64(p, r->seq);
+	if (has & F(COUNTED))
+		p = put_u64(put_u64(p, r->bytes), r->packets);
+	if (has & F(TIMES))
+		p = put_u64(put_u64(put_u64(p, r->add_time), r->use_time),
+			    r->last_used);
+	if (has & F(TAG))
+		p = put_u64(p, r->tag);
+	if (has & F(LEASE_END))
+		p = put_u64(p, r->lease_end);
+	if (has & F(GIVEN_END))
+		p = put_u64(p, r->given_end);
+	if (has & F(GUARD_END))
+		p = put_u64(p, r->guard_end);
+	if (has & F(SENT))
+		p = put_u64(p, r->sent);
+	if (has & F(NAME))
+		p = put_u32s(put_u32s(p, r->id.mark, r->id.mark_mask),
+			     r->if_id, 0);
+	if (has & F(ERRORS))
+		p = put_u32s(put_u32s(p, r->replay_window_errors,
+				      r->replay_errors), r->integrity_errors, 0);
+	if (has & F(AGE_NS))
+		p = put_u64(p, r->age_ns);
+	if (has & F(RESTORE))
+		p = put_u32s(p, r->restore_flags, 0);
+	if (has & F(EXPECT_OSEQ))
+		p = put_u64(p, r->expect_oseq);
+	return p;
+}
+
+/* What both directions have where it is not 0. */
+static uint16_t present(const struct record *r)
+{
+	return (r->id.family == AF_INET6 ? F(IPV6) : 0) |
+	       (r->tag ? F(TAG) : 0) | (r->lease_end ? F(LEASE_END) : 0) |
+	       (r->given_end ? F(GIVEN_END) : 0) | (r->has_sent ? F(SENT) : 0) |
+	       (r->replay_window_errors || r->replay_errors ||
+		r->integrity_errors ? F(ERRORS) : 0);
+}
+
+static void *put_plain(uint8_t *p, const uint8_t *end, const struct record *r,
+		       uint16_t has, uint32_t words)
+{
+	uint8_t *start = p;
+	struct xfrmsync_plain head = {
+		.has = has, .words = words, .flags = r->flags, .cookie = r->cookie,
+		.spi = r->id.spi, .window = r->window, .reqid = r->reqid,
+		.proto = r->id.proto, .mode = r->mode, .dir = r->dir,
+	};
+
+	if (end - p < XFRMSYNC_PLAIN_MAX &&
+	    end - p < XFRMSYNC_PLAIN_UNIT * (ptrdiff_t)xfrmsync_plain_units(has, words))
+		return NULL;
+	memcpy(p, &head, sizeof(head));
+	p += sizeof(head);
+	if (has & F(IPV6)) {
+		memcpy(p, r->id.dst, 16);
+		memcpy(p + 16, r->src, 16);
+		p += 32;
+	} else {
+		memcpy(p, r->id.dst, 4);
+		memcpy(p + 4, r->src, 4);
+		p += 8;
+	}
+	if (words == 4)
+		memcpy(p, r->bmp, 4 * sizeof(r->bmp[0]));
+	else
+		memcpy(p, r->bmp, words * sizeof(r->bmp[0]));
+	p += words * sizeof(r->bmp[0]);
+	if (words % 2) {
+		memset(p, 0, sizeof(r->bmp[0]));
+		p += sizeof(r->bmp[0]);
+	}
+	p = put_values(p, has, r);
+	start[offsetof(struct xfrmsync_plain, units)] =
+		(p - start) / XFRMSYNC_PLAIN_UNIT;
+	return p;
+}
+
+void *record_put_plain(void *p, const void *end, const struct record *r)
+{
+	bool window = r->bmp_words || !r->window;
+
+	return put_plain(p, end, r, present(r) | F(OSEQ) | F(COUNTED) |
+			 (window ? F(SEQ) : 0) |
+			 (r->add_time || r->use_time || r->last_used ? F(TIMES) : 0) |
+			 (r->id.mark || r->id.mark_mask ? F(NAME) : 0) |
+			 (r->set_guard ? F(GUARD_END) : 0) |
+			 (r->restore_flags ? F(RESTORE) : 0) |
+			 (r->has_expect ? F(EXPECT_OSEQ) : 0) |
+			 (r->keep_flags ? 0 : F(FLAGS)), r->bmp_words);
+}
+
+void *record_put_plain_answer(void *p, const void *end, const struct record *r)
+{
+	return put_plain(p, end, r, present(r) | F(TIMES) | F(FLAGS) |
+			 (r->oseq ? F(OSEQ) : 0) | (r->seq ? F(SEQ) : 0) |
+			 (r->bytes || r->packets ? F(COUNTED) : 0) |
+			 (r->id.mark || r->id.mark_mask || r->if_id ? F(NAME) : 0) |
+			 (r->guard_end ? F(GUARD_END) : 0) |
+			 (r->age_ns ? F(AGE_NS) : 0), r->bmp_words);
+}
+
+/* ---- attributes, of requests ---- */
 
 /* Put and remember whether all of it fitted. */
 struct putter {

@@ -84,6 +84,16 @@ const char *sa_id_str(const struct sa_id *id, char *buf, size_t len);
  */
 int record_parse(const void *attr, size_t len, struct record *r);
 
+/*
+ * record_parse_plain - read the first one of several that are plain
+ * Return: how many bytes it takes; 0: it is malformed.
+ */
+size_t record_parse_plain(const void *p, size_t len, struct record *r);
+/* Likewise for restore or bind, which is no merge. NULL: it has no room before end. */
+void *record_put_plain(void *p, const void *end, const struct record *r);
+/* Of an answer, as the module puts it: for who stands for it. */
+void *record_put_plain_answer(void *p, const void *end, const struct record *r);
+
 /* record_put - write a record's attributes (identity, tag, counters, window,
  * lifetimes, restore flags) for restore or bind. Return: 0 or -EMSGSIZE.
  */

@@ -40,6 +40,8 @@ def definition(d):
         return out + [f"#define {name}\t{d['value']}", ""]
     if d.get("doc"):
         out += comment(d["doc"], "")
+    if d["type"] == "struct":
+        return out + structure(d)
     flags = d["type"] == "flags"
     stem = name[:-6] if flags else name
     out.append(f"enum xfrmsync_{d['name'].replace('-', '_')} {{")
@@ -50,6 +52,17 @@ def definition(d):
             out.append(f"\t{stem}_F_{upper(e['name'])} = {1 << i},")
         else:
             out.append(f"\t{name}_{upper(e['name'])},")
+    return out + ["};", ""]
+
+
+def structure(d):
+    out = [f"struct xfrmsync_{d['name'].replace('-', '_')} {{"]
+    for m in d["members"]:
+        if m.get("doc"):
+            out += comment(m["doc"])
+        big = m.get("byte-order") == "big-endian"
+        kind = m["type"].replace("u", "be") if big else m["type"]
+        out.append(f"\t__{kind} {m['name'].replace('-', '_')};")
     return out + ["};", ""]
 
 
@@ -84,6 +97,8 @@ def header(spec):
         "",
         "#ifndef _UAPI_LINUX_XFRMSYNC_H",
         "#define _UAPI_LINUX_XFRMSYNC_H",
+        "",
+        "#include <linux/types.h>",
         "",
         '#define XFRMSYNC_FAMILY_NAME\t"xfrmsync"',
         "",

@@ -472,19 +472,33 @@ static void tell_record(struct mnl_socket *nl, const struct nlmsghdr *req,
 	send_to(nl, nlh);
 }
 
+/* All of them in one message, as they are asked for. */
 static void read_records(struct mnl_socket *nl, const struct nlmsghdr *req,
 			 bool dirty)
 {
+	const struct nlattr *wanted = mnl_nlmsg_get_payload_offset(req, sizeof(struct genlmsghdr));
+	struct nlmsghdr *nlh = begin_genl(req, XFRMSYNC_CMD_GET);
+	struct nlattr *a = mnl_attr_nest_start(nlh, XFRMSYNC_A_RECORD_PLAIN);
+	uint8_t *p = mnl_attr_get_payload(a);
+	const uint8_t *end = (uint8_t *)nlh + XFRM_BUF;
 	struct ksa *sa;
 
+	assert(mnl_nlmsg_get_payload_len(req) == sizeof(struct genlmsghdr) + NLA_HDRLEN &&
+	       mnl_attr_get_type(wanted) == XFRMSYNC_A_RECORD_PLAIN);
 	for (sa = k.sa; sa < k.sa + k.sas; sa++) {
 		if (dirty && !sa->dirty)
 			continue;
-		tell_record(nl, req, &sa->rec);
+		p = record_put_plain_answer(p, end, &sa->rec);
+		assert(p);
 		if (dirty)
 			sa->rec.flags &= ~XFRMSYNC_RECORD_F_CHANGED;
 		sa->dirty &= !dirty;
 	}
+	a->nla_type = XFRMSYNC_A_RECORD_PLAIN;
+	nlh->nlmsg_len = p - (uint8_t *)nlh;
+	mnl_attr_nest_end(nlh, a);
+	if (mnl_attr_get_payload_len(a))
+		send_to(nl, nlh);
 	finish_dump(nl, req);
 }
 
@@ -616,43 +630,72 @@ static uint32_t bind_record(struct ksa *sa, const struct record *n, bool guard)
 	return XFRMSYNC_REASON_OK;
 }
 
-static uint32_t take_record(const struct nlattr *nest, bool restore)
+static uint32_t take_one(const struct record *n, bool guard,
+			 const uint64_t *expect, bool restore)
 {
-	const struct nlattr *a;
-	bool expects = false, guard = false;
-	uint64_t expect = 0;
-	struct record n;
-	struct ksa *sa;
+	struct ksa *sa = find_exact(&n->id);
 	uint32_t why;
 
-	assert(!record_parse(mnl_attr_get_payload(nest),
-			     mnl_attr_get_payload_len(nest), &n));
-	mnl_attr_for_each_nested(a, nest) {
-		if (mnl_attr_get_type(a) == XFRMSYNC_A_RECORD_EXPECT_OSEQ) {
-			expects = true;
-			expect = mnl_attr_get_u64(a);
-		}
-		guard |= mnl_attr_get_type(a) == XFRMSYNC_A_RECORD_GUARD_END;
-	}
-	sa = find_exact(&n.id);
 	if (!sa)
 		return XFRMSYNC_REASON_NO_SA;
 	if (!restore)
-		return bind_record(sa, &n, guard);
-	why = why_not(sa, &n, expects ? &expect : NULL);
+		return bind_record(sa, n, guard);
+	why = why_not(sa, n, expect);
 	if (!why)
-		write_record(sa, &n);
+		write_record(sa, n);
 	return why;
+}
+
+/* Those are for merges alone. */
+static uint32_t take_record(const struct nlattr *nest, bool restore)
+{
+	struct record n;
+
+	assert(!record_parse(mnl_attr_get_payload(nest),
+			     mnl_attr_get_payload_len(nest), &n));
+	assert(restore && n.restore_flags & XFRMSYNC_RESTORE_F_MERGE);
+	return take_one(&n, false, NULL, restore);
+}
+
+static void tell_result(struct nlmsghdr *nlh, uint32_t index, uint32_t why)
+{
+	struct nlattr *nest;
+
+	assert(index < XFRMSYNC_MAX_BATCH);
+	if (!why)
+		return;
+	nest = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_RESULT);
+	mnl_attr_put_u32(nlh, XFRMSYNC_A_RESULT_INDEX, index);
+	mnl_attr_put_u32(nlh, XFRMSYNC_A_RESULT_REASON, why);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+static void take_plain(struct nlmsghdr *nlh, const struct nlattr *attr, bool restore)
+{
+	const uint8_t *p = mnl_attr_get_payload(attr);
+	size_t left = mnl_attr_get_payload_len(attr), n;
+	uint32_t index = 0;
+	struct record r;
+	uint16_t has;
+
+	for (; left; p += n, left -= n) {
+		memcpy(&has, p, sizeof(has));
+		n = record_parse_plain(p, left, &r);
+		assert(n && !(r.restore_flags & XFRMSYNC_RESTORE_F_MERGE));
+		tell_result(nlh, index++,
+			    take_one(&r, has & XFRMSYNC_PLAIN_F_GUARD_END,
+				     r.has_expect ? &r.expect_oseq : NULL, restore));
+	}
+	assert(index);
 }
 
 static int take_batch(struct mnl_socket *nl, const struct nlmsghdr *req,
 		      bool restore)
 {
 	struct nlmsghdr *nlh = begin_genl(req, XFRMSYNC_CMD_RESTORE);
-	uint32_t index = 0, why, node = k.node;
+	uint32_t index = 0, node = k.node;
 	const struct nlattr *a;
 	uint64_t epoch = k.epoch;
-	struct nlattr *nest;
 
 	mnl_attr_for_each(a, req, sizeof(struct genlmsghdr)) {
 		if (mnl_attr_get_type(a) == XFRMSYNC_A_BATCH_EPOCH)
@@ -663,17 +706,10 @@ static int take_batch(struct mnl_socket *nl, const struct nlmsghdr *req,
 	if (restore && (epoch < k.epoch || (epoch == k.epoch && node < k.node)))
 		return -ESTALE;
 	mnl_attr_for_each(a, req, sizeof(struct genlmsghdr)) {
-		if (mnl_attr_get_type(a) != XFRMSYNC_A_BATCH_RECORD)
-			continue;
-		assert(index < XFRMSYNC_MAX_BATCH);
-		why = take_record(a, restore);
-		if (why) {
-			nest = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_RESULT);
-			mnl_attr_put_u32(nlh, XFRMSYNC_A_RESULT_INDEX, index);
-			mnl_attr_put_u32(nlh, XFRMSYNC_A_RESULT_REASON, why);
-			mnl_attr_nest_end(nlh, nest);
-		}
-		index++;
+		if (mnl_attr_get_type(a) == XFRMSYNC_A_BATCH_PLAIN)
+			take_plain(nlh, a, restore);
+		if (mnl_attr_get_type(a) == XFRMSYNC_A_BATCH_RECORD)
+			tell_result(nlh, index++, take_record(a, restore));
 	}
 	send_to(nl, nlh);
 	return 0;
@@ -922,6 +958,10 @@ static void take_message(struct mnl_socket *nl, const struct nlmsghdr *nlh,
 
 ssize_t __wrap_mnl_socket_sendto(struct mnl_socket *nl, const void *req, size_t len)
 {
+	static union {
+		uint8_t bytes[XFRM_BUF];
+		struct nlmsghdr nlh;
+	} one __attribute__((aligned(8)));
 	const struct nlmsghdr *nlh = req;
 	size_t left = len, step;
 
@@ -930,7 +970,8 @@ ssize_t __wrap_mnl_socket_sendto(struct mnl_socket *nl, const void *req, size_t 
 	for (; left; nlh = (const void *)((const char *)nlh + step)) {
 		assert(left >= NLMSG_HDRLEN && nlh->nlmsg_len <= left);
 		step = NLMSG_ALIGN(nlh->nlmsg_len);
-		take_message(nl, nlh, nlh->nlmsg_len);
+		memcpy(one.bytes, nlh, nlh->nlmsg_len);
+		take_message(nl, &one.nlh, nlh->nlmsg_len);
 		left -= step < left ? step : left;
 	}
 	return len;

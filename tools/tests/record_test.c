@@ -116,6 +116,108 @@ static void test_round_trip(void **state)
 	}
 }
 
+static void fill_answer(struct record *r, uint16_t family)
+{
+	fill(r, family);
+	r->mode = 1;
+	r->dir = 2;
+	r->if_id = 9;
+	r->reqid = 42;
+	r->age_ns = 123;
+	r->has_sent = true;
+	r->sent = 0x100000004;
+	r->src[0] = 0x99;
+	r->restore_flags = 0;
+	r->set_guard = false;
+}
+
+/* In memory of exactly its size; and what it takes is what it says. */
+static uint8_t *put_plain(void *(*put_it)(void *p, const void *end, const struct record *r),
+			  const struct record *r, size_t *len)
+{
+	uint8_t buf[1024], *end, *copy;
+	size_t room;
+
+	end = put_it(buf, buf + sizeof(buf), r);
+	assert_non_null(end);
+	*len = end - buf;
+	for (room = 0; room < *len; room++)
+		assert_null(put_it(buf, buf + room, r));
+	copy = malloc(*len);
+	assert_non_null(copy);
+	memcpy(copy, buf, *len);
+	return copy;
+}
+
+static void test_plain(void **state)
+{
+	static const uint16_t families[] = { AF_INET, AF_INET6 };
+	struct record r, got;
+	uint8_t *plain;
+	size_t i, len, n;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		fill_answer(&r, families[i % 2]);
+		/* An odd number of words, and nothing that can be left out. */
+		if (i >= 2) {
+			r = (struct record){ .id = r.id, .window = 32, .bmp_words = 1 };
+			r.id.mark = r.id.mark_mask = 0;
+		}
+		plain = put_plain(record_put_plain_answer, &r, &len);
+		assert_int_equal(record_parse_plain(plain, len, &got), len);
+		assert_same(&r, &got);
+		assert_int_equal(got.mode, r.mode);
+		assert_int_equal(got.dir, r.dir);
+		assert_int_equal(got.if_id, r.if_id);
+		assert_int_equal(got.reqid, r.reqid);
+		assert_int_equal(got.has_sent, r.has_sent);
+		assert_true(got.sent == r.sent && got.age_ns == r.age_ns);
+		assert_memory_equal(got.src, r.src, sizeof(r.src));
+		for (n = 0; n < len; n++)
+			assert_int_equal(record_parse_plain(plain, n, &got), 0);
+		/* Of another length than what it has. */
+		plain[2]--;
+		assert_int_equal(record_parse_plain(plain, len, &got), 0);
+		plain[2]++;
+		plain[3] = RECORD_BMP_WORDS + 1;
+		assert_int_equal(record_parse_plain(plain, len, &got), 0);
+		free(plain);
+	}
+}
+
+static void test_plain_request(void **state)
+{
+	struct record r, got;
+	uint8_t *plain;
+	size_t len;
+
+	(void)state;
+	fill(&r, AF_INET6);
+	r.has_expect = true;
+	r.expect_oseq = 0x100000001;
+	plain = put_plain(record_put_plain, &r, &len);
+	assert_int_equal(record_parse_plain(plain, len, &got), len);
+	assert_same(&r, &got);
+	assert_int_equal(got.restore_flags, r.restore_flags);
+	assert_true(got.has_expect && got.expect_oseq == r.expect_oseq);
+	assert_false(got.has_sent);
+	free(plain);
+	/* What is not meant is not there: no window without its bits, no limit. */
+	r.bmp_words = 0;
+	r.set_guard = false;
+	r.has_expect = false;
+	r.keep_flags = true;
+	plain = put_plain(record_put_plain, &r, &len);
+	assert_int_equal(((struct xfrmsync_plain *)plain)->has,
+			 XFRMSYNC_PLAIN_F_IPV6 | XFRMSYNC_PLAIN_F_OSEQ |
+			 XFRMSYNC_PLAIN_F_COUNTED | XFRMSYNC_PLAIN_F_TIMES |
+			 XFRMSYNC_PLAIN_F_TAG | XFRMSYNC_PLAIN_F_LEASE_END |
+			 XFRMSYNC_PLAIN_F_GIVEN_END | XFRMSYNC_PLAIN_F_NAME |
+			 XFRMSYNC_PLAIN_F_ERRORS | XFRMSYNC_PLAIN_F_RESTORE);
+	free(plain);
+}
+
 static void test_largest_window(void **state)
 {
 	struct record r, got;
@@ -390,6 +492,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_plain_request),
 		cmocka_unit_test(test_largest_window),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_truncated),

@@ -4,6 +4,8 @@
 #ifndef _UAPI_LINUX_XFRMSYNC_H
 #define _UAPI_LINUX_XFRMSYNC_H
 
+#include <linux/types.h>
+
 #define XFRMSYNC_FAMILY_NAME	"xfrmsync"
 
 #define XFRMSYNC_VERSION	1
@@ -141,6 +143,72 @@ enum xfrmsync_restore_flags {
 	XFRMSYNC_RESTORE_F_MERGE = 32,
 };
 
+/*
+ * What a plain record has behind its addresses and its bitmap, in this
+ * order: what the attributes of that name are. A request's has what it
+ * means, an answer's what is not 0.
+ */
+enum xfrmsync_plain_flags {
+	/* Its addresses have 16 bytes each, instead of 4. */
+	XFRMSYNC_PLAIN_F_IPV6 = 1,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_OSEQ = 2,
+	/* u64; in a request window and bitmap are meant, too. */
+	XFRMSYNC_PLAIN_F_SEQ = 4,
+	/* u64 bytes, u64 packets. */
+	XFRMSYNC_PLAIN_F_COUNTED = 8,
+	/* u64 add-time, u64 use-time, u64 last-used. */
+	XFRMSYNC_PLAIN_F_TIMES = 16,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_TAG = 32,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_LEASE_END = 64,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_GIVEN_END = 128,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_GUARD_END = 256,
+	/* u64 */
+	XFRMSYNC_PLAIN_F_SENT = 512,
+	/* u32 mark, u32 mark-mask, u32 if-id, u32 0. */
+	XFRMSYNC_PLAIN_F_NAME = 1024,
+	/* u32 replay-window-errors, replay-errors, integrity-errors, u32 0. */
+	XFRMSYNC_PLAIN_F_ERRORS = 2048,
+	/* u64; of a request, passed over. */
+	XFRMSYNC_PLAIN_F_AGE_NS = 4096,
+	/* u32 restore-flags (not merge), u32 0; restore only. */
+	XFRMSYNC_PLAIN_F_RESTORE = 8192,
+	/* u64; restore only. */
+	XFRMSYNC_PLAIN_F_EXPECT_OSEQ = 16384,
+	/* Nothing; the head's flags are meant. */
+	XFRMSYNC_PLAIN_F_FLAGS = 32768,
+};
+
+/*
+ * The head of a plain record. Behind it come dst and src, the words of
+ * the bitmap, filled up to 8 bytes, and what has says. Such a record
+ * takes half of what its attributes do, and one binary attribute has as
+ * many as there is room for, one behind the other.
+ */
+struct xfrmsync_plain {
+	/* plain-flags */
+	__u16 has;
+	/* Length of all of it, in 8 bytes. */
+	__u8 units;
+	/* Of the bitmap, 32 bits each. */
+	__u8 words;
+	/* record-flags */
+	__u32 flags;
+	/* 0 in a request for whatever life there is. */
+	__u64 cookie;
+	__be32 spi;
+	__u32 window;
+	__u32 reqid;
+	__u8 proto;
+	__u8 mode;
+	__u8 dir;
+	__u8 zero;
+};
+
 /* Why a record, or a binding, was refused. */
 enum xfrmsync_reason {
 	XFRMSYNC_REASON_OK,
@@ -270,6 +338,11 @@ enum {
 	XFRMSYNC_A_RECORD_GIVEN_END,
 	/* pad */
 	XFRMSYNC_A_RECORD_PAD,
+	/*
+	 * binary: In a request for a dump, empty: the records come plain. In its
+	 * messages: all their records (struct plain, ...).
+	 */
+	XFRMSYNC_A_RECORD_PLAIN,
 
 	__XFRMSYNC_A_RECORD_MAX,
 	XFRMSYNC_A_RECORD_MAX = (__XFRMSYNC_A_RECORD_MAX - 1)
@@ -304,6 +377,11 @@ enum {
 	XFRMSYNC_A_BATCH_REFUSED,
 	/* pad */
 	XFRMSYNC_A_BATCH_PAD,
+	/*
+	 * binary: Records (struct plain, ...) in place of those by attributes: a
+	 * request has the ones or the others.
+	 */
+	XFRMSYNC_A_BATCH_PLAIN,
 
 	__XFRMSYNC_A_BATCH_MAX,
 	XFRMSYNC_A_BATCH_MAX = (__XFRMSYNC_A_BATCH_MAX - 1)
