@@ -108,14 +108,16 @@ void buf_free(struct buf *b)
 uint32_t buf_hash(const void *p, size_t len)
 {
 	uint64_t h = 14695981039346656037u, word;
+	const uint8_t *at = p;
 
-	for (; len; len -= len < 8 ? len : 8, p = (const uint8_t *)p + 8) {
-		word = 0;
-		memcpy(&word, p, len < 8 ? len : 8);
+	for (; len >= sizeof(word); len -= sizeof(word), at += sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
 		h = (h ^ word) * 1099511628211u;
 		h ^= h >> 32;
 	}
-	return h ^ h >> 15;
+	for (; len; len--)
+		h = (h ^ *at++) * 1099511628211u;
+	return h ^ h >> 32 ^ h >> 15;
 }
 
 bool rd_done(const struct rd *r)
