@@ -252,9 +252,9 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
 	unsigned long *next = (unsigned long *)cb->ctx;
 	bool plain = xfrmsync_plain_wanted(cb);
+	XA_STATE(xas, &ns->sas, *next);
 	struct xfrmsync_plain_msg msg;
 	struct xfrmsync_sa *sa;
-	unsigned long index;
 	unsigned int n = 0;
 
 	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN) !=
@@ -266,7 +266,10 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 		return -EMSGSIZE;
 
 	rcu_read_lock();
-	xa_for_each_start(&ns->sas, index, sa, *next) {
+	/* As xa_for_each_start(), which looks for each one from the root. */
+	xas_for_each(&xas, sa, ULONG_MAX) {
+		if (xas_retry(&xas, sa))
+			continue;
 		if (test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 			continue;
 		if (!(plain ? dump_one_plain(skb, sa) : dump_one(skb, cb, sa)))
@@ -274,7 +277,7 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 		n++;
 	}
 	rcu_read_unlock();
-	*next = sa ? index : ULONG_MAX;
+	*next = sa ? xas.xa_index : ULONG_MAX;
 	if (plain)
 		xfrmsync_plain_end(skb, &msg);
 	xfrmsync_stats_add(ns, DUMPED, n);

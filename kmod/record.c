@@ -234,10 +234,38 @@ static void put_end(const struct put *p, struct sk_buff *skb)
 	skb_put(skb, p->at - (char *)skb_tail_pointer(skb));
 }
 
+/* Those that few SAs have. */
+#define RARE (BIT(XFRMSYNC_SA_RESTORED) | BIT(XFRMSYNC_SA_STOPPED) |	\
+	      BIT(XFRMSYNC_SA_OVERRUN) | BIT(XFRMSYNC_SA_GOES_ON) |	\
+	      BIT(XFRMSYNC_SA_UNMANAGED) | BIT(XFRMSYNC_SA_FENCED) |	\
+	      BIT(XFRMSYNC_SA_UNTOLD))
+
+static u32 rare_flags(unsigned long is)
+{
+	u32 flags = 0;
+
+	if (is & BIT(XFRMSYNC_SA_RESTORED))
+		flags |= XFRMSYNC_RECORD_F_RESTORED;
+	if (is & BIT(XFRMSYNC_SA_STOPPED))
+		flags |= XFRMSYNC_RECORD_F_STOPPED;
+	if (is & BIT(XFRMSYNC_SA_OVERRUN))
+		flags |= XFRMSYNC_RECORD_F_OVERRUN;
+	if (is & BIT(XFRMSYNC_SA_GOES_ON))
+		flags |= XFRMSYNC_RECORD_F_GOES_ON;
+	if (is & BIT(XFRMSYNC_SA_UNMANAGED))
+		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
+	if (is & BIT(XFRMSYNC_SA_FENCED))
+		flags |= XFRMSYNC_RECORD_F_FENCED;
+	if (is & BIT(XFRMSYNC_SA_UNTOLD))
+		flags |= XFRMSYNC_RECORD_F_UNTOLD;
+	return flags;
+}
+
 /* XFRMSYNC_RECORD_F_* that follow from the entry and from fixed properties. */
 u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 {
 	const struct xfrm_state *x = sa->x;
+	unsigned long is = READ_ONCE(sa->flags);
 	u32 flags = 0;
 
 	if (x->props.flags & XFRM_STATE_ESN)
@@ -246,23 +274,9 @@ u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa)
 		flags |= XFRMSYNC_RECORD_F_BMP;
 	if (READ_ONCE(x->km.state) == XFRM_STATE_ACQ)
 		flags |= XFRMSYNC_RECORD_F_LARVAL;
-	if (test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_RESTORED;
-	if (test_bit(XFRMSYNC_SA_SHARED, &sa->flags))
+	if (is & BIT(XFRMSYNC_SA_SHARED))
 		flags |= XFRMSYNC_RECORD_F_SHARED;
-	if (test_bit(XFRMSYNC_SA_STOPPED, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_STOPPED;
-	if (test_bit(XFRMSYNC_SA_OVERRUN, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_OVERRUN;
-	if (test_bit(XFRMSYNC_SA_GOES_ON, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_GOES_ON;
-	if (test_bit(XFRMSYNC_SA_UNMANAGED, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_UNMANAGED;
-	if (test_bit(XFRMSYNC_SA_FENCED, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_FENCED;
-	if (test_bit(XFRMSYNC_SA_UNTOLD, &sa->flags))
-		flags |= XFRMSYNC_RECORD_F_UNTOLD;
-	return flags;
+	return is & RARE ? flags | rare_flags(is) : flags;
 }
 
 /**
