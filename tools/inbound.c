@@ -225,8 +225,12 @@ void inbound_acked(struct daemon *d, struct cache_entry *e, struct mark *m,
 /* Smaller ones cost a frame, so only where it matters: half, or none at all. */
 static bool shrink(struct daemon *d, struct cache_entry *e, uint64_t now)
 {
-	uint32_t guard = has_guard(d, e) ? choose(d, e, now) : 0;
+	uint32_t guard;
 
+	/* As most are: none is smaller. */
+	if (has_guard(d, e) && e->guard <= d->conf.guard_min)
+		return false;
+	guard = has_guard(d, e) ? choose(d, e, now) : 0;
 	if (guard >= e->guard ||
 	    (guard > e->guard / 2 && guard > d->conf.guard_min))
 		return false;

@@ -35,7 +35,8 @@
 #define SIZE 100
 #define RCVBUF (32 << 20)
 #define BATCH 256		/* DAEMON_BATCH */
-#define QUIET 100000		/* ns in a second: timers, no work for each SA */
+#define QUIET 100000		/* ns in a second: timers that have no SA to do with ... */
+#define QUIET_SA 100		/* ... and those that look at each */
 #define PATIENCE 600		/* s */
 
 static unsigned int sas = 1000, repeats = 6;
@@ -313,7 +314,7 @@ static int settle(struct pair *p, unsigned int n)
 	for (int s = 0, quiet = 0; s < PATIENCE; s++) {
 		sleep(1);
 		is = cpu_of(p, 0) + cpu_of(p, 1);
-		quiet = is - was < QUIET ? quiet + 1 : 0;
+		quiet = is - was < QUIET + QUIET_SA * sas ? quiet + 1 : 0;
 		was = is;
 		if (quiet == 2 && applied(p->b) - p->applied >= n)
 			return 0;
