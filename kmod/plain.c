@@ -138,8 +138,8 @@ u32 xfrmsync_plain_parse(struct xfrmsync_plain_at *at,
 	r->window = has & F(SEQ) ? head->window : 0;
 	r->words = has & F(SEQ) ? head->words : 0;
 	if (r->words)
-		memcpy(r->bmp, p - (head->words + 1) / 2 * sizeof(u64),
-		       r->words * sizeof(u32));
+		xfrmsync_words_copy(r->bmp, p - (head->words + 1) / 2 * sizeof(u64),
+				    r->words);
 	r->oseq = next_if(&p, has & F(OSEQ));
 	r->seq = next_if(&p, has & F(SEQ));
 	r->bytes = next_if(&p, has & F(COUNTED));

@@ -160,7 +160,7 @@ static void copy_live(struct xfrmsync_sa *sa, struct live *l, void *bmp)
 		l->oseq = join(esn->oseq_hi, esn->oseq);
 		l->seq = join(esn->seq_hi, esn->seq);
 		l->window = esn->replay_window;
-		memcpy(bmp, esn->bmp, esn->bmp_len * sizeof(u32));
+		xfrmsync_words_copy(bmp, esn->bmp, esn->bmp_len);
 	} else {
 		l->oseq = x->replay.oseq;
 		l->seq = x->replay.seq;

@@ -292,7 +292,7 @@ static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
 	};
 
 	if (r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT) {
-		memcpy(ours.bmp, r->bmp, r->words * sizeof(u32));
+		xfrmsync_words_copy(ours.bmp, r->bmp, r->words);
 		ours.seq = r->seq;
 	} else if (r->window) {
 		xfrmsync_window_merge(&ours, &theirs);
@@ -313,11 +313,13 @@ static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
  */
 static void write_previous(struct xfrm_state *x)
 {
-	if (x->replay_esn && x->preplay_esn)
-		memcpy(x->preplay_esn, x->replay_esn,
-		       xfrm_replay_state_esn_len(x->replay_esn));
-	else if (!x->replay_esn)
+	if (x->replay_esn && x->preplay_esn) {
+		*x->preplay_esn = *x->replay_esn;
+		xfrmsync_words_copy(x->preplay_esn->bmp, x->replay_esn->bmp,
+				    x->replay_esn->bmp_len);
+	} else if (!x->replay_esn) {
 		x->preplay = x->replay;
+	}
 }
 
 static u64 abs_diff_s(u64 a, u64 b)

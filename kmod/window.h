@@ -8,8 +8,11 @@
 #define XFRMSYNC_WINDOW_H
 
 #include <linux/types.h>
-#ifndef __KERNEL__
+#ifdef __KERNEL__
+#include <linux/string.h>
+#else
 #include <stdbool.h>
+#include <string.h>
 #endif
 
 /* Words of the largest window, 4096 packets. */
@@ -35,6 +38,15 @@ struct xfrmsync_window {
 static inline __u32 xfrmsync_window_words(__u32 size)
 {
 	return (size + 31) / 32;
+}
+
+/* Most windows have 128 packets, and are no more than two moves so, and no call. */
+static inline void xfrmsync_words_copy(__u32 *to, const __u32 *from, __u32 words)
+{
+	if (words == 4)
+		memcpy(to, from, 4 * sizeof(*to));
+	else
+		memcpy(to, from, words * sizeof(*to));
 }
 
 /**

@@ -17,8 +17,8 @@
 
 /* A netlink dump fills at most 32 KB at a time. */
 #define BUF_SIZE 65536
-/* Requests stay below, so that one skb takes them. */
-#define BATCH_BYTES 30000
+/* Requests stay below: an attribute has 16 bits for its length. */
+#define BATCH_BYTES 60000
 #define RCVBUF (4 << 20)
 
 static int fail(struct genl *g, int err)
