@@ -36,7 +36,7 @@ static const unsigned int kept[][KEPT] = {
 	},
 	[PRIVILEGES_HELPER] = {
 		CAP_NET_ADMIN,		/* both netlinks, a socket's own policy */
-		CAP_NET_RAW,		/* too_big.c */
+		CAP_NET_RAW,		/* too_big.c, ike_packet.c */
 	},
 };
 
@@ -169,7 +169,9 @@ static const int of_helper[] = {
 	SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(close),
 	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
 
-	/* too_big.c, and route.c on a socket that is open; socket() itself is below */
+	/* too_big.c, ike_packet.c, and route.c on a socket that is open; socket() itself
+	 * is below
+	 */
 	SCMP_SYS(bind), SCMP_SYS(getsockname),
 
 	/* its end, by abort() as well */

@@ -26,6 +26,7 @@
 #include <linux/xfrmsync.h>
 #include <sodium.h>
 
+#include "ike_packet.h"
 #include "log.h"
 #include "privileges.h"
 #include "privops.h"
@@ -35,9 +36,11 @@
 #define RCVBUF_MAX (16 * 1024 * 1024)
 #define SNDBUF (2 * PRIVOPS_MAX)
 
-enum op { OP_SEND = 1, OP_RCVBUF, OP_TOO_BIG, OP_SEAL };
+enum op { OP_SEND = 1, OP_RCVBUF, OP_TOO_BIG, OP_SEAL, OP_IKE, OP_LISTEN, OP_HEAR };
 
-/* Behind it: the message, an int, a struct too_big, nothing. */
+/* Behind it: the message, an int, a struct too_big, nothing, a struct ike with its message,
+ * an int (on or off), nothing.
+ */
 struct head {
 	uint32_t op;
 	uint32_t unused;	/* the message is aligned as it was */
@@ -46,6 +49,11 @@ struct head {
 struct too_big {
 	struct route_way way;
 	uint32_t mtu;
+};
+
+struct ike {
+	struct ike_way way;
+	uint8_t msg[IKE_PACKET_SEND_MAX];	/* as much of it as there is */
 };
 
 /* ---- the list ---- */
@@ -162,17 +170,23 @@ static ssize_t put(int to, const struct msghdr *m)
 	return n;
 }
 
-static int answer(int to, int ret)
+/* @p: what comes with it; len 0: nothing */
+static int answer_with(int to, int ret, const void *p, size_t len)
 {
-	struct iovec iov = { &ret, sizeof(ret) };
-	struct msghdr m = message(&iov, 1, NULL);
+	struct iovec iov[] = { { &ret, sizeof(ret) }, { (void *)p, len } };
+	struct msghdr m = message(iov, 2, NULL);
 	ssize_t n;
 
 	/* What was done must not look as if it were not. */
 	do
 		n = put(to, &m);
 	while (n < 0 && (errno == ENOBUFS || errno == ENOMEM));
-	return n == sizeof(ret) ? 0 : -EPIPE;
+	return n == (ssize_t)(sizeof(ret) + len) ? 0 : -EPIPE;
+}
+
+static int answer(int to, int ret)
+{
+	return answer_with(to, ret, NULL, 0);
 }
 
 static int receive_answer(int from)
@@ -280,6 +294,71 @@ static int make_too_big(size_t len)
 	return too_big_send(&t.way, t.mtu);
 }
 
+/* With a source that is not local it would speak for others. */
+static int make_ike(size_t len)
+{
+	const size_t head = offsetof(struct ike, msg);
+	struct ike ike;
+
+	if (len < head || len > sizeof(ike))
+		return -EACCES;
+	memcpy(&ike, order.body, len);
+	if (ike.way.family != AF_INET && ike.way.family != AF_INET6)
+		return -EACCES;
+	if (!route_is_here(&here, ike.way.family, ike.way.src))
+		return -EADDRNOTAVAIL;
+	return ike_packet_send(&ike.way, ike.msg, len - head);
+}
+
+/* Packet sockets, IPv4's and IPv6's, open before the filter; -1: not. They are not the
+ * daemon's to have: who has one can hear all, and send anything.
+ */
+static int ears[2] = { -1, -1 };
+
+static void open_ears(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ears); i++)
+		ears[i] = ike_packet_open();
+}
+
+static int listen_ike(bool on)
+{
+	int v4 = ears[0] < 0 ? -EPERM : ike_packet_listen(ears[0], AF_INET, on);
+	int v6 = ears[1] < 0 ? -EPERM : ike_packet_listen(ears[1], AF_INET6, on);
+
+	return v4 ? v4 : v6;
+}
+
+/* The next packet's length, or -EAGAIN. */
+static int hear(uint8_t *p, size_t size)
+{
+	struct iovec iov = { p, size };
+	struct msghdr m = message(&iov, 1, NULL);
+	ssize_t n;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ears); i++) {
+		/* Packet sockets take no MSG_CMSG_CLOEXEC. */
+		n = ears[i] < 0 ? -1 : recvmsg(ears[i], &m, 0);
+		/* A longer one is none of those that are looked for. */
+		if (n >= 0)
+			return m.msg_flags & MSG_TRUNC ? 0 : n;
+	}
+	return -EAGAIN;
+}
+
+static int make_listen(size_t len)
+{
+	int on;
+
+	if (len != sizeof(on))
+		return -EACCES;
+	memcpy(&on, order.body, sizeof(on));
+	return listen_ike(on);
+}
+
 /* @fd: -1: none came with it */
 static int make(int fd, uint16_t family, size_t len)
 {
@@ -290,6 +369,12 @@ static int make(int fd, uint16_t family, size_t len)
 		return make_rcvbuf(fd, len);
 	case OP_TOO_BIG:
 		return make_too_big(len);
+	case OP_IKE:
+		return make_ike(len);
+	case OP_LISTEN:
+		return make_listen(len);
+	case OP_HEAR:
+		return hear(order.body, PRIVOPS_PACKET_MAX);
 	case OP_SEAL:
 		spaces.sealed = true;
 		return 0;
@@ -316,6 +401,7 @@ static void serve(int from, uint16_t family)
 	struct iovec iov = { &order, sizeof(order) };
 	struct msghdr m;
 	ssize_t n;
+	size_t with;
 	int fd, ret;
 
 	do {
@@ -332,10 +418,12 @@ static void serve(int from, uint16_t family)
 			ret = -EACCES;
 		else
 			ret = make(fd, family, n - sizeof(order.head));
+		with = order.head.op == OP_HEAR && ret > 0 ? ret : 0;
+		/* A packet stands behind the request, which has nothing there. */
 		sodium_memzero(&order, n);
 		if (fd >= 0)
 			close(fd);
-	} while (!answer(from, ret));
+	} while (!answer_with(from, ret, order.body, with));
 }
 
 /* Signals that end the daemon it does not hear: it ends when the daemon has. */
@@ -352,6 +440,7 @@ static int settle(pid_t parent)
 		return -errno;
 	if (getppid() != parent)
 		return -EPIPE;
+	open_ears();
 	ret = route_open(&here);
 	if (!ret)
 		ret = privileges_drop(PRIVILEGES_HELPER);
@@ -522,4 +611,42 @@ int privops_too_big(const struct route_way *way, uint32_t mtu)
 
 	return to_helper < 0 ? too_big_send(way, mtu) :
 			       ask(OP_TOO_BIG, &t, sizeof(t), -1);
+}
+
+int privops_ike(const struct ike_way *way, const uint8_t *msg, size_t len)
+{
+	struct ike ike = { .way = *way };
+
+	if (len > sizeof(ike.msg))
+		return -EACCES;
+	memcpy(ike.msg, msg, len);
+	return to_helper < 0 ? ike_packet_send(way, msg, len) :
+	       ask(OP_IKE, &ike, offsetof(struct ike, msg) + len, -1);
+}
+
+int privops_listen(bool on)
+{
+	int v = on;
+
+	return to_helper < 0 ? listen_ike(on) : ask(OP_LISTEN, &v, sizeof(v), -1);
+}
+
+int privops_hear(uint8_t p[PRIVOPS_PACKET_MAX])
+{
+	struct head head = { .op = OP_HEAR };
+	struct iovec out = { &head, sizeof(head) };
+	struct msghdr m = message(&out, 1, NULL);
+	int ret = -EPIPE;
+	struct iovec in[] = { { &ret, sizeof(ret) }, { p, PRIVOPS_PACKET_MAX } };
+	ssize_t n;
+
+	if (to_helper < 0)
+		return hear(p, PRIVOPS_PACKET_MAX);
+	if (put(to_helper, &m) < 0)
+		return -errno;
+	m = message(in, 2, NULL);
+	n = get(to_helper, &m);
+	if (n < (ssize_t)sizeof(ret) || (ret > 0 && n != (ssize_t)sizeof(ret) + ret))
+		return -EPIPE;
+	return ret;
 }

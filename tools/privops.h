@@ -19,9 +19,11 @@
 #include <sys/types.h>
 #include <libmnl/libmnl.h>
 
+#include "ike_packet.h"
 #include "route.h"
 
 #define PRIVOPS_MAX (128 * 1024)	/* bytes of a request to netlink */
+#define PRIVOPS_PACKET_MAX 8192		/* ... of a packet that was heard */
 
 /*
  * privops_start - forks the helper
@@ -61,6 +63,14 @@ int privops_rcvbuf(const struct mnl_socket *nl, int size);
  * kernel's routing itself, and else answers -EADDRNOTAVAIL.
  */
 int privops_too_big(const struct route_way *way, uint32_t mtu);
+/* The helper hears IKE messages (ike_packet_listen()) of both families, or none any more.
+ * 0; -EPERM: it has no packet sockets, or there is no helper; -errno.
+ */
+int privops_listen(bool on);
+/* The next packet that they heard: its length; 0: one that is too long; -EAGAIN: none. */
+int privops_hear(uint8_t p[PRIVOPS_PACKET_MAX]);
+/* ike_packet_send(), likewise for an address of this node alone. */
+int privops_ike(const struct ike_way *way, const uint8_t *msg, size_t len);
 
 /*
  * privops_allows - the list: what the daemon may send, whole messages and nothing else

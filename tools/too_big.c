@@ -17,19 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <linux/xfrm.h>
-
 #include "too_big.h"
+#include "xfrm_bypass.h"
 
 #define NO_PMTU_DISC "/proc/sys/net/ipv4/ip_no_pmtu_disc"
 #define PORT 9			/* discard: nothing goes there */
-
-#ifndef IP_XFRM_POLICY
-#define IP_XFRM_POLICY 17
-#endif
-#ifndef IPV6_XFRM_POLICY
-#define IPV6_XFRM_POLICY 35
-#endif
 
 /* ---- the message ---- */
 
@@ -146,23 +138,6 @@ static int open_subject(const struct route_way *way, uint16_t *port)
 	return ret;
 }
 
-/* It is about packets that are protected, and is none of them. */
-static int bypass(int fd, bool v4)
-{
-	struct xfrm_userpolicy_info pol = {
-		.sel.family = v4 ? AF_INET : AF_INET6,
-		.action = XFRM_POLICY_ALLOW, .dir = XFRM_POLICY_OUT,
-		.lft = {
-			.soft_byte_limit = XFRM_INF, .hard_byte_limit = XFRM_INF,
-			.soft_packet_limit = XFRM_INF,
-			.hard_packet_limit = XFRM_INF,
-		},
-	};
-
-	return v4 ? setsockopt(fd, IPPROTO_IP, IP_XFRM_POLICY, &pol, sizeof(pol)) :
-		    setsockopt(fd, IPPROTO_IPV6, IPV6_XFRM_POLICY, &pol, sizeof(pol));
-}
-
 /* No further than this node, whatever becomes of the address meanwhile. */
 static int one_hop(int fd, bool v4)
 {
@@ -177,14 +152,15 @@ static int send_it(const struct route_way *way, const uint8_t *msg, size_t len)
 	bool v4 = way->family == AF_INET;
 	union address a;
 	socklen_t alen = address(way, &a);
-	int fd, ret = 0;
+	int fd, ret;
 
 	fd = socket(way->family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	if (fd < 0)
 		return -errno;
-	if (one_hop(fd, v4) || bypass(fd, v4) ||
-	    sendto(fd, msg, len, 0, &a.any, alen) < 0)
+	/* It is about packets that are protected, and is none of them. */
+	ret = one_hop(fd, v4) ? -errno : xfrm_bypass(fd, v4);
+	if (!ret && sendto(fd, msg, len, 0, &a.any, alen) < 0)
 		ret = -errno;
 	close(fd);
 	return ret;

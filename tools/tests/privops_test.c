@@ -541,6 +541,69 @@ static int asks_mtu_elsewhere(void)
 	return 0;
 }
 
+/* From IKE's own port, which another process may have; not from an address elsewhere. */
+static int asks_ike(void)
+{
+	static const uint8_t msg[28] = { [17] = 0x20, 37, [27] = 28 };
+	struct ike_way way = {
+		.family = AF_INET, .src = { 127, 0, 0, 1 }, .dst = { 127, 0, 0, 1 },
+		.sport = IKE_PORT,
+	};
+	struct timeval ten = { .tv_sec = 10 };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(a);
+	uint8_t got[64];
+
+	if (bind(fd, (void *)&a, len) || getsockname(fd, (void *)&a, &len) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &ten, sizeof(ten)))
+		return 1;
+	way.dport = ntohs(a.sin_port);
+	if (ike_packet_send(&way, msg, sizeof(msg)) != -EPERM)
+		return 2;
+	if (privops_ike(&way, msg, sizeof(msg)))
+		return 3;
+	if (recvfrom(fd, got, sizeof(got), 0, (void *)&a, &len) != sizeof(msg) ||
+	    memcmp(got, msg, sizeof(msg)) || a.sin_port != htons(IKE_PORT))
+		return 4;
+	way.src[3] = 0;
+	way.src[0] = 198;
+	if (privops_ike(&way, msg, sizeof(msg)) != -EADDRNOTAVAIL)
+		return 5;
+	way.family = AF_PACKET;
+	if (privops_ike(&way, msg, sizeof(msg)) != -EACCES)
+		return 6;
+	way = (struct ike_way){ .family = AF_INET, .src = { 127, 0, 0, 1 }, .sport = 53 };
+	return privops_ike(&way, msg, sizeof(msg)) == -EACCES && !close(fd) ? 0 : 7;
+}
+
+/* The helper hears for the daemon, as long as it is to. */
+static int hears_ike(void)
+{
+	static const uint8_t msg[28] = { [17] = 0x20, 37, [27] = 28 };
+	const struct ike_way way = {
+		.family = AF_INET, .src = { 127, 0, 0, 1 }, .dst = { 127, 0, 0, 1 },
+		.sport = IKE_PORT, .dport = IKE_PORT,
+	};
+	uint8_t got[PRIVOPS_PACKET_MAX];
+	int n, tries = 1000;
+
+	if (ike_packet_open() != -EPERM)
+		return 1;
+	if (privops_hear(got) != -EAGAIN || privops_listen(true))
+		return 2;
+	if (privops_ike(&way, msg, sizeof(msg)))
+		return 3;
+	while ((n = privops_hear(got)) == -EAGAIN && tries--)
+		usleep(1000);
+	if (n != 20 + 8 + (int)sizeof(msg) || memcmp(got + 28, msg, sizeof(msg)))
+		return 4;
+	if (privops_hear(got) != -EAGAIN || privops_listen(false) ||
+	    privops_ike(&way, msg, sizeof(msg)))
+		return 5;
+	return privops_hear(got) == -EAGAIN ? 0 : 6;
+}
+
 /* Another process of this user has as many sockets on their way to nobody. */
 static int has_many_on_their_way(void)
 {
@@ -587,6 +650,8 @@ static void test_asks(void **state)
 	works(asks_options);
 	works(asks_mtu);
 	works(asks_mtu_elsewhere);
+	works(asks_ike);
+	works(hears_ike);
 	works(has_many_on_their_way);
 }
 
