@@ -23,6 +23,7 @@
 
 #include "daemon.h"
 #include "ike.h"
+#include "ike_repair.h"
 #include "log.h"
 #include "vici.h"
 
@@ -59,6 +60,7 @@ struct ike {
 	size_t at;			/* up to where it went */
 	uint64_t heard, refused, played;
 	struct log_budget complaints;
+	struct ike_repair repair;
 };
 
 static const char *const state_names[] = { "absent", "starting", "ready" };
@@ -261,6 +263,16 @@ static void say_segment(struct ike *k, bool take)
 	if (ha_build(&msg, &b, NULL))
 		b.bad = true;
 	say_buf(k, &b);
+}
+
+/* charon tells that it did: so the store hears of it, and the peers. */
+void ike_end_child(struct daemon *d, const struct ike_sa *sa, uint32_t in_spi)
+{
+	struct buf b = {};
+
+	if (ike_store_child_delete_msg(sa, in_spi, &b))
+		b.bad = true;
+	say_buf(d->ike, &b);
 }
 
 /* ---- what of the store charon has ---- */
@@ -623,6 +635,8 @@ static void charon_says(struct ike *k, const uint8_t *p, size_t len)
 	if (sa) {
 		sa->played = true;
 		sa->old = false;
+		if (msg.type == HA_IKE_MID_INITIATOR || msg.type == HA_IKE_MID_RESPONDER)
+			ike_repair_said(&k->repair, sa, &msg);
 	}
 	tell_peers(k, WIRE_IKE_MESSAGE, p, len);
 	if (is_news(k, &msg))
@@ -801,6 +815,18 @@ static void begin_filling(struct ike *k, const struct peer *p)
 	k->from = p;
 }
 
+/* What the peer's last request made: a snapshot has it in another order. */
+static void note_request(struct ike *k, const struct ha_msg *msg)
+{
+	const struct ha_attr *ours = ha_find(msg, HA_ATTR_INITIATOR);
+	struct ike_child *c = NULL;
+
+	if (msg->type == HA_CHILD_ADD && ours && !ours->u8)
+		c = ike_store_find_child(k->store, ha_find(msg, HA_ATTR_INBOUND_SPI)->spi);
+	if (c)
+		c->of_mid = c->sa->mid_r;
+}
+
 static void take_message(struct ike *k, const struct peer *p,
 			 const struct wire_ike *ike)
 {
@@ -811,8 +837,10 @@ static void take_message(struct ike *k, const struct peer *p,
 		complain(k, p->name, &why);
 	else if (k->filling && k->from == p)
 		keep(k, k->coming, &msg);
-	else if (keep(k, k->store, &msg) == IKE_STORE_CHANGED)
+	else if (keep(k, k->store, &msg) == IKE_STORE_CHANGED) {
+		note_request(k, &msg);
 		follow(k, &msg, ike->msg, ike->len);
+	}
 }
 
 static int take_own(void *arg, const struct ike_sa *sa, const uint8_t *msg,
@@ -980,6 +1008,12 @@ void ike_taken_over(struct daemon *d)
 	pump(d->ike);
 }
 
+void ike_took_over(struct daemon *d)
+{
+	if (d->ike)
+		ike_repair_begin(&d->ike->repair, d->ike->store);
+}
+
 void ike_stepping_down(struct daemon *d, bool in_order)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -1012,6 +1046,7 @@ void ike_stepped_down(struct daemon *d)
 	d->ike->unknown = false;
 	ike_store_for_each(d->ike->store, sa)
 		sa->old = false;
+	ike_repair_end(&d->ike->repair, d->ike->store);
 }
 
 /* ---- the beginning and the end ---- */
@@ -1036,6 +1071,7 @@ int ike_init(struct daemon *d)
 	d->ike = k;
 	/* charon may have told a daemon before this one. */
 	k->unknown = role_is_active(d);
+	ike_repair_init(&k->repair, d);
 	ret = ike_store_init(k->store);
 	if (!ret)
 		ret = ike_store_init(k->coming);
@@ -1058,6 +1094,7 @@ void ike_exit(struct daemon *d)
 
 	if (!k)
 		return;
+	ike_repair_exit(&k->repair);
 	close_fd(k, &k->ha);
 	k->ready = false;
 	charon_gone(k, "");
@@ -1079,7 +1116,7 @@ json_t *ike_json(const struct daemon *d)
 	const struct ike *k = d->ike;
 	int state = k->ready ? 2 : k->vici.fd >= 0;
 
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "charon", state_names[state],
 			 "ike_sas", (json_int_t)(k->store->n - k->store->n_half),
 			 "child_sas", (json_int_t)k->store->n_children,
@@ -1087,7 +1124,9 @@ json_t *ike_json(const struct daemon *d)
 			 "queued", (json_int_t)(k->queue.len - k->at),
 			 "heard", (json_int_t)k->heard,
 			 "refused", (json_int_t)k->refused,
-			 "played", (json_int_t)k->played);
+			 "played", (json_int_t)k->played,
+			 "answered", (json_int_t)k->repair.answered,
+			 "filled", (json_int_t)k->repair.filled);
 }
 
 const struct ike_store *ike_kept(const struct daemon *d)

@@ -39,10 +39,14 @@ void ike_synced(struct daemon *d);
 /* Before a takeover: charon hears what it should know, and makes it. Bounded. */
 void ike_finish(struct daemon *d);
 void ike_taken_over(struct daemon *d);	/* after it: charon's segment is active */
+/* ... of another one's SAs: exchanges that were in flight there are settled. */
+void ike_took_over(struct daemon *d);
 /* First of all: it is not. in_order: nobody else is active, and its last words count. */
 void ike_stepping_down(struct daemon *d, bool in_order);
 void ike_stepped_down(struct daemon *d);
 void ike_peer_down(struct daemon *d, const struct peer *p);
+/* charon deletes that Child SA of its own, and tells its peer nothing. Network order. */
+void ike_end_child(struct daemon *d, const struct ike_sa *sa, uint32_t in_spi);
 size_t ike_waiting(const struct daemon *d);	/* IKE SAs that charon has not got */
 json_t *ike_json(const struct daemon *d);	/* for status; only with [ike] */
 /* All that is kept; NULL without [ike]. */

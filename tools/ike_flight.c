@@ -42,6 +42,13 @@ void ike_flight_said(struct ike_flight *f, bool initiator, uint32_t mid,
 		f->fill_at_ns = now_ns;
 }
 
+/* It was looked at, so nothing is missing before it. */
+void ike_flight_answered(struct ike_flight *f, uint32_t id)
+{
+	if (id == f->mid_i)
+		f->mid_i = 0;
+}
+
 bool ike_flight_fill(struct ike_flight *f, uint64_t now_ns, uint32_t *id)
 {
 	if (!f->mid_i || !f->fill_at_ns || f->fill_at_ns > now_ns)

@@ -51,6 +51,8 @@ enum ike_flight_act ike_flight_asked(struct ike_flight *f, uint32_t id,
 /* charon says: the next request of ours, or of the peer, has this id. */
 void ike_flight_said(struct ike_flight *f, bool initiator, uint32_t mid,
 		     uint64_t now_ns);
+/* The peer has answered the request of ours with this id, beyond doubt. */
+void ike_flight_answered(struct ike_flight *f, uint32_t id);
 /* True: an empty request with that id is to be sent now. It counts as sent. */
 bool ike_flight_fill(struct ike_flight *f, uint64_t now_ns, uint32_t *id);
 

@@ -22,6 +22,7 @@
 
 #include "cache.h"	/* struct list */
 #include "ha.h"
+#include "ike_flight.h"
 
 #define IKE_STORE_SAS 65536		/* IKE SAs, ancestors included */
 #define IKE_STORE_HALF 4096		/* ... that were never established */
@@ -40,6 +41,7 @@ struct ike_child {
 	struct ike_sa *sa;		/* in whose generation it was born */
 	uint32_t in_spi, out_spi;	/* network order */
 	struct ike_bytes add;		/* CHILD_ADD */
+	uint32_t of_mid;		/* the user's: mid_r then, if the peer asked for it; or 0 */
 };
 
 struct ike_sa {
@@ -66,6 +68,7 @@ struct ike_sa {
 	uint64_t changed;		/* the store's serial when it changed last */
 	bool played;			/* the user's: this node's charon has it */
 	bool old;			/* ... or the one that ended had it, this one has not */
+	struct ike_flight flight;	/* ... since it took over */
 };
 
 struct ike_store {

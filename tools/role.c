@@ -741,6 +741,7 @@ static void settle(struct daemon *d)
 	source_start(d);
 	exposed_start(d);
 	ike_taken_over(d);
+	ike_took_over(d);
 	peer_announce(d);
 	log_info("is active now, epoch %llu, %zu SAs",
 		 (unsigned long long)d->st.epoch, d->cache.n_entries);

@@ -114,6 +114,21 @@ static void test_fill_ends(void **state)
 	fills_nothing(300 * S);
 }
 
+/* Nor when that is heard. */
+static void test_fill_answered(void **state)
+{
+	(void)state;
+	ike_flight_begin(&f, 5, 8);
+	ike_flight_said(&f, true, 6, S);
+	fills(S, 4);
+	ike_flight_answered(&f, 4);
+	fills(2 * S, 4);
+	ike_flight_answered(&f, 5);
+	fills_nothing(100 * S);
+	ike_flight_said(&f, true, 7, 200 * S);
+	fills_nothing(300 * S);
+}
+
 static void test_fill_first(void **state)
 {
 	(void)state;
@@ -196,6 +211,7 @@ int main(void)
 		cmocka_unit_test(test_asked_since),
 		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_fill_ends),
+		cmocka_unit_test(test_fill_answered),
 		cmocka_unit_test(test_fill_first),
 		cmocka_unit_test(test_points),
 	};

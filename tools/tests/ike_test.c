@@ -404,6 +404,38 @@ static void test_restart(void **state)
 }
 
 /* A connection between the nodes was lost: what is the same is not made anew. */
+static uint32_t of_mid(uint32_t spi)
+{
+	return ike_store_find_child(ike_kept(d), htonl(spi))->of_mid;
+}
+
+/* Which Child SAs the peer's last request made: not for a snapshot to say. */
+static void test_of_request(void **state)
+{
+	uint32_t spi = 0xc0001000;
+	uint8_t ours;
+
+	(void)state;
+	whole(1, "site");
+	mid(1, 9);
+	from_active();
+	for (ours = 0; ours < 2; ours++) {
+		child_add(1, spi + ours);
+		ha_put_u8(&msg, HA_ATTR_INITIATOR, ours);
+		from_active();
+	}
+	assert_int_equal(of_mid(0xc0000001), 0);
+	assert_int_equal(of_mid(spi), 9);
+	assert_int_equal(of_mid(spi + 1), 0);
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	whole(1, "site");
+	child_add(1, spi);
+	ha_put_u8(&msg, HA_ATTR_INITIATOR, 0);
+	from_active();
+	assert_true(frame(WIRE_IKE_END, NULL));
+	assert_int_equal(of_mid(spi), 0);
+}
+
 static void test_filled_again(void **state)
 {
 	(void)state;
@@ -826,6 +858,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_play, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_of_request, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_filled_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takeover, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takeover_fails, set_up, tear_down),
