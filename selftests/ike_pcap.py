@@ -3,7 +3,8 @@
 """
 In: a capture (pcap, Ethernet) of what passed outside.
 Out: a line of NAME=N: IKE messages of each exchange, requests of INFORMATIONAL by who has
-     sent them, ESP packets, and numbers that one key was seen with twice.
+     sent them, IKE SAs that IKE_SA_INIT began, ESP packets, and numbers that one key was
+     seen with twice.
 usage: ike_pcap.py FILE GATEWAY... ; a request of one of these addresses is the gateway's
 """
 
@@ -46,6 +47,7 @@ def main():
     count = collections.Counter({n: 0 for n in EXCHANGES.values()})
     count.update({"esp": 0, "twice": 0, "dpd_gateway": 0, "dpd_peer": 0})
     seen = set()
+    made = set()
 
     def ike(source, p):
         if len(p) < 28:
@@ -54,6 +56,8 @@ def main():
         if exchange not in EXCHANGES:
             return
         count[EXCHANGES[exchange]] += 1
+        if exchange == 34:
+            made.add(p[:8])
         if exchange == 37 and not flags & RESPONSE:
             count["dpd_gateway" if source in gateways else "dpd_peer"] += 1
 
@@ -77,6 +81,7 @@ def main():
                     esp(p[8:])
                 elif 500 in ports:
                     ike(source, p[8:])
+    count["made"] = len(made)
     print(*(f"{k}={v}" for k, v in sorted(count.items())))
 
 
