@@ -1129,35 +1129,46 @@ static bool make_room(struct daemon *d, struct cache_entry *e)
 	return true;
 }
 
-/* By its SPI alone it may be another peer's. */
-static bool is_of_child(const struct cache_entry *e, const struct apply_child *c,
-			uint32_t spi, const uint8_t dst[16])
+static bool make_room_of(struct daemon *d, struct cache_entry *e)
 {
-	return e->id.proto == IPPROTO_ESP && e->id.spi == spi &&
-	       (!c->family || (e->id.family == c->family &&
-			       !memcmp(e->id.dst, dst, 16)));
+	return e->applied == CACHE_REFUSED || e->applied == CACHE_UNSUPPORTED ||
+	       make_room(d, e);
+}
+
+/* By its SPI alone it may be another peer's. */
+static bool make_room_for(struct daemon *d, const struct apply_child *c,
+			  uint32_t spi, const uint8_t dst[16])
+{
+	struct sa_id id = {
+		.family = c->family, .proto = IPPROTO_ESP, .spi = spi,
+	};
+	struct cache_entry *e;
+	bool any = false, ok = true;
+
+	memcpy(id.dst, dst, sizeof(id.dst));
+	if (c->family) {
+		cache_for_each_marked(&d->cache, &id, e) {
+			any = true;
+			ok &= make_room_of(d, e);
+		}
+	} else {
+		cache_for_each(&d->cache, e) {
+			if (e->id.proto != IPPROTO_ESP || e->id.spi != spi)
+				continue;
+			any = true;
+			ok &= make_room_of(d, e);
+		}
+	}
+	if (!any)
+		note_told(d, spi);
+	return ok;
 }
 
 bool apply_make_room(struct daemon *d, const struct apply_child *c)
 {
-	bool in = false, out = false, ok = true;
-	struct cache_entry *e;
+	bool in = make_room_for(d, c, c->in_spi, c->local);
 
-	cache_for_each(&d->cache, e) {
-		bool is_in = is_of_child(e, c, c->in_spi, c->local);
-		bool is_out = is_of_child(e, c, c->out_spi, c->remote);
-
-		in |= is_in;
-		out |= is_out;
-		if ((is_in || is_out) && e->applied != CACHE_REFUSED &&
-		    e->applied != CACHE_UNSUPPORTED)
-			ok &= make_room(d, e);
-	}
-	if (!in)
-		note_told(d, c->in_spi);
-	if (!out)
-		note_told(d, c->out_spi);
-	return ok;
+	return make_room_for(d, c, c->out_spi, c->remote) && in;
 }
 
 bool apply_waits_for_ike(const struct daemon *d)

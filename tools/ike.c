@@ -29,8 +29,11 @@
 
 #define LOOK_PAUSE (300 * LOOP_MS)	/* for charon, and for its connections */
 #define PACE_PAUSE (2 * LOOP_MS)
-/* charon's queue has room for 200 and more of them, of their usual length. */
+/* charon's queue has room for 200 and more of them, of their usual length; unless
+ * net.core.rmem_default is less than the kernel's own.
+ */
 #define BURST 16
+#define RCVBUF (4 << 20)		/* bytes, as far as net.core.rmem_max goes */
 #define READ_MAX 256			/* messages in one round of the loop */
 #define FINISH_MS 2000
 #define STEP_DOWN_MS 50			/* for its last words */
@@ -50,6 +53,7 @@ struct ike {
 	struct loop_timer look, pace;
 	bool asked;			/* for its connections */
 	struct buf conns;		/* as charon told them last */
+	struct vici_words conn;		/* ... their names, in there */
 	bool ready;			/* it has told them: it is up */
 	bool deaf;			/* it has no ha plugin, and that was said */
 	bool lost;			/* the active's has ended; what it had is marked */
@@ -58,7 +62,11 @@ struct ike {
 	bool stranger;			/* who is not charon was heard, and that was said */
 	struct buf queue;		/* for charon: u16 length, message, ... */
 	size_t at;			/* up to where it went */
-	uint64_t heard, refused, played;
+	unsigned int burst;		/* so many at once */
+	bool unread;			/* it may not have read the last of them */
+	bool again;			/* it had no room for some of them */
+	unsigned int drops, our_drops;	/* of its socket, of ours, that are known */
+	uint64_t heard, refused, played, dropped, missed;
 	struct log_budget complaints;
 	struct ike_repair repair;
 };
@@ -75,8 +83,8 @@ bool ike_socket_of(struct in_addr local, struct ike_socket *s)
 	char line[256];
 
 	while (f && !found && fgets(line, sizeof(line), f))
-		found = sscanf(line, " %*d: %8X:%4X %*8X:%*4X %*2X %*8X:%8lX %*2X:%*8X %*8X %u",
-			       &addr, &port, &s->waits, &s->uid) == 4 &&
+		found = sscanf(line, " %*d: %8X:%4X %*8X:%*4X %*2X %*8X:%8lX %*2X:%*8X %*8X %u %*d %*u %*d %*s %u",
+			       &addr, &port, &s->waits, &s->uid, &s->drops) == 5 &&
 			addr == local.s_addr && port == HA_PORT;
 	if (f)
 		fclose(f);
@@ -102,6 +110,7 @@ static void queue_drop(struct ike *k)
 {
 	buf_clear(&k->queue);
 	k->at = 0;
+	k->unread = false;
 	loop_timer_stop(&k->pace);
 }
 
@@ -158,14 +167,13 @@ static bool send_one(const struct ike *k, const uint8_t *p, size_t len)
 	return n >= 0 || (errno != EAGAIN && errno != ENOBUFS);
 }
 
-/* True: there is more, and charon has to read first. */
-static bool send_some(struct ike *k)
+static void send_some(struct ike *k)
 {
 	const uint8_t *p;
 	unsigned int n;
 	size_t len;
 
-	for (n = 0; k->at < k->queue.len && n < BURST; n++) {
+	for (n = 0; k->at < k->queue.len && n < k->burst; n++) {
 		p = k->queue.data + k->at;
 		len = (size_t)p[0] << 8 | p[1];
 		if (p[3] == HA_CHILD_ADD && !may_add_child(k, p + 2, len)) {
@@ -173,31 +181,59 @@ static bool send_some(struct ike *k)
 			continue;
 		}
 		if (!send_one(k, p + 2, len))
-			return true;
+			return;
 		k->played++;
+		k->unread = true;
 		k->at += 2 + len;
 	}
 	if (k->at == k->queue.len) {
-		queue_drop(k);
-		return false;
-	}
-	if (k->at > QUEUE_READ && k->at > k->queue.len / 2) {
+		buf_clear(&k->queue);
+		k->at = 0;
+	} else if (k->at > QUEUE_READ && k->at > k->queue.len / 2) {
 		buf_take(&k->queue, k->at);
 		k->at = 0;
 	}
-	return true;
 }
 
+/* What its socket had no room for, nobody tells it but by this. */
+static void look_at_drops(struct ike *k, unsigned int drops)
+{
+	if (drops == k->drops)
+		return;
+	k->dropped += drops - k->drops;
+	k->drops = drops;
+	k->burst = k->burst > 1 ? k->burst / 2 : 1;
+	k->again = true;
+	if (log_is_within(&k->complaints))
+		log_warn("charon's socket had no room for all that it was told (net.core.rmem_default): it is told once more, %u messages at a time",
+			 k->burst);
+}
+
+/* True: there is more, and charon has to read first. */
 static bool pump(struct ike *k)
 {
-	return k->queue.len && (!charon_reads(k) || send_some(k));
+	struct ike_socket s;
+
+	if (ike_socket_of(k->d->conf.ike_local, &s)) {
+		if (s.waits)
+			return k->queue.len || k->unread;
+		look_at_drops(k, s.drops);
+	}
+	k->unread = false;
+	send_some(k);
+	return k->queue.len || k->unread;
 }
+
+static void tell_again(struct ike *k);
 
 static void pace_due(struct loop_timer *t)
 {
 	struct ike *k = t->data;
+	bool more = pump(k);
 
-	if (pump(k))
+	if (k->again)
+		tell_again(k);
+	else if (more)
 		loop_timer_set(&k->d->loop, t, PACE_PAUSE);
 }
 
@@ -277,18 +313,6 @@ void ike_end_child(struct daemon *d, const struct ike_sa *sa, uint32_t in_spi)
 
 /* ---- what of the store charon has ---- */
 
-static bool has_conn(const struct ike *k, const char *name, size_t len)
-{
-	char word[256];
-
-	if (len >= sizeof(word))
-		return false;
-	memcpy(word, name, len);
-	word[len] = '\0';
-	return vici_list_has((struct rd){ .p = k->conns.data, .left = k->conns.len },
-			     "conns", word) == 1;
-}
-
 /* False: it names a connection that charon has not got (yet). */
 static bool msg_conn_known(const struct ike *k, const struct ha_msg *msg)
 {
@@ -296,7 +320,7 @@ static bool msg_conn_known(const struct ike *k, const struct ha_msg *msg)
 
 	/* A Child SA's is of a child of it. */
 	return msg->type != HA_IKE_UPDATE || !a ||
-	       has_conn(k, (const char *)a->bytes.p, a->bytes.len);
+	       vici_has_word(&k->conn, a->bytes.p, a->bytes.len);
 }
 
 static bool conn_known(const struct ike *k, const struct ike_sa *sa)
@@ -325,6 +349,18 @@ static void play(struct ike *k)
 		log_info("charon is told of %zu IKE SAs", n);
 }
 
+/* It may have missed any of it. */
+static void tell_again(struct ike *k)
+{
+	k->again = false;
+	queue_drop(k);
+	say_segment(k, role_is_active(k->d));
+	if (role_is_active(k->d))
+		return;		/* all the rest is of its own */
+	forget_played(k);
+	play(k);
+}
+
 size_t ike_waiting(const struct daemon *d)
 {
 	const struct ike_sa *sa;
@@ -351,9 +387,13 @@ static void close_fd(struct ike *k, struct loop_fd *f)
 
 static void charon_up(struct ike *k)
 {
+	struct ike_socket s;
 	struct ike_sa *sa;
 
 	k->ready = true;
+	k->again = false;
+	if (ike_socket_of(k->d->conf.ike_local, &s))
+		k->drops = s.drops;
 	log_info("charon is there");
 	/* Whatever it has by now is its own. */
 	if (role_is_active(k->d)) {
@@ -413,13 +453,25 @@ static bool hears_us(struct ike *k)
 	return hears;
 }
 
+/* What cannot be read names none. */
+static void take_conns(struct ike *k, const struct rd *message)
+{
+	free(k->conn.word);
+	k->conn = (struct vici_words){};
+	buf_clear(&k->conns);
+	buf_put(&k->conns, message->p, message->left);
+	if (!k->conns.bad &&
+	    vici_get_words((struct rd){ .p = k->conns.data, .left = k->conns.len },
+			   "conns", &k->conn))
+		k->conn.n = 0;
+}
+
 static void take_packet(struct ike *k, const struct vici_packet *p)
 {
 	if (p->type != VICI_CMD_RESPONSE)
 		return;
 	k->asked = false;
-	buf_clear(&k->conns);
-	buf_put(&k->conns, p->message.p, p->message.left);
+	take_conns(k, &p->message);
 	if (!k->ready && !hears_us(k))
 		return;
 	if (!k->ready)
@@ -479,6 +531,9 @@ static int open_ha(struct ike *k)
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	/* charon does not wait for who reads it. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RCVBUF }, sizeof(int));
+	k->our_drops = 0;
 	ret = bind(fd, (void *)&sin, sizeof(sin));
 	sin.sin_addr = k->d->conf.ike_local;
 	if (!ret)
@@ -491,6 +546,22 @@ static int open_ha(struct ike *k)
 	return ret;
 }
 
+/* Nor does it say it twice: it tells all of it to nobody but by making all of it anew. */
+static void look_at_missed(struct ike *k)
+{
+	struct ike_socket s;
+	unsigned int n;
+
+	if (k->ha.fd < 0 || !ike_socket_of(k->d->conf.ike_remote, &s))
+		return;
+	n = s.drops - k->our_drops;
+	k->our_drops = s.drops;
+	k->missed += n;
+	if (n && role_is_active(k->d))
+		log_err("%u messages of charon were lost, as they came faster than they are read (net.core.rmem_max): what they said of IKE SAs a standby's charon does not know until these are rekeyed",
+			n);
+}
+
 static void look(struct loop_timer *t)
 {
 	struct ike *k = t->data;
@@ -501,6 +572,7 @@ static void look(struct loop_timer *t)
 		forget_played(k);
 		k->ready = false;
 	}
+	look_at_missed(k);
 	if (k->ha.fd < 0)
 		open_ha(k);
 	if (k->vici.fd < 0)
@@ -570,25 +642,17 @@ static void asks_again(struct ike *k)
 		ask_conns(k);
 }
 
-static struct ike_sa *first_old(const struct ike *k)
-{
-	struct ike_sa *sa;
-
-	ike_store_for_each(k->store, sa) {
-		if (sa->old && !sa->gone)
-			return sa;
-	}
-	return NULL;
-}
-
 /* A peer has come to it, with whom it says: nobody takes over with what was before. */
 static void drop_old(struct ike *k)
 {
-	struct ike_sa *sa;
+	struct ike_sa *sa, *next;
 
 	k->restarted = false;
-	while ((sa = first_old(k)))
-		ike_store_drop(k->store, sa);
+	/* What goes with one are its ancestors, which stand before it. */
+	ike_store_for_each_safe(k->store, sa, next) {
+		if (sa->old && !sa->gone)
+			ike_store_drop(k->store, sa);
+	}
 	peer_tell_ike_store(k->d, k->store);
 }
 
@@ -974,6 +1038,9 @@ void ike_finish(struct daemon *d)
 			 k->queue.len - k->at);
 		k->left_out = true;
 	}
+	/* What it had no room for now comes too late. */
+	k->left_out |= k->again;
+	k->again = false;
 	queue_drop(k);
 	/* It has read the last of them by then, and makes what it says. */
 	until = loop_now_ns() + FINISH_MS / 4 * LOOP_MS;
@@ -1005,7 +1072,8 @@ void ike_taken_over(struct daemon *d)
 	d->ike->unknown = false;
 	queue_drop(d->ike);
 	say_segment(d->ike, true);
-	pump(d->ike);
+	if (pump(d->ike))
+		loop_timer_set(&d->loop, &d->ike->pace, PACE_PAUSE);
 }
 
 void ike_took_over(struct daemon *d)
@@ -1064,6 +1132,7 @@ int ike_init(struct daemon *d)
 	k->d = d;
 	k->store = &k->one;
 	k->coming = &k->other;
+	k->burst = BURST;
 	k->ha = (struct loop_fd){ .fd = -1, .cb = ha_event, .data = k };
 	k->vici = (struct loop_fd){ .fd = -1, .cb = vici_event, .data = k };
 	k->look = (struct loop_timer){ .cb = look, .data = k };
@@ -1106,6 +1175,7 @@ void ike_exit(struct daemon *d)
 		ike_store_exit(&k->other);
 	buf_free(&k->vici_in);
 	buf_free(&k->conns);
+	free(k->conn.word);
 	buf_free(&k->queue);
 	free(k);
 	d->ike = NULL;
@@ -1116,7 +1186,7 @@ json_t *ike_json(const struct daemon *d)
 	const struct ike *k = d->ike;
 	int state = k->ready ? 2 : k->vici.fd >= 0;
 
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
 			 "charon", state_names[state],
 			 "ike_sas", (json_int_t)(k->store->n - k->store->n_half),
 			 "child_sas", (json_int_t)k->store->n_children,
@@ -1125,6 +1195,9 @@ json_t *ike_json(const struct daemon *d)
 			 "heard", (json_int_t)k->heard,
 			 "refused", (json_int_t)k->refused,
 			 "played", (json_int_t)k->played,
+			 "lost", (json_int_t)k->dropped,
+			 "missed", (json_int_t)k->missed,
+			 "bytes", (json_int_t)ike_store_bytes(k->store),
 			 "answered", (json_int_t)k->repair.answered,
 			 "filled", (json_int_t)k->repair.filled);
 }

@@ -22,6 +22,7 @@ struct peer;
 struct ike_socket {
 	unsigned int uid;	/* whose it is */
 	unsigned long waits;	/* bytes that it has to read */
+	unsigned int drops;	/* datagrams that it had no room for, ever */
 };
 
 /* False: nobody has that address, of this network namespace. */

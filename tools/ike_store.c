@@ -409,6 +409,16 @@ void ike_store_clear(struct ike_store *s)
 		unlink_sa(s, container(s->all.next, struct ike_sa, all));
 }
 
+size_t ike_store_bytes(const struct ike_store *s)
+{
+	size_t n = s->n * sizeof(struct ike_sa) + s->n_children * sizeof(struct ike_child);
+	const struct ike_sa *sa;
+
+	ike_store_for_each(s, sa)
+		n += sa->bytes;
+	return n;
+}
+
 /* ---- messages ---- */
 
 static bool same_blob(const struct ha_msg *a, const struct ha_msg *b, uint8_t type)

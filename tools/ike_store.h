@@ -123,6 +123,8 @@ struct ike_child *ike_store_find_child(const struct ike_store *s, uint32_t spi);
 struct ike_sa *ike_store_holder(const struct ike_child *c);
 /* As an IKE_DELETE of it. */
 void ike_store_drop(struct ike_store *s, struct ike_sa *sa);
+/* What is kept takes so much memory, without the tables. */
+size_t ike_store_bytes(const struct ike_store *s);
 /* All of it goes. */
 void ike_store_clear(struct ike_store *s);
 /* After a repair: the next request's id of ours (initiator) or of the peer; 0: unknown. */
@@ -143,6 +145,12 @@ bool ike_store_parse(const struct ike_bytes *b, struct ha_msg *msg);
 	for (sa = container((s)->all.next, struct ike_sa, all); \
 	     &sa->all != &(s)->all; \
 	     sa = container(sa->all.next, struct ike_sa, all))
+/* The one that it stands at, and those before it, may go. */
+#define ike_store_for_each_safe(s, sa, next) \
+	for (sa = container((s)->all.next, struct ike_sa, all), \
+	     next = container(sa->all.next, struct ike_sa, all); \
+	     &sa->all != &(s)->all; \
+	     sa = next, next = container(sa->all.next, struct ike_sa, all))
 #define ike_sa_for_each_child(sa, c) \
 	for (c = container((sa)->children.next, struct ike_child, of_sa); \
 	     &c->of_sa != &(sa)->children; \

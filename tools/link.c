@@ -454,12 +454,19 @@ static void do_read(struct link *l)
 
 static void do_write(struct link *l)
 {
+	size_t at = 0;
 	int n, err;
 
 	l->want_write = false;
 	for (;;) {
-		if (l->out.len < LINK_OUT_ROOM)
+		/* All IKE SAs may stand there, and TLS takes 16 KiB at once: they are moved
+		 * when the socket is full, not each time.
+		 */
+		if (l->out.len - at < LINK_OUT_ROOM) {
+			buf_take(&l->out, at);
+			at = 0;
 			l->ops->fill(l);
+		}
 		if (l->out.bad) {
 			fail(l, "out of memory");
 			return;
@@ -468,11 +475,13 @@ static void do_write(struct link *l)
 			return;
 		ERR_clear_error();
 		errno = 0;
-		n = SSL_write(l->ssl, l->out.data, l->out.len);
+		n = SSL_write(l->ssl, l->out.data + at, l->out.len - at);
 		if (n > 0) {
-			buf_take(&l->out, n);
+			at += n;
 			continue;
 		}
+		if (at)
+			buf_take(&l->out, at);
 		err = SSL_get_error(l->ssl, n);
 		if (err != SSL_ERROR_WANT_WRITE && err != SSL_ERROR_WANT_READ) {
 			fail_ssl(l, "connection lost");

@@ -5,6 +5,7 @@
  * Pure; who has the socket reads and writes it.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vici.h"
@@ -126,19 +127,54 @@ int vici_next(struct vici_reader *v, struct vici_item *item)
 	return ok ? 1 : -EBADMSG;
 }
 
-int vici_list_has(struct rd message, const char *list, const char *word)
+static int by_word(const void *a, const void *b)
+{
+	const struct vici_word *x = a, *y = b;
+
+	if (x->len != y->len)
+		return x->len < y->len ? -1 : 1;
+	return x->len ? memcmp(x->p, y->p, x->len) : 0;
+}
+
+/* Room for a power of two. */
+static int add_word(struct vici_words *w, const struct vici_item *item)
+{
+	struct vici_word *more = w->word;
+
+	if (!(w->n & (w->n - 1)))
+		more = reallocarray(more, w->n ? 2 * w->n : 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	w->word = more;
+	w->word[w->n++] = (struct vici_word){ item->value, item->value_len };
+	return 0;
+}
+
+int vici_get_words(struct rd message, const char *list, struct vici_words *w)
 {
 	struct vici_reader v = { .r = message };
-	bool here = false, found = false;
 	struct vici_item item;
-	int ret;
+	bool here = false;
+	int ret, bad;
 
+	*w = (struct vici_words){};
 	while ((ret = vici_next(&v, &item)) == 1) {
 		if (item.what == VICI_LIST_START)
 			here = !v.depth && !strcmp(item.name, list);
-		else if (item.what == VICI_LIST_ITEM && here)
-			found |= item.value_len == strlen(word) &&
-				 !memcmp(item.value, word, item.value_len);
+		if (item.what != VICI_LIST_ITEM || !here)
+			continue;
+		bad = add_word(w, &item);
+		if (bad)
+			return bad;
 	}
-	return ret ? ret : found;
+	if (w->n)
+		qsort(w->word, w->n, sizeof(*w->word), by_word);
+	return ret;
+}
+
+bool vici_has_word(const struct vici_words *w, const void *p, size_t len)
+{
+	const struct vici_word word = { p, len };
+
+	return w->n && bsearch(&word, w->word, w->n, sizeof(word), by_word);
 }

@@ -77,10 +77,21 @@ struct vici_reader {
 /* 1: *item is the next element; 0: the message is at its end; -EBADMSG. */
 int vici_next(struct vici_reader *v, struct vici_item *item);
 
+/* Items of a list, sorted; they point into the message, which has to stay. */
+struct vici_words {
+	struct vici_word {
+		const uint8_t *p;
+		size_t len;
+	} *word;
+	size_t n;
+};
+
 /*
- * vici_list_has - is that word an item of that list, outside of all sections?
- * Return: 1, 0, -EBADMSG.
+ * vici_get_words - the items of that list, outside of all sections
+ * @w: free word when it is not used any more, also after an error
+ * Return: 0, -EBADMSG, -ENOMEM.
  */
-int vici_list_has(struct rd message, const char *list, const char *word);
+int vici_get_words(struct rd message, const char *list, struct vici_words *w);
+bool vici_has_word(const struct vici_words *w, const void *p, size_t len);
 
 #endif

@@ -5,6 +5,7 @@
  * libFuzzer's harness: the client of vici.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "fuzz.h"
 #include "vici.h"
@@ -14,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vici_reader v = {};
 	struct vici_packet p;
 	struct vici_item item;
-	size_t left;
+	struct vici_words w;
+	size_t left, i;
 	int ret;
 
 	if (vici_get_packet(data, size, &p) != 1)
@@ -26,6 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ret = vici_next(&v, &item);
 		assert(ret != 1 || v.r.left < left);
 	} while (ret == 1);
-	assert((vici_list_has(p.message, "conns", "site") < 0) == (ret < 0));
+	assert((vici_get_words(p.message, "conns", &w) < 0) == (ret < 0));
+	for (i = 0; i < w.n; i++)
+		assert(vici_has_word(&w, w.word[i].p, w.word[i].len));
+	free(w.word);
 	return 0;
 }

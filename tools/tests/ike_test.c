@@ -830,6 +830,65 @@ static void test_stranger(void **state)
 	buf_free(&b);
 }
 
+/* Its socket has no room for sixteen of them: what was lost comes again, fewer at once. */
+static void test_no_room(void **state)
+{
+	const int size = 1;	/* the least that there is */
+	static const char all[] = "5 1 2 4 6 5 1 2 4 6 5 1 2 4 6 5 1 2 4 6 ";
+	unsigned int n;
+	size_t len;
+	int i;
+
+	(void)state;
+	assert_int_equal(setsockopt(charon, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	charon_has("site");
+	is_told("9 ");
+	for (n = 1; n <= 4; n++)
+		whole(n, "site");
+	d->synced = true;
+	ike_synced(d);
+	for (i = 0; i < ROUNDS; i++) {
+		one_round();
+		hear();
+		len = strlen(told);
+		if (len > sizeof(all) && !strcmp(told + len - sizeof(all) + 1, all))
+			break;
+		/* It had more of it than there is room for, here. */
+		if (len > sizeof(told) / 2)
+			memmove(told, told + len / 2, len - len / 2 + 1);
+	}
+	assert_true(i < ROUNDS);
+	assert_true(count("lost") > 0);
+	told[0] = '\0';
+	is_told_nothing();
+}
+
+/* An active's charon does not wait for this daemon: what was lost so is counted. */
+static void test_missed(void **state)
+{
+	char text[600];
+	int i, room, n = 0;
+
+	(void)state;
+	d->st.role = XFRMSYNC_ROLE_ACTIVE;
+	charon_has("site");
+	is_told("8 ");
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	update(1, text);
+	/* More than any room for it. */
+	for (room = 20000; room; room--) {
+		charon_says();
+		n++;
+	}
+	for (i = 0; i < ROUNDS && !count("missed"); i++)
+		one_round();
+	for (i = 0; i < ROUNDS && count("heard") + count("missed") < n; i++)
+		one_round();
+	assert_true(count("missed") > 0);
+	assert_int_equal(count("heard") + count("missed"), n);
+}
+
 static void test_malformed(void **state)
 {
 	struct buf b = {};
@@ -873,6 +932,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_active_forgot, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_port_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_missed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_malformed, set_up, tear_down),
 	};
 	char path[64];

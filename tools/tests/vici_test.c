@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,16 +101,55 @@ static void test_packet_bad(void **state)
 	assert_int_equal(vici_get_packet(nul, sizeof(nul), &p), -EBADMSG);
 }
 
+static int list_has(struct rd message, const char *list, const char *word)
+{
+	struct vici_words w;
+	int ret = vici_get_words(message, list, &w);
+
+	if (!ret)
+		ret = vici_has_word(&w, word, strlen(word));
+	free(w.word);
+	return ret;
+}
+
 static void test_list(void **state)
 {
 	struct vici_packet p;
 
 	(void)state;
 	assert_int_equal(vici_get_packet(conns, sizeof(conns), &p), 1);
-	assert_int_equal(vici_list_has(p.message, "conns", "site"), 1);
-	assert_int_equal(vici_list_has(p.message, "conns", "sit"), 0);
-	assert_int_equal(vici_list_has(p.message, "conns", "site2"), 0);
-	assert_int_equal(vici_list_has(p.message, "conn", "site"), 0);
+	assert_int_equal(list_has(p.message, "conns", "site"), 1);
+	assert_int_equal(list_has(p.message, "conns", "sit"), 0);
+	assert_int_equal(list_has(p.message, "conns", "site2"), 0);
+	assert_int_equal(list_has(p.message, "conn", "site"), 0);
+}
+
+/* Of more than any table has room for at first, each is found, and nothing between them. */
+static void test_long_list(void **state)
+{
+	struct vici_words w;
+	struct buf b = {};
+	char word[16];
+	int i, n;
+
+	(void)state;
+	buf_put(&b, "\4\1l", 3);
+	for (i = 999; i >= 0; i--) {
+		n = snprintf(word, sizeof(word), "c%d", 2 * i);
+		buf_u8(&b, VICI_LIST_ITEM);
+		buf_u16(&b, n);
+		buf_put(&b, word, n);
+	}
+	buf_put(&b, "\5\0\0\6", 4);	/* one without a letter */
+	assert_int_equal(vici_get_words((struct rd){ .p = b.data, .left = b.len }, "l", &w), 0);
+	assert_int_equal(w.n, 1001);
+	for (i = 0; i < 2000; i++) {
+		n = snprintf(word, sizeof(word), "c%d", i);
+		assert_int_equal(vici_has_word(&w, word, n), i % 2 == 0);
+	}
+	assert_true(vici_has_word(&w, "", 0));
+	free(w.word);
+	buf_free(&b);
 }
 
 static void test_elements(void **state)
@@ -173,8 +213,7 @@ static void test_nesting(void **state)
 		memcpy(deep + i, open_section, 3);
 	assert_int_equal(walk(deep, sizeof(deep)), -EBADMSG);
 	/* A list within a section is another one than that outside. */
-	assert_int_equal(vici_list_has((struct rd){ .p = deep, .left = 3 }, "s", "x"),
-			 -EBADMSG);
+	assert_int_equal(list_has((struct rd){ .p = deep, .left = 3 }, "s", "x"), -EBADMSG);
 }
 
 static void test_list_in_section(void **state)
@@ -186,7 +225,7 @@ static void test_list_in_section(void **state)
 
 	(void)state;
 	assert_int_equal(walk(message, sizeof(message)), 0);
-	assert_int_equal(vici_list_has(r, "l", "x"), 0);
+	assert_int_equal(list_has(r, "l", "x"), 0);
 }
 
 int main(void)
@@ -196,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_packet),
 		cmocka_unit_test(test_packet_bad),
 		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_long_list),
 		cmocka_unit_test(test_elements),
 		cmocka_unit_test(test_nesting),
 		cmocka_unit_test(test_list_in_section),
