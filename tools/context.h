@@ -66,6 +66,7 @@ struct context_sa {
 	bool packet_offload;	/* a NIC counts, unseen by the kernel */
 	uint32_t out_mark;	/* by which its outer packets are routed */
 	uint32_t pmtu;		/* of their path, bytes; 0: nothing is known */
+	uint16_t encap_sport;	/* in UDP, of its sender; network order; 0: it is not */
 };
 
 #define CONTEXT_TEMPLATES_MAX 6	/* XFRM_MAX_DEPTH */

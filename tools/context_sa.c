@@ -339,6 +339,8 @@ static int outline(const uint8_t *p, size_t len, struct fields *fs,
 		ret = check_algs(fs);
 	if (!ret && fs->has[CONTEXT_ENCAP])
 		ret = get_encap(fs, info->id.family, &encap);
+	if (!ret && fs->has[CONTEXT_ENCAP])
+		info->encap_sport = encap.encap_sport;
 	if (!ret && fs->has[CONTEXT_COADDR] &&
 	    !fields_is_addr(info->id.family, fs->known[CONTEXT_COADDR].value.p))
 		ret = fields_bad(fs, CONTEXT_COADDR, "is not canonical");

@@ -115,20 +115,32 @@ static void queue_drop(struct ike *k)
 }
 
 /* The newest that was said of where it is. */
-static void put_addresses(const struct ike_sa *sa, struct apply_child *c)
+static bool get_addresses(const struct ike_sa *sa, struct ha_addr *local,
+			  struct ha_addr *remote)
 {
-	const struct ha_attr *local, *remote;
+	const struct ha_attr *l, *r;
 	struct ha_msg msg;
 
 	if (!ike_store_parse(&sa->other, &msg) && !ike_store_parse(&sa->update, &msg))
+		return false;
+	l = ha_find(&msg, HA_ATTR_LOCAL_ADDR);
+	r = ha_find(&msg, HA_ATTR_REMOTE_ADDR);
+	if (!l || !r || l->addr.family != r->addr.family)
+		return false;
+	*local = l->addr;
+	*remote = r->addr;
+	return true;
+}
+
+static void put_addresses(const struct ike_sa *sa, struct apply_child *c)
+{
+	struct ha_addr local, remote;
+
+	if (!get_addresses(sa, &local, &remote))
 		return;
-	local = ha_find(&msg, HA_ATTR_LOCAL_ADDR);
-	remote = ha_find(&msg, HA_ATTR_REMOTE_ADDR);
-	if (!local || !remote || local->addr.family != remote->addr.family)
-		return;
-	c->family = local->addr.family;
-	memcpy(c->local, local->addr.addr, sizeof(c->local));
-	memcpy(c->remote, remote->addr.addr, sizeof(c->remote));
+	c->family = local.family;
+	memcpy(c->local, local.addr, sizeof(c->local));
+	memcpy(c->remote, remote.addr, sizeof(c->remote));
 }
 
 /* charon makes a Child SA's SAs itself: ours of that name make room. False: they do not,
@@ -705,6 +717,43 @@ static void charon_says(struct ike *k, const uint8_t *p, size_t len)
 	tell_peers(k, WIRE_IKE_MESSAGE, p, len);
 	if (is_news(k, &msg))
 		drop_old(k);
+}
+
+/*
+ * The plugin does not tell that a peer has moved, or its NAT to another port. charon tells the
+ * kernel, whose SAs say so to us, and we to the others' charons: with an update as charon
+ * itself would make it.
+ */
+void ike_sa_seen(struct daemon *d, const struct context_sa *sa)
+{
+	const struct ike_child *c;
+	struct ha_addr local, remote, now;
+	const struct ike_sa *holder;
+	struct ike *k = d->ike;
+	struct buf b = {};
+	struct ha_msg msg;
+
+	if (!k || !role_is_active(d) || sa->id.proto != IPPROTO_ESP)
+		return;
+	c = ike_store_find_child(k->store, sa->id.spi);
+	holder = c ? ike_store_holder(c) : NULL;
+	if (!holder || holder->gone || !get_addresses(holder, &local, &remote) ||
+	    sa->id.family != local.family ||
+	    memcmp(sa->id.dst, local.addr, sizeof(local.addr)))
+		return;		/* or it is the other direction's */
+	now = remote;
+	memcpy(now.addr, sa->src, sizeof(now.addr));
+	if (sa->encap_sport)
+		now.port = ntohs(sa->encap_sport);
+	if (now.port == remote.port && !memcmp(now.addr, remote.addr, sizeof(now.addr)))
+		return;
+	ha_begin(&msg, holder->add[0].p[0], HA_IKE_UPDATE);
+	ha_put_ike_id(&msg, HA_ATTR_IKE_ID, &holder->id);
+	ha_put_addr(&msg, HA_ATTR_LOCAL_ADDR, &local);
+	ha_put_addr(&msg, HA_ATTR_REMOTE_ADDR, &now);
+	if (!ha_build(&msg, &b, NULL) && keep(k, k->store, &msg) == IKE_STORE_CHANGED)
+		tell_peers(k, WIRE_IKE_MESSAGE, b.data, b.len);
+	buf_free(&b);
 }
 
 static void is_refused(struct ike *k)

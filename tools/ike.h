@@ -15,6 +15,7 @@
 #include "ike_store.h"
 #include "wire.h"
 
+struct context_sa;
 struct daemon;
 struct peer;
 
@@ -45,6 +46,8 @@ void ike_took_over(struct daemon *d);
 /* First of all: it is not. in_order: nobody else is active, and its last words count. */
 void ike_stepping_down(struct daemon *d, bool in_order);
 void ike_stepped_down(struct daemon *d);
+/* An active's SA is new, or another one now: its peer may have moved. */
+void ike_sa_seen(struct daemon *d, const struct context_sa *sa);
 void ike_peer_down(struct daemon *d, const struct peer *p);
 /* charon deletes that Child SA of its own, and tells its peer nothing. Network order. */
 void ike_end_child(struct daemon *d, const struct ike_sa *sa, uint32_t in_spi);

@@ -169,6 +169,8 @@ static void refresh(struct daemon *d, const struct record *rec)
 		 context_tag(e->context, e->context_len, d->tag_key);
 	check_bound(d, e, rec);
 	follow(d, e, rec, told_anew);
+	if (told_anew)
+		ike_sa_seen(d, &e->info);
 out:
 	if (lost) {
 		e = not_read(d, e, rec, lost);

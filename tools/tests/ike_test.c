@@ -830,6 +830,75 @@ static void test_stranger(void **state)
 	buf_free(&b);
 }
 
+static struct context_sa seen(uint8_t last, uint16_t port)
+{
+	struct context_sa sa = {
+		.id = { .family = AF_INET, .proto = IPPROTO_ESP, .spi = htonl(0xc0000001),
+			.dst = { 192, 0, 2, 100 } },
+		.src = { 192, 0, 2, last }, .encap_sport = htons(port),
+	};
+
+	return sa;
+}
+
+static void addresses(uint8_t n, uint8_t last, uint16_t port)
+{
+	const struct ha_addr local = { .family = AF_INET, .addr = { 192, 0, 2, 100 }, .port = 4500 };
+	const struct ha_addr remote = { .family = AF_INET, .addr = { 192, 0, 2, last }, .port = port };
+
+	begin(HA_IKE_UPDATE, n);
+	ha_put_addr(&msg, HA_ATTR_LOCAL_ADDR, &local);
+	ha_put_addr(&msg, HA_ATTR_REMOTE_ADDR, &remote);
+	ha_put_bytes(&msg, HA_ATTR_CONFIG_NAME, "site", 4);
+}
+
+/* A peer's NAT has another port, or it is elsewhere: charon tells the kernel, and no plugin. */
+static void test_moved(void **state)
+{
+	struct context_sa sa = seen(1, 4500);
+
+	(void)state;
+	d->st.role = XFRMSYNC_ROLE_ACTIVE;
+	charon_has("site");
+	is_told("8 ");
+	ike_add(1);
+	charon_says();
+	addresses(1, 1, 4500);
+	charon_says();
+	child_add(1, 0xc0000001);
+	charon_says();
+	is_told_nothing();
+	d->n_peers = 1;
+	active->sending = active->takes_ike = true;
+	ike_sa_seen(d, &sa);
+	assert_int_equal(ike_frames(), 0);
+	sa = seen(1, 20000);
+	ike_sa_seen(d, &sa);
+	assert_int_equal(ike_frames(), 1);
+	/* Once. */
+	ike_sa_seen(d, &sa);
+	assert_int_equal(ike_frames(), 0);
+	/* Not in UDP it has no port of its own. */
+	sa = seen(7, 0);
+	ike_sa_seen(d, &sa);
+	assert_int_equal(ike_frames(), 1);
+	assert_true(ike_store_parse(&ike_store_find_child(ike_kept(d), htonl(0xc0000001))->sa->other, &msg));
+	assert_int_equal(ha_find(&msg, HA_ATTR_REMOTE_ADDR)->addr.port, 20000);
+	assert_int_equal(ha_find(&msg, HA_ATTR_REMOTE_ADDR)->addr.addr[3], 7);
+	assert_int_equal(ha_find(&msg, HA_ATTR_LOCAL_ADDR)->addr.addr[3], 100);
+	/* Another's SA of that SPI, the way out, says nothing of it. */
+	sa = seen(8, 0);
+	sa.id.dst[3] = 9;
+	ike_sa_seen(d, &sa);
+	assert_int_equal(ike_frames(), 0);
+	d->n_peers = 0;
+	/* A standby's are made by what it is told. */
+	d->st.role = XFRMSYNC_ROLE_STANDBY;
+	sa = seen(9, 0);
+	ike_sa_seen(d, &sa);
+	is_told_nothing();
+}
+
 /* Its socket has no room for sixteen of them: what was lost comes again, fewer at once. */
 static void test_no_room(void **state)
 {
@@ -932,6 +1001,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_active_forgot, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_port_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_moved, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_malformed, set_up, tear_down),
