@@ -170,32 +170,17 @@ static void xfrm_event(struct loop_fd *f, uint32_t events)
 	run_xfrm_events(f->data);
 }
 
-/* Role changes that others make (another tool) are undone by nobody: say so. */
 static void module_event(struct loop_fd *f, uint32_t events)
 {
 	bool dirty = false, resync = false, role = false;
 	struct daemon *d = f->data;
-	struct genl_status st;
 	int ret;
 
 	(void)events;
 	ret = genl_read_events(&d->events, &dirty, &resync, &role);
 	if (ret && ret != -EAGAIN && ret != -ENOBUFS)
 		log_warn("the module's events end: %s", d->events.error);
-	ret = genl_status_get(&d->req, &st);
-	if (ret) {
-		log_err("the module does not answer (%s): stopping, start me again",
-			d->req.error);
-		d->exit_code = 1;
-		d->loop.stop = true;
-	} else if (role_follow(d, &st)) {
-		return;
-	} else if (st.role != d->st.role || st.epoch != d->st.epoch) {
-		log_err("the module's role is now %s, epoch %llu, and was not changed by this daemon: stopping, start me again",
-			genl_role_str(st.role), (unsigned long long)st.epoch);
-		d->exit_code = 1;
-		d->loop.stop = true;
-	}
+	role_look(d);
 }
 
 /* What of another configuration can fail; the rest follows. 0, or logged. */

@@ -201,6 +201,7 @@ struct daemon {
 	uint64_t taken_ns;		/* ... which was then; 0: none */
 	struct loop_timer fill_timer;	/* want_active, and nobody fills us */
 	struct loop_timer resume_timer;	/* handed_to refused, and it could not be stored */
+	struct loop_timer look_timer;	/* the module's role was not told, for lack of memory */
 	bool unfinished;		/* a takeover, by the daemon before this one */
 	bool was_unfinished;		/* ... whatever became of it since */
 	bool final_lost;		/* our last records could not be read */
@@ -580,6 +581,11 @@ void handover_link_replaced(struct daemon *d, struct peer *p);
 void handover_peers_changed(struct daemon *d);
 /* Took a role of the module's as ours: its watchdog fenced this node. */
 bool role_follow(struct daemon *d, const struct genl_status *st);
+/*
+ * The module told of a change: ours, or one to follow; the daemon ends at another. Where the
+ * kernel has no memory to say which, it is asked again in a moment.
+ */
+void role_look(struct daemon *d);
 
 /* ---- watchdog.c: the module waits for our signs of life ---- */
 int watchdog_start(struct daemon *d);		/* 0 or -errno; logged */

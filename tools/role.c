@@ -240,6 +240,39 @@ bool role_follow(struct daemon *d, const struct genl_status *st)
 	return true;
 }
 
+#define LOOK_PAUSE (100 * LOOP_MS)
+
+static void look_again(struct loop_timer *t)
+{
+	role_look(t->data);
+}
+
+/* Role changes that others make (another tool) are undone by nobody: say so. */
+void role_look(struct daemon *d)
+{
+	struct genl_status st;
+	int ret = genl_status_get(&d->req, &st);
+
+	if (xfrm_is_unasked(ret)) {
+		d->look_timer.cb = look_again;
+		d->look_timer.data = d;
+		loop_timer_set(&d->loop, &d->look_timer, LOOK_PAUSE);
+		return;
+	}
+	loop_timer_stop(&d->look_timer);
+	if (ret) {
+		log_err("the module does not answer (%s): stopping, start me again",
+			d->req.error);
+	} else if (role_follow(d, &st) || (st.role == d->st.role && st.epoch == d->st.epoch)) {
+		return;
+	} else {
+		log_err("the module's role is now %s, epoch %llu, and was not changed by this daemon: stopping, start me again",
+			genl_role_str(st.role), (unsigned long long)st.epoch);
+	}
+	d->exit_code = 1;
+	d->loop.stop = true;
+}
+
 static void taken_back(struct daemon *d, int code, const char *text)
 {
 	(void)d;

@@ -31,7 +31,7 @@ static struct cache_entry *e;
 
 /* ---- the kernel, and the peer ---- */
 
-static int role_fails, restore_fails, store_fails, roles_set;
+static int role_fails, restore_fails, store_fails, status_fails, roles_set;
 static struct genl_status kernel;
 static struct state at_flip;		/* on disk when the role was set */
 static uint64_t oseq;			/* the SA's, in the kernel */
@@ -82,7 +82,7 @@ int __wrap_genl_status_get(struct genl *g, struct genl_status *out)
 {
 	(void)g;
 	*out = kernel;
-	return 0;
+	return status_fails;
 }
 
 int __wrap_state_store(const char *path, struct state *s)
@@ -211,6 +211,7 @@ static int setup(void **state)
 	role_fails = 0;
 	restore_fails = 0;
 	store_fails = 0;
+	status_fails = 0;
 	roles_set = 0;
 	memset(&kernel, 0, sizeof(kernel));
 	given_back = false;
@@ -612,6 +613,54 @@ static void test_damaged(void **state)
 	assert_true(on_disk().outdated);
 }
 
+/* ---- what the module tells ---- */
+
+/* It has no memory to say what it is now: that is no reason to end. */
+static void test_look_without_memory(void **state)
+{
+	(void)state;
+	kernel = (struct genl_status){
+		.role = XFRMSYNC_ROLE_STANDBY, .epoch = 5, .node = PEER,
+	};
+	status_fails = -ENOMEM;
+	role_look(&d);
+	assert_false(d.loop.stop);
+	assert_true(d.look_timer.at_ns);
+	status_fails = -ENOBUFS;
+	d.look_timer.cb(&d.look_timer);
+	assert_false(d.loop.stop);
+	assert_true(d.look_timer.at_ns);
+	status_fails = 0;
+	d.look_timer.cb(&d.look_timer);
+	assert_false(d.loop.stop);
+	assert_false(d.look_timer.at_ns);
+}
+
+/* What it was told of then is not forgotten. */
+static void test_look_again(void **state)
+{
+	(void)state;
+	kernel = (struct genl_status){
+		.role = XFRMSYNC_ROLE_ACTIVE, .epoch = 6, .node = PEER,
+	};
+	status_fails = -ENOMEM;
+	role_look(&d);
+	assert_false(d.loop.stop);
+	status_fails = 0;
+	d.look_timer.cb(&d.look_timer);
+	assert_true(d.loop.stop);
+	assert_int_equal(d.exit_code, 1);
+}
+
+static void test_look_in_vain(void **state)
+{
+	(void)state;
+	status_fails = -ENOENT;
+	role_look(&d);
+	assert_true(d.loop.stop);
+	assert_int_equal(d.exit_code, 1);
+}
+
 /* ---- active again ---- */
 
 /* Who was given to has not taken it. */
@@ -709,6 +758,9 @@ static void test_resumed_in_vain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_look_without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_look_in_vain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_until_in_force, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handed_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asked_is_on_disk, setup, teardown),
