@@ -21,17 +21,6 @@ static __u32 position(const struct xfrmsync_window *w, __u64 n)
 	return ((__u32)w->seq - 1) % w->size;
 }
 
-/* Bit of a number that lies in the window. */
-static __u32 bit_of(const struct xfrmsync_window *w, __u64 n)
-{
-	__u32 pos = position(w, n);
-	__u32 diff = w->seq - n;
-
-	if (!w->ring)
-		return pos;
-	return pos >= diff ? pos - diff : w->size - (diff - pos);
-}
-
 static void put_bit(struct xfrmsync_window *w, __u32 bit, bool value)
 {
 	if (value)
@@ -83,22 +72,6 @@ static void turn(struct xfrmsync_window *w, __u32 by)
 	reverse(w, by, w->size);
 }
 
-bool xfrmsync_window_seen(const struct xfrmsync_window *w, __u64 n)
-{
-	__u32 bit;
-
-	if (!w->size)
-		return false;
-	if (!n)
-		return true;
-	if (n > w->seq)
-		return false;
-	if (w->seq - n >= w->size)
-		return true;
-	bit = bit_of(w, n);
-	return w->bmp[bit / 32] & (1U << (bit % 32));
-}
-
 void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen)
 {
 	__u64 diff = seq - w->seq;
@@ -135,17 +108,6 @@ void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen)
 	turn(w, (position(w, seq) + w->size - last) % w->size);
 }
 
-void xfrmsync_window_mark(struct xfrmsync_window *w, __u64 n)
-{
-	if (!w->size || !n)
-		return;
-	if (n > w->seq)
-		xfrmsync_window_advance(w, n, false);
-	else if (w->seq - n >= w->size)
-		return;
-	put_bit(w, bit_of(w, n), true);
-}
-
 void xfrmsync_window_merge(struct xfrmsync_window *w,
 			   struct xfrmsync_window *other)
 {
@@ -157,6 +119,45 @@ void xfrmsync_window_merge(struct xfrmsync_window *w,
 	xfrmsync_window_advance(other, w->seq, false);
 	for (i = 0; i < xfrmsync_window_words(w->size); i++)
 		w->bmp[i] |= other->bmp[i];
+}
+
+#ifndef __KERNEL__
+/* Bit of a number that lies in the window. */
+static __u32 bit_of(const struct xfrmsync_window *w, __u64 n)
+{
+	__u32 pos = position(w, n);
+	__u32 diff = w->seq - n;
+
+	if (!w->ring)
+		return pos;
+	return pos >= diff ? pos - diff : w->size - (diff - pos);
+}
+
+bool xfrmsync_window_seen(const struct xfrmsync_window *w, __u64 n)
+{
+	__u32 bit;
+
+	if (!w->size)
+		return false;
+	if (!n)
+		return true;
+	if (n > w->seq)
+		return false;
+	if (w->seq - n >= w->size)
+		return true;
+	bit = bit_of(w, n);
+	return w->bmp[bit / 32] & (1U << (bit % 32));
+}
+
+void xfrmsync_window_mark(struct xfrmsync_window *w, __u64 n)
+{
+	if (!w->size || !n)
+		return;
+	if (n > w->seq)
+		xfrmsync_window_advance(w, n, false);
+	else if (w->seq - n >= w->size)
+		return;
+	put_bit(w, bit_of(w, n), true);
 }
 
 void xfrmsync_window_fill(struct xfrmsync_window *w, __u64 seq)
@@ -173,3 +174,4 @@ void xfrmsync_window_fill(struct xfrmsync_window *w, __u64 seq)
 	for (n = seq; n && w->seq - n < w->size; n--)
 		put_bit(w, bit_of(w, n), true);
 }
+#endif

@@ -50,6 +50,27 @@ static inline void xfrmsync_words_copy(__u32 *to, const __u32 *from, __u32 words
 }
 
 /**
+ * xfrmsync_window_advance() - move a window ahead
+ * @w: the window
+ * @seq: its new highest number; ignored where it is not ahead
+ * @seen: whether the numbers that come into the window count as seen
+ */
+void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen);
+
+/**
+ * xfrmsync_window_merge() - what two nodes have seen, together
+ * @w: the result, and one of the windows
+ * @other: the other one, of the same size and kind; moved ahead to the
+ *         larger number as a side effect
+ *
+ * The larger number, and the OR of the windows.
+ */
+void xfrmsync_window_merge(struct xfrmsync_window *w,
+			   struct xfrmsync_window *other);
+
+/* The daemon's alone: the module merges windows, and no more. */
+#ifndef __KERNEL__
+/**
  * xfrmsync_window_seen() - would a receiver take this number for a replay?
  * @w: the window
  * @n: sequence number, 64 bits, host order
@@ -66,14 +87,6 @@ bool xfrmsync_window_seen(const struct xfrmsync_window *w, __u64 n);
 void xfrmsync_window_mark(struct xfrmsync_window *w, __u64 n);
 
 /**
- * xfrmsync_window_advance() - move a window ahead
- * @w: the window
- * @seq: its new highest number; ignored where it is not ahead
- * @seen: whether the numbers that come into the window count as seen
- */
-void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen);
-
-/**
  * xfrmsync_window_fill() - take all numbers up to one for seen
  * @w: the window, moved ahead to @seq where it is behind it
  * @seq: the number
@@ -82,16 +95,6 @@ void xfrmsync_window_advance(struct xfrmsync_window *w, __u64 seq, bool seen);
  * What lies above @seq stays as it is.
  */
 void xfrmsync_window_fill(struct xfrmsync_window *w, __u64 seq);
-
-/**
- * xfrmsync_window_merge() - what two nodes have seen, together
- * @w: the result, and one of the windows
- * @other: the other one, of the same size and kind; moved ahead to the
- *         larger number as a side effect
- *
- * The larger number, and the OR of the windows.
- */
-void xfrmsync_window_merge(struct xfrmsync_window *w,
-			   struct xfrmsync_window *other);
+#endif
 
 #endif

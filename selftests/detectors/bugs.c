@@ -45,7 +45,7 @@ static void out_of_bounds(void)
 
 	w.bmp = kcalloc(xfrmsync_window_words(w.size) - 1, sizeof(*w.bmp), GFP_KERNEL);
 	if (w.bmp)
-		xfrmsync_window_mark(&w, w.size);
+		xfrmsync_window_merge(&w, &w);
 	kfree(w.bmp);
 }
 

@@ -58,7 +58,7 @@ free-active     ODEBUG: free active                          free_active
 shift           UBSAN: shift-out-of-bounds                   shift
 array-index     UBSAN: array-index-out-of-bounds             array_index
 leak            unreferenced object                          leak
-out-of-bounds   KASAN: slab-out-of-bounds                    xfrmsync_window_mark
+out-of-bounds   KASAN: slab-out-of-bounds                    xfrmsync_window_merge
 use-after-free  KASAN: slab-use-after-free                   xfrmsync_dirty_mark' ;;
 kcsan) bugs='
 data-race       KCSAN: data-race                             race' ;;
