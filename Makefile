@@ -73,7 +73,7 @@ faults: ## calls of libc that fail, one by one, under the tool: MOST=40 of each 
 	@MOST='$(or $(MOST),40)' selftests/faults/run.sh
 
 .PHONY: selftests
-selftests: module-$(K) tool offload-$(K) ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
+selftests: module-$(K) tool offload-$(K) build/genl_fuzz ## kselftests on one kernel: K=6.12 TESTS="smoke ..."
 	@selftests/vm/kselftest.sh -k $(K) $(TESTS)
 
 .PHONY: upstream
@@ -135,7 +135,7 @@ bench-gate: $(BENCH_NEEDS) ## a short form: fails where a record costs 2 % more 
 bench-record: $(BENCH_NEEDS) ## what it costs now is what bench-gate compares with
 	@$(BENCH_RUN) -r
 
-build/bench/packets: selftests/bench/packets.c
+build/bench/packets build/genl_fuzz: build/%: selftests/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -o $@ $<
 

@@ -168,7 +168,7 @@ background model model
 step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1 offload-6.1
 step build-6.12 "${make[@]}" module-6.12 offload-6.12
-step build-tool "${make[@]}" tool
+step build-tool "${make[@]}" tool build/genl_fuzz
 # Of campaign-sharp, for the kernels that run it.
 step build-sharp "${make[@]}" sharp HEADROOM=2 K=6.12
 [ "$long" != long ] || step build-sharp-6.1 "${make[@]}" sharp HEADROOM=2 K=6.1

@@ -488,8 +488,8 @@ class Xfrm(Socket):
         info = info.ljust(212, b"\0") + struct.pack("=H", family)
         return self.ask(self.EXPIRE, info.ljust(224, b"\0") + struct.pack("=Bxxxxxxx", hard))
 
-    def migrate(self, selector, old, new, proto, reqid):
-        """Moves the SAs of an outbound policy: selector, old and new are (src, dst)."""
+    @staticmethod
+    def migration(selector, old, new, proto, reqid):
         family, src = address(selector[0])
         sel = address(selector[1])[1].ljust(16, b"\0") + src.ljust(16, b"\0")
         bits = 8 * len(src)
@@ -498,8 +498,11 @@ class Xfrm(Socket):
         # struct xfrm_user_migrate: old daddr, saddr, new daddr, saddr; mode 1 is a tunnel
         migrate = b"".join(ends) + struct.pack("BBHIHH", proto, 1, 0, reqid,
                                                address(old[0])[0], address(new[0])[0])
-        policy_id = sel + struct.pack("IBxxx", 0, 1)
-        return self.ask(self.MIGRATE, policy_id + nla(17, migrate))
+        return sel + struct.pack("IBxxx", 0, 1) + nla(17, migrate)
+
+    def migrate(self, *args):
+        """Moves the SAs of an outbound policy: selector, old and new are (src, dst)."""
+        return self.ask(self.MIGRATE, self.migration(*args))
 
 
 def parse_args(words):
