@@ -120,7 +120,7 @@ background ip netns exec "$P" taskset 1 tcpdump -i br0 -Q in -s 2048 -B 8192 -U 
 	-w "$TMP/wire.pcap" 'ip proto 50' 2>"$TMP/tcpdump"
 capture=$BG_PID
 check "the wire is captured" busywait 20000 grep -q "listening on" "$TMP/tcpdump"
-background /usr/bin/python3 "$here/guard.py" listen "$P" br0 "$TMP/heard" >"$TMP/listening" 2>&1
+background nsenter --net="/run/netns/$P" /usr/bin/python3 "$here/hear.py" listen br0 "$TMP/heard" >"$TMP/listening" 2>&1
 check "somebody hears P" busywait 20000 grep -q listening "$TMP/listening"
 start_sink "$P" "$TMP/p"
 start_sink "$A" "$TMP/a"
@@ -241,7 +241,7 @@ heard_are() { [ "$(heard)" -eq "$1" ]; }
 # Once, however often they were heard since: what is repeated is heard as well.
 replay() { # FROM: ten
 	sed -n "$(($1 + 1)),$(($1 + 10))p" "$TMP/heard" >"$TMP/ten"
-	/usr/bin/python3 "$here/guard.py" replay "$P" "$TMP/ten"
+	in_ns "$P" /usr/bin/python3 "$here/hear.py" replay "$TMP/ten"
 }
 lines=$(heard)
 last=$(in_seq "$B") drops=$(lost_in "$B")

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guard: what the kernel does for it; and an attacker, who hears and repeats.
+"""The guard: what the kernel does for it.
 
 guard.py kernel A P           results; namespaces joined by setup_veth, A is active at the end
 guard.py watch A B P SPI       results; strict, A active, B its standby, P their peer
-guard.py listen P DEV FILE    a line in hex for each ESP packet that leaves P
-guard.py replay P FILE [FROM] sends those again, from line FROM (0) on
 """
 
 import errno
-import socket
 import sys
 import time
 
@@ -210,27 +207,5 @@ def watch(a_ns, b_ns, p_ns, spi):
     check("strict: which went up and down", any(y < x for x, y in zip(seen, seen[1:])), sorted(set(seen)))
 
 
-def listen(p_ns, dev, path):
-    with nl.netns(p_ns):
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # ETH_P_ALL
-    sock.bind((dev, 3))
-    with open(path, "a", buffering=1, encoding="ascii") as out:
-        out.write("")
-        print("listening", flush=True)
-        while True:
-            packet, (_, _, kind, _, _) = sock.recvfrom(65536)
-            if kind == 4 and packet[0] >> 4 == 4 and packet[9] == 50:      # PACKET_OUTGOING
-                out.write(packet.hex() + "\n")
-
-
-def replay(p_ns, path, first="0"):
-    with nl.netns(p_ns):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    with open(path, encoding="ascii") as lines:
-        for line in list(lines)[int(first):]:
-            packet = bytes.fromhex(line)
-            sock.sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
-
-
 if __name__ == "__main__":
-    {"kernel": kernel, "watch": watch, "listen": listen, "replay": replay}[sys.argv[1]](*sys.argv[2:])
+    {"kernel": kernel, "watch": watch}[sys.argv[1]](*sys.argv[2:])

@@ -41,7 +41,7 @@ sink[a]=$BG_PID
 start_sink "$B" "$TMP/at-b"
 sink[b]=$BG_PID
 : >"$TMP/heard"
-/usr/bin/python3 "$here/guard.py" listen "$P" br0 "$TMP/heard" >"$TMP/listening" 2>&1 &
+nsenter --net="/run/netns/$P" /usr/bin/python3 "$here/hear.py" listen br0 "$TMP/heard" >"$TMP/listening" 2>&1 &
 lib_pids+=($!)
 check "somebody hears P" busywait 20000 grep -q listening "$TMP/listening"
 
@@ -66,7 +66,7 @@ sunk() { # a|b NS
 settled() { # NS a|b: by P's own next number
 	busywait 10000 seq_is "$1" "$2"
 }
-replay() { /usr/bin/python3 "$here/guard.py" replay "$P" "$TMP/heard" "$1"; } # FROM
+replay() { in_ns "$P" /usr/bin/python3 "$here/hear.py" replay "$TMP/heard" "$1"; } # FROM
 # replays NODE NS FROM: how many of those that were heard from FROM on are delivered again
 replays() {
 	local before all have
