@@ -55,10 +55,10 @@ def refused(name, code, func, *args, says=None, attr=None, **kwargs):
 
 
 def until(func, seconds=20):
-    """Polls; the last value of func."""
-    deadline = time.monotonic() + seconds * SLOW
-    while not (value := func()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    """Polls, more rarely the longer it takes; the last value of func."""
+    began = time.monotonic()
+    while not (value := func()) and (waited := time.monotonic() - began) < seconds * SLOW:
+        time.sleep(min(max(waited / 8, 0.01), 0.1))
     return value
 
 

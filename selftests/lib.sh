@@ -136,16 +136,21 @@ lib_never_make
 
 # busywait MS CMD...: until CMD succeeds, at most MS (times SLOW); prints CMD's last output.
 busywait() {
-	local deadline=$(($(now_ms) + $1 * SLOW)) out
+	local began deadline now pause out
 
+	began=$(now_ms)
+	deadline=$((began + $1 * SLOW))
 	shift
 	until out=$("$@" 2>&1); do
-		if [ "$(now_ms)" -ge $deadline ]; then
+		now=$(now_ms)
+		if [ "$now" -ge $deadline ]; then
 			echo "$out"
 			return 1
 		fi
-		# What is waited for wants the processor, too.
-		read -r -t 0.02 -u "$lib_never"
+		# What is waited for wants the processor, too; the more, the longer it takes.
+		pause=$(((now - began) / 8))
+		printf -v pause 0.%03d $((pause < 20 ? 20 : pause > 100 ? 100 : pause))
+		read -r -t "$pause" -u "$lib_never"
 	done
 	[ -z "$out" ] || echo "$out"
 }
