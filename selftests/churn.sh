@@ -25,7 +25,13 @@ objects() { # CACHE
 	echo 1 >"/sys/kernel/slab/$1/shrink"
 	awk '{ print $1 }' "/sys/kernel/slab/$1/objects"
 }
-at_most() { [ "$(objects "$1")" -le "$2" ]; } # CACHE N
+sas() { objects xfrm_state; }
+# The kernel frees a namespace when the next ones go: so that it is always one that waits.
+namespaces() {
+	ip netns add "xs-$$-next" && ip netns delete "xs-$$-next"
+	objects net_namespace
+}
+at_most() { [ "$($1)" -le "$2" ]; } # sas|namespaces N
 
 # KiB of what the kernel holds for itself; what KASAN keeps of the freed goes by shrinking.
 held() {
@@ -37,12 +43,14 @@ held() {
 }
 held_at_most() { [ "$(held)" -le "$1" ]; } # KIB
 
-sas_before=$(objects xfrm_state) namespaces_before=$(objects net_namespace)
+namespaces >/dev/null
+sas_before=$(sas) namespaces_before=$(namespaces)
 setup_ns A B C
 setup_veth "$A" "$B"
 tunnel "$A" "$B" window=128
 tmpdir
 start_sink "$B" "$TMP/sink"
+sink=$BG_PID
 results /usr/bin/python3 "$here/churn.py" stream "$A" "$B"
 
 # Below, all of it goes on while the module, or a namespace, goes. C comes when it is its turn.
@@ -72,19 +80,23 @@ for ((try = 1; try <= rounds; try++)); do
 	check "it loads again under load, $try" load_module
 done
 
+# Nothing of ours holds them, or they would stay.
+kill "$sink"
+wait "$sink" 2>/dev/null
 ip netns delete "$A"
 ip netns delete "$B"
 check "two namespaces go under all of it; what churned ends" busywait 60000 ended "$churn"
 # Before that, 5,000 SAs were there, and two namespaces more.
-as_many() { # NAME CACHE N
+as_many() { # NAME CACHE sas|namespaces N
 	if [ -L "/sys/kernel/slab/$2" ]; then
 		tap_skip "$1" "the kernel merged the cache; boot with slab_nomerge"
 	else
-		check "$1" busywait 60000 at_most "$2" "$3"
+		check "$1, $4" busywait 60000 at_most "$3" "$4"
+		echo "# $("$3") now"
 	fi
 }
-as_many "the kernel's SAs are as many as before" xfrm_state "$sas_before"
-as_many "its namespaces, too" net_namespace "$namespaces_before"
+as_many "the kernel's SAs are as many as before" xfrm_state sas "$sas_before"
+as_many "its namespaces, too" net_namespace namespaces "$namespaces_before"
 check "it holds no more memory than before the rounds" busywait 60000 held_at_most "$held_before"
 echo "# $rounds rounds; KiB held: $held_before before them, $(held) after"
 check "the module unloads" unload_module
