@@ -242,9 +242,14 @@ void ike_repair_begin(struct ike_repair *r, struct ike_store *s)
 	struct ike_sa *sa;
 	int ret;
 
-	/* Of one that was rekeyed charon has the heir alone: the peer is not to go on with it. */
-	ike_store_for_each(s, sa)
-		ike_flight_begin(&sa->flight, sa->gone ? 0 : sa->mid_i, sa->gone ? 0 : sa->mid_r);
+	/* With what charon has not got the peer is not to go on: it makes a new one. Of one
+	 * that was rekeyed charon has the heir alone.
+	 */
+	ike_store_for_each(s, sa) {
+		bool has = sa->played && !sa->gone;
+
+		ike_flight_begin(&sa->flight, has ? sa->mid_i : 0, has ? sa->mid_r : 0);
+	}
 	ret = privops_listen(true);
 	if (ret) {
 		log_warn("cannot hear what peers ask once more (%s): where an answer was lost with the active, the IKE SA ends",

@@ -152,6 +152,7 @@ static int set_up(void **state)
 	mid(HA_IKE_MID_RESPONDER, 8);
 	take();
 	sa = ike_store_find(&store, ha_ike_id(&msg));
+	sa->played = true;
 	child(GHOST - 1)->of_mid = 7;
 	child(GHOST)->of_mid = 8;
 	child(GHOST + 1)->of_mid = 0;
@@ -337,6 +338,18 @@ static void test_rekeyed(void **state)
 	assert_int_equal(n_ended, 0);
 }
 
+/* It was not told of it: whoever asks for it is to find out. */
+static void test_not_in_charon(void **state)
+{
+	(void)state;
+	sa->played = false;
+	ike_repair_begin(&r, &store);
+	asks(IKE_INFORMATIONAL, 7);
+	asks(IKE_CREATE_CHILD_SA, 7);
+	assert_int_equal(n_sent, 0);
+	assert_int_equal(n_ended, 0);
+}
+
 static void test_fills(void **state)
 {
 	(void)state;
@@ -418,6 +431,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_charons, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_forged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rekeyed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_not_in_charon, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fills, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fills_until, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_step_down, set_up, tear_down),
