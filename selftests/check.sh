@@ -14,7 +14,7 @@ set -uo pipefail
 
 # On the debug kernel, by what they reach of the module in what time: two VMs, as long as
 # each other, and a third one for the detectors themselves.
-PART=(lifecycle restore abuse reader kfaults) PART2=(records churn)
+PART=(lifecycle restore genl-fuzz kfaults) PART2=(abuse reader churn)
 
 tree=$(dirname "$(readlink -f "$0")")/..
 cd "$tree" || exit
