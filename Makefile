@@ -84,8 +84,14 @@ upstream: module-6.12 ## the kernel's own tests of XFRM, without the module and 
 		selftests/upstream/upstream.sh
 
 .PHONY: genl-coverage
-genl-coverage: ## lines of the module that the fuzzer and failing allocations reach, by gcov, K=debug: MESSAGES=20000 TESTS="genl-fuzz kfaults"
-	@selftests/coverage/run.sh -m '$(or $(MESSAGES),20000)' $(TESTS)
+genl-coverage: ## lines of the module that the fuzzer and failing allocations reach, by gcov, K=debug: MESSAGES=50000 TESTS="genl-fuzz reader kfaults"
+	@selftests/coverage/run.sh -m '$(or $(MESSAGES),50000)' $(TESTS)
+
+.PHONY: abuse
+abuse: ## the long form of all that breaks things, hours, and its record (selftests/abuse/run.sh): ABUSE="genl churn ..." SEED=1
+	@selftests/install-deps.sh check
+	@SEED='$(or $(SEED),1)' MESSAGES='$(MESSAGES)' RUNS='$(RUNS)' ROUNDS='$(ROUNDS)' TUNNELS='$(TUNNELS)' \
+		selftests/abuse/run.sh $(ABUSE)
 
 .PHONY: debug-kernel
 debug-kernel: ## a kernel full of checks, for K=debug: VARIANT=kcsan

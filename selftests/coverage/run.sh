@@ -4,16 +4,18 @@
 # more, with counters, and each of the tests runs with that one.
 #
 # usage: run.sh [-m MESSAGES] [-o DIR] [TEST...]
-#   -m MESSAGES  of genl-fuzz (20000)
+#   -m MESSAGES  of genl-fuzz (50000)
 #   -o DIR       logs, *.gcda, and the report (results/coverage)
-#   TEST         as kselftest.sh has them (genl-fuzz kfaults)
+#   TEST         as kselftest.sh has them (genl-fuzz reader kfaults)
+#
+#   SEED=1 FAULTS=all  of kfaults; empty: its short form
 #
 # Exit code: 0 if no test failed and the report (report.py) is content.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 tree=$(readlink -f "$here/../..")
-messages=20000 out=$tree/results/coverage
+messages=50000 out=$tree/results/coverage
 while getopts m:o: opt; do
 	case $opt in
 	m) messages=$OPTARG ;;
@@ -22,16 +24,18 @@ while getopts m:o: opt; do
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || set -- genl-fuzz kfaults
+[ $# -gt 0 ] || set -- genl-fuzz reader kfaults
 
 kdir=$("$tree/selftests/vm/kernels.sh" kdir debug)
 kver=$(<"$kdir/include/config/kernel.release")
 objects=$tree/build/coverage/$kver
 make --no-print-directory -s -C "$tree" module KDIR="$kdir" KOUT=build/coverage GCOV_PROFILE=y
+make --no-print-directory -s -C "$tree" build/genl_fuzz
 mkdir -p "$out"
 rm -f "$out"/*.gcda
 rc=0
 "$tree/selftests/vm/kselftest.sh" -k debug -o "$out" -e "MODULE=$objects/xfrmsync.ko" \
-	-e "XFRMSYNC_MESSAGES=$messages" -e XFRMSYNC_FAULTS=all "$@" "$here/collect.sh" || rc=1
+	-e "XFRMSYNC_SEED=${SEED:-1}" -e "XFRMSYNC_MESSAGES=$messages" \
+	-e "XFRMSYNC_FAULTS=${FAULTS-all}" "$@" "$here/collect.sh" || rc=1
 /usr/bin/python3 "$here/report.py" "$objects" "$out" "$tree" | tee "$out/report" || rc=1
 exit $rc
