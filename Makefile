@@ -180,6 +180,8 @@ install-tool: tool ## ... without the module
 	install -D -m 755 tools/xfrmsync $(DESTDIR)$(PREFIX)/sbin/xfrmsync
 	install -D -m 644 tools/xfrmsync.conf.example \
 		$(DESTDIR)$(PREFIX)/share/doc/xfrmsync/xfrmsync.conf.example
+	install -D -m 644 tools/keepalived.conf.example \
+		$(DESTDIR)$(PREFIX)/share/doc/xfrmsync/keepalived.conf.example
 	@set -e; for f in tools/man/*.[1-8]; do [ ! -f $$f ] || ( set -x; \
 		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${f##*.} $$f ); done
 	@set -e; for f in tools/systemd/*; do [ ! -f $$f ] || case $$f in \

@@ -24,11 +24,11 @@ CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
 	qemu-system-x86 busybox-static zstd
 	iproute2 iputils-ping strace iptables nftables ethtool netbase procps tcpdump socat openssl
 	python3 python3-yaml python3-jsonschema python3-cryptography)
-# A stock IKE daemon with its HA plugin, for the tests (its libvici has no headers); and who
-# decrypts what it sends.
+# A stock IKE daemon with its HA plugin, for the tests (its libvici has no headers); who
+# decrypts what it sends; and who says on which node it is active.
 IKE=(charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
-	libstrongswan-extra-plugins tshark)
-DEMO=(keepalived python3-matplotlib)
+	libstrongswan-extra-plugins tshark keepalived)
+DEMO=(python3-matplotlib)
 
 profile=${1:-check}
 case $profile in
