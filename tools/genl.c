@@ -436,7 +436,7 @@ static ssize_t put_merges(struct nlmsghdr *nlh, const struct record *r, size_t n
 static size_t put_plain(struct nlmsghdr *nlh, const struct record *r, size_t n)
 {
 	struct nlattr *attr = mnl_attr_nest_start(nlh, XFRMSYNC_A_BATCH_PLAIN);
-	uint8_t *at = mnl_attr_get_payload(attr), *p = at;
+	uint8_t *at = mnl_attr_get_payload(attr), *p;
 	const uint8_t *end = (uint8_t *)nlh + BATCH_BYTES;
 	size_t i;
 

@@ -482,7 +482,7 @@ void inbound_taken_over(struct daemon *d, const struct peer *before)
 /* As the leases do: who is removed may take over with what it was told. */
 void inbound_peers_changed(struct daemon *d, const struct conf *next)
 {
-	struct guard_mark was[CONF_MAX_PEERS];
+	struct guard_mark was[CONF_MAX_PEERS] = {};
 	struct cache_entry *e;
 	size_t i;
 	int to;

@@ -517,7 +517,7 @@ void lease_unknown(struct daemon *d, struct cache_entry *e,
 static bool move_marks(struct cache_entry *e, size_t marks, const struct conf *old,
 		       const struct conf *next)
 {
-	struct lease_mark before[CONF_MAX_PEERS];
+	struct lease_mark before[CONF_MAX_PEERS] = {};
 	bool orphan = false;
 	size_t i;
 	int from;
