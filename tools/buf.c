@@ -84,6 +84,8 @@ void buf_set_u32(struct buf *b, size_t at, uint32_t v)
 
 void buf_take(struct buf *b, size_t len)
 {
+	if (!len)
+		return;		/* of one that never had anything, too */
 	memmove(b->data, b->data + len, b->len - len);
 	sodium_memzero(b->data + b->len - len, len);
 	b->len -= len;
