@@ -816,22 +816,24 @@ def larger_table(place, most=10000):
 
 def hooks_again(nth):
     """No room for hooks, and none when it is tried again: SAs are stopped until there is."""
-    for number in itertools.count(1):
+    number, again, good = 1, False, False
+    for _ in range(100):
         fresh = Fresh()
         fresh.add(FIXED)
         client = fresh.other()
         left, said = nth.run(number, lambda: client.role("standby", 5, 1))
-        if left:
-            return check("the fence's hooks, again", False, "never without hooks")
-        if isinstance(said, OSError) or said["fence"] != "sas":
-            fresh.close()
-            continue
-        with any_of(0):
-            again = until(lambda: failed(1), 10)
-        good = until(lambda: fresh.client.status()["fence"] == "hooks", 20)
-        fresh.client.role("none")
+        without = not isinstance(said, OSError) and said["fence"] == "sas"
+        if without:
+            with any_of(0):
+                again = until(lambda: failed(1), 1)
+            good = until(lambda: fresh.client.status()["fence"] == "hooks", 20)
+            fresh.client.role("none")
         fresh.close()
-        return check("the fence's hooks, again", again and good, (again, good))
+        # On a busy machine they may be there before any_of() is: then once more.
+        if left or (without and (again or not good)):
+            break
+        number += not without
+    check("the fence's hooks, again", again and good, (number, again, good))
 
 
 def works(a_ns, b_ns):
