@@ -239,11 +239,11 @@ static bool dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 	return true;
 }
 
-static bool dump_one_plain(struct sk_buff *skb, struct xfrmsync_sa *sa)
+static bool dump_one_plain(struct xfrmsync_plain_msg *m, struct xfrmsync_sa *sa)
 {
-	if (skb_tailroom(skb) < xfrmsync_record_plain_size(sa))
+	if (!xfrmsync_record_fits_plain(m, sa))
 		return false;
-	xfrmsync_record_fill_plain(skb, sa, 0, 0);
+	xfrmsync_record_fill_plain(m, sa, 0, 0);
 	return true;
 }
 
@@ -272,7 +272,7 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 			continue;
 		if (test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 			continue;
-		if (!(plain ? dump_one_plain(skb, sa) : dump_one(skb, cb, sa)))
+		if (!(plain ? dump_one_plain(&msg, sa) : dump_one(skb, cb, sa)))
 			break;
 		n++;
 	}
@@ -281,7 +281,8 @@ static int dump_get(struct sk_buff *skb, struct netlink_callback *cb)
 	if (plain)
 		xfrmsync_plain_end(skb, &msg);
 	xfrmsync_stats_add(ns, DUMPED, n);
-	return skb->len;
+	/* 0 at the end: else a buffer is made, and cleared, for the word that it is. */
+	return sa ? skb->len : 0;
 }
 
 static int do_subscribe(struct sk_buff *skb, struct genl_info *info)

@@ -87,23 +87,6 @@ static u64 cookie_of(const struct xfrmsync_plain *head)
 	return cookie;
 }
 
-/* The same ones as XFRMSYNC_HAS_*, which say what attributes there are. */
-static u32 parts(const struct xfrmsync_plain *head)
-{
-	u16 has = head->has;
-
-	return (has & F(OSEQ) ? XFRMSYNC_HAS_OSEQ : 0) |
-	       (has & F(SEQ) ? XFRMSYNC_HAS_WINDOW : 0) |
-	       (has & (F(COUNTED) | F(TIMES)) ? XFRMSYNC_HAS_LIFETIME : 0) |
-	       (has & F(LEASE_END) ? XFRMSYNC_HAS_LEASE : 0) |
-	       (has & F(FLAGS) ? XFRMSYNC_HAS_FLAGS : 0) |
-	       (has & F(EXPECT_OSEQ) ? XFRMSYNC_HAS_EXPECT : 0) |
-	       (has & F(SENT) ? XFRMSYNC_HAS_SENT : 0) |
-	       (has & F(GUARD_END) ? XFRMSYNC_HAS_GUARD : 0) |
-	       (has & F(GIVEN_END) ? XFRMSYNC_HAS_GIVEN : 0) |
-	       (cookie_of(head) ? XFRMSYNC_HAS_COOKIE : 0);
-}
-
 static void parse_errors(const void **p, struct xfrmsync_restore *r)
 {
 	u64 pair = next(p);
@@ -132,9 +115,9 @@ u32 xfrmsync_plain_parse(struct xfrmsync_plain_at *at,
 	u64 pair;
 
 	parse_id(head, &r->id);
-	r->has = parts(head);
-	r->flags = has & F(FLAGS) ? head->flags : 0;
 	r->cookie = cookie_of(head);
+	r->has = has | (r->cookie ? XFRMSYNC_HAS_COOKIE : 0);
+	r->flags = has & F(FLAGS) ? head->flags : 0;
 	r->window = has & F(SEQ) ? head->window : 0;
 	r->words = has & F(SEQ) ? head->words : 0;
 	if (r->words)
@@ -180,15 +163,19 @@ bool xfrmsync_plain_begin(struct sk_buff *skb, struct netlink_callback *cb,
 	if (!m->hdr)
 		return false;
 	m->attr = nla_reserve(skb, XFRMSYNC_A_RECORD_PLAIN, 0);
-	if (m->attr)
-		return true;
-	genlmsg_cancel(skb, m->hdr);
-	return false;
+	if (!m->attr) {
+		genlmsg_cancel(skb, m->hdr);
+		return false;
+	}
+	m->at = (char *)skb_tail_pointer(skb);
+	m->end = m->at + skb_tailroom(skb);
+	return true;
 }
 
 void xfrmsync_plain_end(struct sk_buff *skb, struct xfrmsync_plain_msg *m)
 {
-	m->attr->nla_len = skb_tail_pointer(skb) - (unsigned char *)m->attr;
+	skb_put(skb, m->at - (char *)skb_tail_pointer(skb));
+	m->attr->nla_len = m->at - (char *)m->attr;
 	if (nla_len(m->attr))
 		genlmsg_end(skb, m->hdr);
 	else

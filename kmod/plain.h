@@ -24,10 +24,17 @@ bool xfrmsync_plain_check(const struct xfrmsync_plain_at *at);
 u32 xfrmsync_plain_parse(struct xfrmsync_plain_at *at,
 			 struct xfrmsync_restore *r);
 
-/* A message of a dump that has plain records. */
+/**
+ * struct xfrmsync_plain_msg - a message of a dump that has plain records
+ * @hdr: its own header
+ * @attr: has all of them
+ * @at: where the next one goes
+ * @end: so far may it go
+ */
 struct xfrmsync_plain_msg {
 	void *hdr;
 	struct nlattr *attr;
+	char *at, *end;
 };
 
 /* Does who dumps want them? */

@@ -7,6 +7,7 @@
 #include <net/netlink.h>
 #include <linux/xfrmsync.h>
 
+#include "plain.h"
 #include "record.h"
 #include "restore.h"
 #include "units.h"
@@ -317,7 +318,7 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 /* ---- plain ---- */
 
 /* Upper bound, as above. */
-size_t xfrmsync_record_plain_size(const struct xfrmsync_sa *sa)
+static size_t plain_size(const struct xfrmsync_sa *sa)
 {
 	size_t words = test_bit(XFRMSYNC_SA_GONE, &sa->flags) ? 0 :
 		       bmp_words(sa->x);
@@ -327,159 +328,193 @@ size_t xfrmsync_record_plain_size(const struct xfrmsync_sa *sa)
 				    ~XFRMSYNC_PLAIN_F_EXPECT_OSEQ, words);
 }
 
-static __always_inline void plain_u64(struct put *p, u64 value)
+/* False where one of that SA may not fit. */
+bool xfrmsync_record_fits_plain(const struct xfrmsync_plain_msg *m,
+				const struct xfrmsync_sa *sa)
 {
-	memcpy(p->at, &value, sizeof(value));
-	p->at += sizeof(value);
+	size_t room = m->end - m->at;
+
+	return room >= XFRMSYNC_PLAIN_MAX || room >= plain_size(sa);
 }
 
-/* What is 0 is left out. */
-static __always_inline u16 plain_if(struct put *p, u16 flag, u64 value)
+static __always_inline char *plain_u64(char *p, u64 value)
 {
-	if (!value)
-		return 0;
-	plain_u64(p, value);
-	return flag;
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
 }
 
-static __always_inline void plain_u32s(struct put *p, u32 a, u32 b)
+static __always_inline char *plain_u32s(char *p, u32 a, u32 b)
 {
-	u32 *to = (u32 *)p->at;
+	u32 *to = (u32 *)p;
 
 	to[0] = a;
 	to[1] = b;
-	p->at += 2 * sizeof(u32);
+	return p + 2 * sizeof(u32);
 }
 
-static u16 plain_addrs(struct put *p, const struct xfrmsync_sa *sa,
-		       const xfrm_address_t *src)
+/* What is 0 is left out. */
+static __always_inline char *plain_if(char *p, u16 *has, u16 flag, u64 value)
 {
-	if (sa->id.family == AF_INET) {
-		plain_u32s(p, (__force u32)sa->id.daddr.a4, (__force u32)src->a4);
-		return 0;
-	}
-	memcpy(p->at, &sa->id.daddr, 16);
-	memcpy(p->at + 16, src, 16);
-	p->at += 32;
-	return XFRMSYNC_PLAIN_F_IPV6;
+	if (!value)
+		return p;
+	*has |= flag;
+	return plain_u64(p, value);
 }
 
-static u16 plain_live(struct put *p, const struct live *l)
+static __always_inline char *plain_addrs(char *p, const struct xfrmsync_sa *sa,
+					 const xfrm_address_t *src, u16 *has)
 {
-	u16 has = plain_if(p, XFRMSYNC_PLAIN_F_OSEQ, l->oseq);
-
-	has |= plain_if(p, XFRMSYNC_PLAIN_F_SEQ, l->seq);
-	if (l->bytes | l->packets) {
-		plain_u64(p, l->bytes);
-		plain_u64(p, l->packets);
-		has |= XFRMSYNC_PLAIN_F_COUNTED;
-	}
-	plain_u64(p, l->add_time);
-	plain_u64(p, l->use_time);
-	plain_u64(p, l->last_used);
-	has |= XFRMSYNC_PLAIN_F_TIMES;
-	has |= plain_if(p, XFRMSYNC_PLAIN_F_TAG, l->tag);
-	has |= plain_if(p, XFRMSYNC_PLAIN_F_LEASE_END, l->lease_end);
-	has |= plain_if(p, XFRMSYNC_PLAIN_F_GIVEN_END, l->given_end);
-	has |= plain_if(p, XFRMSYNC_PLAIN_F_GUARD_END, l->guard_end);
-	if (l->restored) {
-		plain_u64(p, l->sent);
-		has |= XFRMSYNC_PLAIN_F_SENT;
-	}
-	return has;
+	if (sa->id.family == AF_INET)
+		return plain_u32s(p, (__force u32)sa->id.daddr.a4,
+				  (__force u32)src->a4);
+	memcpy(p, &sa->id.daddr, 16);
+	memcpy(p + 16, src, 16);
+	*has |= XFRMSYNC_PLAIN_F_IPV6;
+	return p + 32;
 }
 
-static u16 plain_name(struct put *p, const struct xfrmsync_sa *sa, u32 if_id)
+/* The bitmap and both numbers. x->lock held. */
+static __always_inline char *plain_window(char *p, struct xfrmsync_plain *head,
+					  const struct xfrm_state *x, u16 *has)
+{
+	const struct xfrm_replay_state_esn *esn = x->replay_esn;
+	u32 *bmp = (u32 *)p, words = 1;
+	u64 oseq, seq;
+
+	if (esn) {
+		words = esn->bmp_len;
+		xfrmsync_words_copy(bmp, esn->bmp, words);
+		oseq = join(esn->oseq_hi, esn->oseq);
+		seq = join(esn->seq_hi, esn->seq);
+		head->window = esn->replay_window;
+	} else {
+		bmp[0] = x->replay.bitmap;
+		oseq = x->replay.oseq;
+		seq = x->replay.seq;
+		head->window = x->props.replay_window;
+	}
+	if (words & 1)
+		bmp[words] = 0;
+	head->words = words;
+	p += ALIGN(words, 2) * sizeof(u32);
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_OSEQ, oseq);
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_SEQ, seq);
+	return p;
+}
+
+/* x->lock held. */
+static __always_inline char *plain_lifetime(char *p, const struct xfrm_state *x,
+					    u16 *has)
+{
+	u64 bytes = x->curlft.bytes, packets = x->curlft.packets;
+
+	if (bytes | packets) {
+		p = plain_u64(plain_u64(p, bytes), packets);
+		*has |= XFRMSYNC_PLAIN_F_COUNTED;
+	}
+	*has |= XFRMSYNC_PLAIN_F_TIMES;
+	p = plain_u64(p, x->curlft.add_time);
+	p = plain_u64(p, READ_ONCE(x->curlft.use_time));
+	return plain_u64(p, READ_ONCE(x->lastused));
+}
+
+/* What is ours. x->lock held. */
+static __always_inline char *plain_own(char *p, const struct xfrmsync_sa *sa,
+				       u16 *has)
+{
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_TAG, sa->tag);
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_LEASE_END, sa->lease_end);
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_GIVEN_END, sa->given_end);
+	p = plain_if(p, has, XFRMSYNC_PLAIN_F_GUARD_END, sa->guard_end);
+	if (!test_bit(XFRMSYNC_SA_RESTORED, &sa->flags))
+		return p;
+	*has |= XFRMSYNC_PLAIN_F_SENT;
+	return plain_u64(p, sa->sent);
+}
+
+static __always_inline char *plain_name(char *p, const struct xfrmsync_sa *sa,
+					u32 if_id, u16 *has)
 {
 	const struct xfrm_mark *mark = &sa->id.mark;
 
 	if (!(mark->v | mark->m | if_id))
-		return 0;
-	plain_u32s(p, mark->v, mark->m);
-	plain_u32s(p, if_id, 0);
-	return XFRMSYNC_PLAIN_F_NAME;
+		return p;
+	*has |= XFRMSYNC_PLAIN_F_NAME;
+	return plain_u32s(plain_u32s(p, mark->v, mark->m), if_id, 0);
 }
 
-static u16 plain_errors(struct put *p, const struct xfrm_stats *s)
+static __always_inline char *plain_errors(char *p, const struct xfrm_stats *s,
+					  u16 *has)
 {
 	if (!(s->replay_window | s->replay | s->integrity_failed))
-		return 0;
-	plain_u32s(p, s->replay_window, s->replay);
-	plain_u32s(p, s->integrity_failed, 0);
-	return XFRMSYNC_PLAIN_F_ERRORS;
+		return p;
+	*has |= XFRMSYNC_PLAIN_F_ERRORS;
+	return plain_u32s(plain_u32s(p, s->replay_window, s->replay),
+			  s->integrity_failed, 0);
 }
 
-static void plain_head(struct xfrmsync_plain *head, const struct xfrmsync_sa *sa,
-		       u32 flags)
+static __always_inline void plain_head(struct xfrmsync_plain *head,
+				       const struct xfrmsync_sa *sa)
 {
-	head->has = 0;
-	head->units = 0;
-	head->words = 0;
-	head->flags = flags;
 	/* Attributes are aligned to four bytes. */
 	memcpy((char *)head + offsetof(struct xfrmsync_plain, cookie),
 	       &sa->cookie, sizeof(sa->cookie));
 	head->spi = sa->id.spi;
-	head->window = 0;
-	head->reqid = 0;
 	head->proto = sa->id.proto;
-	head->mode = 0;
-	head->dir = 0;
 	head->zero = 0;
 }
 
-static void plain_end(struct put *p, struct sk_buff *skb,
-		      struct xfrmsync_plain *head, u16 has)
+static __always_inline void plain_end(struct xfrmsync_plain_msg *m, char *p,
+				      struct xfrmsync_plain *head, u16 has,
+				      u32 flags)
 {
 	head->has = has | XFRMSYNC_PLAIN_F_FLAGS;
-	head->units = (p->at - (char *)head) / XFRMSYNC_PLAIN_UNIT;
-	put_end(p, skb);
+	head->units = (p - m->at) / XFRMSYNC_PLAIN_UNIT;
+	head->flags = flags;
+	m->at = p;
 }
 
 /**
  * xfrmsync_record_fill_plain() - the same, plain
- * @skb: message, with xfrmsync_record_plain_size() bytes of room
+ * @m: the message, in which it fits
  * @sa: as for xfrmsync_record_fill()
  * @flags: likewise
  * @age_ns: likewise
  *
+ * What a packet changes goes to where it stays, with no copy between: the lock is
+ * held for some tens of instructions more than the values take alone.
+ *
  * Context: under RCU; takes x->lock, BH off.
  */
-void xfrmsync_record_fill_plain(struct sk_buff *skb, struct xfrmsync_sa *sa,
-				u32 flags, u64 age_ns)
+void xfrmsync_record_fill_plain(struct xfrmsync_plain_msg *m,
+				struct xfrmsync_sa *sa, u32 flags, u64 age_ns)
 {
-	struct put p = { .at = (char *)skb_tail_pointer(skb) };
-	struct xfrmsync_plain *head = (struct xfrmsync_plain *)p.at;
-	const struct xfrm_state *x = sa->x;
-	u32 words = bmp_words(x);
-	struct live live;
-	u32 *bmp;
-	u16 has;
+	struct xfrmsync_plain *head = (struct xfrmsync_plain *)m->at;
+	struct xfrm_state *x = sa->x;
+	u16 has = 0;
+	char *p;
 
 	flags |= xfrmsync_record_flags(sa);
-	plain_head(head, sa, 0);
-	p.at += sizeof(*head);
-	has = plain_addrs(&p, sa, &x->props.saddr);
-	bmp = (u32 *)p.at;
-	if (words & 1)
-		bmp[words] = 0;
-	copy_live(sa, &live, bmp);
-	p.at += ALIGN(words, 2) * sizeof(u32);
-	if (live.dying)
-		flags |= XFRMSYNC_RECORD_F_DYING;
-	if (live.window_restored)
-		flags |= XFRMSYNC_RECORD_F_WINDOW_RESTORED;
-	head->flags = flags;
-	head->words = words;
-	head->window = live.window;
+	plain_head(head, sa);
 	head->reqid = x->props.reqid;
 	head->mode = x->props.mode;
 	head->dir = direction(x);
-	has |= plain_live(&p, &live);
-	has |= plain_name(&p, sa, x->if_id);
-	has |= plain_errors(&p, &live.stats);
-	has |= plain_if(&p, XFRMSYNC_PLAIN_F_AGE_NS, age_ns);
-	plain_end(&p, skb, head, has);
+	p = plain_addrs((char *)(head + 1), sa, &x->props.saddr, &has);
+
+	spin_lock_bh(&x->lock);
+	p = plain_window(p, head, x, &has);
+	p = plain_lifetime(p, x, &has);
+	p = plain_own(p, sa, &has);
+	p = plain_name(p, sa, x->if_id, &has);
+	p = plain_errors(p, &x->stats, &has);
+	if (x->km.dying)
+		flags |= XFRMSYNC_RECORD_F_DYING;
+	if (sa->restored_seq && xfrmsync_restore_untouched(sa))
+		flags |= XFRMSYNC_RECORD_F_WINDOW_RESTORED;
+	spin_unlock_bh(&x->lock);
+
+	p = plain_if(p, &has, XFRMSYNC_PLAIN_F_AGE_NS, age_ns);
+	plain_end(m, p, head, has, flags);
 }
 
 static u32 gone_flags(const struct xfrmsync_sa *sa)
@@ -490,19 +525,20 @@ static u32 gone_flags(const struct xfrmsync_sa *sa)
 }
 
 /* The same of xfrmsync_record_fill_gone(). */
-void xfrmsync_record_fill_plain_gone(struct sk_buff *skb, struct xfrmsync_sa *sa)
+void xfrmsync_record_fill_plain_gone(struct xfrmsync_plain_msg *m,
+				     struct xfrmsync_sa *sa)
 {
-	struct put p = { .at = (char *)skb_tail_pointer(skb) };
-	struct xfrmsync_plain *head = (struct xfrmsync_plain *)p.at;
+	struct xfrmsync_plain *head = (struct xfrmsync_plain *)m->at;
 	static const xfrm_address_t unknown;
-	u16 has;
+	u16 has = 0;
+	char *p;
 
-	plain_head(head, sa, gone_flags(sa));
-	p.at += sizeof(*head);
-	has = plain_addrs(&p, sa, &unknown);
-	has |= plain_if(&p, XFRMSYNC_PLAIN_F_TAG, sa->tag);
-	has |= plain_name(&p, sa, 0);
-	plain_end(&p, skb, head, has);
+	memset(head, 0, sizeof(*head));
+	plain_head(head, sa);
+	p = plain_addrs((char *)(head + 1), sa, &unknown, &has);
+	p = plain_if(p, &has, XFRMSYNC_PLAIN_F_TAG, sa->tag);
+	p = plain_name(p, sa, 0, &has);
+	plain_end(m, p, head, has, gone_flags(sa));
 }
 
 /**

@@ -11,14 +11,17 @@
 
 #include "table.h"
 
+struct xfrmsync_plain_msg;
+
 size_t xfrmsync_record_size(const struct xfrmsync_sa *sa);
 int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 			 u64 age_ns);
 int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa);
-size_t xfrmsync_record_plain_size(const struct xfrmsync_sa *sa);
-void xfrmsync_record_fill_plain(struct sk_buff *skb, struct xfrmsync_sa *sa,
-				u32 flags, u64 age_ns);
-void xfrmsync_record_fill_plain_gone(struct sk_buff *skb,
+bool xfrmsync_record_fits_plain(const struct xfrmsync_plain_msg *m,
+				const struct xfrmsync_sa *sa);
+void xfrmsync_record_fill_plain(struct xfrmsync_plain_msg *m,
+				struct xfrmsync_sa *sa, u32 flags, u64 age_ns);
+void xfrmsync_record_fill_plain_gone(struct xfrmsync_plain_msg *m,
 				     struct xfrmsync_sa *sa);
 u32 xfrmsync_record_flags(const struct xfrmsync_sa *sa);
 

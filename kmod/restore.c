@@ -279,7 +279,7 @@ static void write_oseq(struct xfrm_state *x, u64 oseq)
 	}
 }
 
-static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
+static u64 merge_window(struct xfrm_state *x, struct xfrmsync_restore *r)
 {
 	struct xfrmsync_window theirs = {
 		.seq = r->seq, .size = r->window, .bmp = r->bmp,
@@ -291,20 +291,29 @@ static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
 		.ring = x->replay_esn,
 	};
 
-	if (r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT) {
-		xfrmsync_words_copy(ours.bmp, r->bmp, r->words);
-		ours.seq = r->seq;
-	} else if (r->window) {
-		xfrmsync_window_merge(&ours, &theirs);
-	} else {
-		ours.seq = max(ours.seq, r->seq);
-	}
+	if (!r->window)
+		return max(ours.seq, r->seq);
+	xfrmsync_window_merge(&ours, &theirs);
+	return ours.seq;
+}
 
-	if (x->replay_esn) {
-		x->replay_esn->seq = lower_32_bits(ours.seq);
-		x->replay_esn->seq_hi = upper_32_bits(ours.seq);
+/* Most of them are exact, and large. */
+static void write_window(struct xfrm_state *x, struct xfrmsync_restore *r)
+{
+	struct xfrm_replay_state_esn *esn = x->replay_esn;
+	u64 seq = r->seq;
+
+	if (r->restore_flags & XFRMSYNC_RESTORE_F_WINDOW_EXACT)
+		xfrmsync_words_copy(esn ? esn->bmp : &x->replay.bitmap, r->bmp,
+				    r->words);
+	else
+		seq = merge_window(x, r);
+
+	if (esn) {
+		esn->seq = lower_32_bits(seq);
+		esn->seq_hi = upper_32_bits(seq);
 	} else {
-		x->replay.seq = ours.seq;
+		x->replay.seq = seq;
 	}
 }
 
@@ -364,7 +373,8 @@ static void fence_one(struct xfrmsync_sa *sa, bool fence)
 	if (fence && (xfrmsync_stop(sa, XFRMSYNC_SA_FENCED) ||
 		      xfrmsync_stop_was_untold(sa)))
 		xfrmsync_expire_later(sa, XFRMSYNC_SA_UNSAFE);
-	else if (!fence && xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED))
+	else if (!fence && test_bit(XFRMSYNC_SA_FENCED, &sa->flags) &&
+		 xfrmsync_go_on(sa, XFRMSYNC_SA_FENCED))
 		clear_bit(XFRMSYNC_SA_UNSAFE, &sa->flags);	/* no rekey */
 }
 

@@ -89,6 +89,10 @@ static u32 told_flags(struct xfrmsync_sa *sa)
 {
 	u32 flags = 0;
 
+	/* Most of them are neither. Who sets one marks the SA afterwards. */
+	if (!(READ_ONCE(sa->flags) &
+	      (BIT(XFRMSYNC_SA_NEW) | BIT(XFRMSYNC_SA_CHANGED))))
+		return 0;
 	if (test_and_clear_bit(XFRMSYNC_SA_NEW, &sa->flags))
 		flags |= XFRMSYNC_RECORD_F_NEW;
 	if (test_and_clear_bit(XFRMSYNC_SA_CHANGED, &sa->flags))
@@ -96,15 +100,14 @@ static u32 told_flags(struct xfrmsync_sa *sa)
 	return flags;
 }
 
-/* The same, plain. */
-static void put_popped_plain(struct sk_buff *skb, struct xfrmsync_net *ns,
+static void put_popped_plain(struct xfrmsync_plain_msg *m, struct xfrmsync_net *ns,
 			     struct xfrmsync_sa *sa, u64 age)
 {
 	if (test_bit(XFRMSYNC_SA_GONE, &sa->flags)) {
-		xfrmsync_record_fill_plain_gone(skb, sa);
+		xfrmsync_record_fill_plain_gone(m, sa);
 		xfrmsync_stats_inc(ns, TOMBSTONES);
 	} else {
-		xfrmsync_record_fill_plain(skb, sa, told_flags(sa), age);
+		xfrmsync_record_fill_plain(m, sa, told_flags(sa), age);
 		xfrmsync_stats_inc(ns, PULLED);
 	}
 }
@@ -138,33 +141,59 @@ static void put_popped(struct sk_buff *skb, struct netlink_callback *cb,
 	genlmsg_end(skb, hdr);
 }
 
-static size_t room_for(const struct xfrmsync_sa *sa, bool plain)
+/* What one call of a dump fills. msg is there where it is plain. */
+struct batch {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	struct xfrmsync_plain_msg *msg;
+	u64 now_ns;
+};
+
+static bool fits(const struct batch *b, const struct xfrmsync_sa *sa)
 {
-	return plain ? xfrmsync_record_plain_size(sa) :
-	       NLMSG_HDRLEN + GENL_HDRLEN + xfrmsync_record_size(sa);
+	if (b->msg)
+		return xfrmsync_record_fits_plain(b->msg, sa);
+	return skb_tailroom(b->skb) >= NLMSG_HDRLEN + GENL_HDRLEN +
+				       xfrmsync_record_size(sa);
 }
 
-/* False when the batch is full; the SA then stays where it is. */
-static bool put_next(struct sk_buff *skb, struct netlink_callback *cb,
-		     struct xfrmsync_net *ns, struct xfrmsync_sa *sa, bool plain)
+/* False when the batch is full; the SA then stays where it is. Under RCU. */
+static bool put_next(struct batch *b, struct xfrmsync_net *ns, struct xfrmsync_sa *sa)
 {
 	u64 age;
 
-	rcu_read_lock();
-	if (skb_tailroom(skb) < room_for(sa, plain)) {
-		rcu_read_unlock();
+	if (!fits(b, sa))
 		return false;
-	}
-	age = ktime_get_mono_fast_ns() - sa->marked_ns;
+	/* One that was marked since then waits for the first time. */
+	age = max_t(s64, b->now_ns - sa->marked_ns, 1);
 	xfrmsync_dirty_pop(ns, sa);
-	if (plain)
-		put_popped_plain(skb, ns, sa, age);
+	if (b->msg)
+		put_popped_plain(b->msg, ns, sa, age);
 	else
-		put_popped(skb, cb, ns, sa, age);
-	rcu_read_unlock();
-
+		put_popped(b->skb, b->cb, ns, sa, age);
 	xfrmsync_sa_put(sa);
 	return true;
+}
+
+/* How many; no more than are left. Takes one that does not fit for the end of the batch. */
+static u32 put_all(struct batch *b, struct xfrmsync_net *ns, long *left, bool *full)
+{
+	struct xfrmsync_sa *sa;
+	u32 given = 0;
+
+	lockdep_assert_held(&ns->pull_mutex);
+	rcu_read_lock();
+	for (; *left > 1; --*left, given++) {
+		sa = xfrmsync_dirty_peek(ns);
+		if (!sa)
+			break;
+		if (!put_next(b, ns, sa)) {
+			*full = true;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return given;
 }
 
 /**
@@ -182,12 +211,16 @@ static bool put_next(struct sk_buff *skb, struct netlink_callback *cb,
 int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct xfrmsync_net *ns = xfrmsync_net(sock_net(skb->sk));
-	bool plain = xfrmsync_plain_wanted(cb);
-	long *left = (long *)cb->ctx;
 	struct xfrmsync_plain_msg msg;
-	struct xfrmsync_sa *sa;
-	u32 given = 0;
-	int ret = 0;
+	struct batch b = {
+		.skb = skb, .cb = cb,
+		.msg = xfrmsync_plain_wanted(cb) ? &msg : NULL,
+		.now_ns = ktime_get_mono_fast_ns(),
+	};
+	long *left = (long *)cb->ctx;
+	bool full = false;
+	u32 given;
+	int ret;
 
 	mutex_lock(&ns->pull_mutex);
 	if (ns->reader != NETLINK_CB(cb->skb).portid) {
@@ -195,30 +228,20 @@ int xfrmsync_stream_pull(struct sk_buff *skb, struct netlink_callback *cb)
 		NL_SET_ERR_MSG(cb->extack, "only the reader pulls; subscribe first");
 		return -EPERM;
 	}
-	if (plain && !xfrmsync_plain_begin(skb, cb, XFRMSYNC_CMD_PULL, &msg)) {
+	if (b.msg && !xfrmsync_plain_begin(skb, cb, XFRMSYNC_CMD_PULL, b.msg)) {
 		mutex_unlock(&ns->pull_mutex);
 		return -EMSGSIZE;
 	}
 	if (!*left)
 		*left = atomic_read(&ns->dirty_count) + 1;
-
-	while (*left > 1) {
-		sa = xfrmsync_dirty_peek(ns);
-		if (!sa)
-			break;
-		if (!put_next(skb, cb, ns, sa, plain)) {
-			ret = given ? skb->len : -EMSGSIZE;
-			break;
-		}
-		given++;
-		--*left;
-	}
-	if (!ret)
+	given = put_all(&b, ns, left, &full);
+	if (!full)
 		xfrmsync_dirty_rest(ns);
 	mutex_unlock(&ns->pull_mutex);
-	if (plain)
-		xfrmsync_plain_end(skb, &msg);
+	if (b.msg)
+		xfrmsync_plain_end(skb, b.msg);
 
+	ret = !full ? 0 : given ? skb->len : -EMSGSIZE;
 	trace_xfrmsync_pull(ns->net, given, ret);
 	return ret;
 }

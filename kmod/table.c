@@ -4,6 +4,7 @@
  * Out: struct xfrmsync_sa, what is known of an SA, found by its xfrm_state or by its name.
  * Lookup in any context under RCU; changes with BH off.
  */
+#include <linux/jhash.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/rhashtable.h>
@@ -25,10 +26,35 @@ static struct kmem_cache *sa_cache;
 static atomic64_t last_cookie;
 
 static struct rhltable names;
+
+/* A peer chooses the SPI of what goes to it: it is all in the hash, which has a seed. */
+static u32 name_hash(const void *key, u32 len, u32 seed)
+{
+	const struct xfrmsync_sa_id *id = key;
+	u32 addr = (__force u32)id->daddr.a4;
+
+	if (id->family == AF_INET6)
+		addr ^= (__force u32)(id->daddr.a6[1] ^ id->daddr.a6[2] ^
+				      id->daddr.a6[3]);
+	return jhash_2words((__force u32)id->spi, addr ^ id->proto, seed);
+}
+
+static int name_differs(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct xfrmsync_sa_id *id = &((const struct xfrmsync_sa *)obj)->id;
+	const struct xfrmsync_sa_id *key = arg->key;
+
+	return id->spi != key->spi || id->proto != key->proto ||
+	       id->family != key->family ||
+	       !xfrm_addr_equal(&id->daddr, &key->daddr, key->family);
+}
+
 static const struct rhashtable_params names_params = {
 	.key_offset = offsetof(struct xfrmsync_sa, id),
 	.key_len = offsetofend(struct xfrmsync_sa_id, proto),
 	.head_offset = offsetof(struct xfrmsync_sa, named),
+	.hashfn = name_hash,
+	.obj_cmpfn = name_differs,
 	.automatic_shrinking = true,
 };
 
@@ -276,9 +302,11 @@ void xfrmsync_sa_put(struct xfrmsync_sa *sa)
 		call_rcu(&sa->rcu, sa_free_rcu);
 }
 
-/* One that dies is out of the SAD before it is out of the names. */
-static struct xfrmsync_sa *find_hidden(struct xfrmsync_net *ns,
-				       const struct xfrmsync_sa_id *id)
+/* XFRM's own look-up takes two references, and finds the first one that the mark fits,
+ * with whatever mark. One that dies is out of the SAD before it is out of the names.
+ */
+struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
+					  const struct xfrmsync_sa_id *id)
 {
 	struct rhlist_head *list, *pos;
 	struct xfrmsync_sa *sa;
@@ -288,27 +316,9 @@ static struct xfrmsync_sa *find_hidden(struct xfrmsync_net *ns,
 		if (sa->ns == ns && sa->id.mark.v == id->mark.v &&
 		    sa->id.mark.m == id->mark.m &&
 		    READ_ONCE(sa->x->km.state) != XFRM_STATE_DEAD &&
-		    xfrmsync_table_find(sa->x) == sa)
+		    !test_bit(XFRMSYNC_SA_GONE, &sa->flags))
 			return sa;
 	return NULL;
-}
-
-struct xfrmsync_sa *xfrmsync_table_lookup(struct xfrmsync_net *ns,
-					  const struct xfrmsync_sa_id *id)
-{
-	struct xfrmsync_sa *sa = NULL;
-	struct xfrm_state *x;
-	bool other;
-
-	x = xfrm_state_lookup(ns->net, id->mark.v, &id->daddr, id->spi,
-			      id->proto, id->family);
-	if (!x)
-		return NULL;
-	other = x->mark.v != id->mark.v || x->mark.m != id->mark.m;
-	if (!other)
-		sa = xfrmsync_table_find(x);
-	xfrm_state_put(x);
-	return other ? find_hidden(ns, id) : sa;
 }
 
 bool xfrmsync_table_has_managed(struct xfrmsync_net *ns,

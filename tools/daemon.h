@@ -31,7 +31,7 @@
 #include "xfrm.h"
 
 #define PEER_LACKING 32		/* kinds that are kept of what a peer's kernel lacks */
-#define DAEMON_BATCH 256	/* records in one restore */
+#define DAEMON_BATCH 224	/* records in one restore: 32 KB of most of them */
 /* Soft expiries at once, and then a pause, as the module does after a takeover:
  * thousands at once would drown an IKE daemon.
  */

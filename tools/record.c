@@ -347,127 +347,143 @@ size_t record_parse_plain(const void *p, size_t len, struct record *r)
 	return len == head.units * XFRMSYNC_PLAIN_UNIT ? len : 0;
 }
 
-static inline uint8_t *put_u64(uint8_t *p, uint64_t v)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint8_t *put_u64(uint8_t *p, uint64_t v)
 {
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }
 
-static inline uint8_t *put_u32s(uint8_t *p, uint32_t a, uint32_t b)
+INLINE uint8_t *put_u32s(uint8_t *p, uint32_t a, uint32_t b)
 {
 	memcpy(p, &a, sizeof(a));
 	memcpy(p + sizeof(a), &b, sizeof(b));
 	return p + sizeof(a) + sizeof(b);
 }
 
-/* In the order of their bits. */
-static uint8_t *put_values(uint8_t *p, uint16_t has, const struct record *r)
+INLINE uint8_t *put_if(uint8_t *p, uint16_t *has, uint16_t flag, bool is, uint64_t v)
 {
-	if (has & F(OSEQ))
-		p = put_u64(p, r->oseq);
-	if (has & F(SEQ))
-		p = put_u64(p, r->seq);
-	if (has & F(COUNTED))
-		p = put_u64(put_u64(p, r->bytes), r->packets);
-	if (has & F(TIMES))
-		p = put_u64(put_u64(put_u64(p, r->add_time), r->use_time),
-			    r->last_used);
-	if (has & F(TAG))
-		p = put_u64(p, r->tag);
-	if (has & F(LEASE_END))
-		p = put_u64(p, r->lease_end);
-	if (has & F(GIVEN_END))
-		p = put_u64(p, r->given_end);
-	if (has & F(GUARD_END))
-		p = put_u64(p, r->guard_end);
-	if (has & F(SENT))
-		p = put_u64(p, r->sent);
-	if (has & F(NAME))
-		p = put_u32s(put_u32s(p, r->id.mark, r->id.mark_mask),
-			     r->if_id, 0);
-	if (has & F(ERRORS))
-		p = put_u32s(put_u32s(p, r->replay_window_errors,
-				      r->replay_errors), r->integrity_errors, 0);
-	if (has & F(AGE_NS))
-		p = put_u64(p, r->age_ns);
-	if (has & F(RESTORE))
-		p = put_u32s(p, r->restore_flags, 0);
-	if (has & F(EXPECT_OSEQ))
-		p = put_u64(p, r->expect_oseq);
-	return p;
+	if (!is)
+		return p;
+	*has |= flag;
+	return put_u64(p, v);
 }
 
-/* What both directions have where it is not 0. */
-static uint16_t present(const struct record *r)
+INLINE uint8_t *put_addrs(uint8_t *p, const struct record *r, uint16_t *has)
 {
-	return (r->id.family == AF_INET6 ? F(IPV6) : 0) |
-	       (r->tag ? F(TAG) : 0) | (r->lease_end ? F(LEASE_END) : 0) |
-	       (r->given_end ? F(GIVEN_END) : 0) | (r->has_sent ? F(SENT) : 0) |
-	       (r->replay_window_errors || r->replay_errors ||
-		r->integrity_errors ? F(ERRORS) : 0);
-}
-
-static void *put_plain(uint8_t *p, const uint8_t *end, const struct record *r,
-		       uint16_t has, uint32_t words)
-{
-	uint8_t *start = p;
-	struct xfrmsync_plain head = {
-		.has = has, .words = words, .flags = r->flags, .cookie = r->cookie,
-		.spi = r->id.spi, .window = r->window, .reqid = r->reqid,
-		.proto = r->id.proto, .mode = r->mode, .dir = r->dir,
-	};
-
-	if (end - p < XFRMSYNC_PLAIN_MAX &&
-	    end - p < XFRMSYNC_PLAIN_UNIT * (ptrdiff_t)xfrmsync_plain_units(has, words))
-		return NULL;
-	memcpy(p, &head, sizeof(head));
-	p += sizeof(head);
-	if (has & F(IPV6)) {
+	if (r->id.family == AF_INET6) {
+		*has |= F(IPV6);
 		memcpy(p, r->id.dst, 16);
 		memcpy(p + 16, r->src, 16);
-		p += 32;
-	} else {
-		memcpy(p, r->id.dst, 4);
-		memcpy(p + 4, r->src, 4);
-		p += 8;
+		return p + 32;
 	}
-	if (words == 4)
+	memcpy(p, r->id.dst, 4);
+	memcpy(p + 4, r->src, 4);
+	return p + 8;
+}
+
+INLINE uint8_t *put_bitmap(uint8_t *p, const struct record *r)
+{
+	uint32_t words = r->bmp_words;
+
+	if (words == 4) {	/* most of them: no call */
 		memcpy(p, r->bmp, 4 * sizeof(r->bmp[0]));
-	else
-		memcpy(p, r->bmp, words * sizeof(r->bmp[0]));
+		return p + 4 * sizeof(r->bmp[0]);
+	}
+	memcpy(p, r->bmp, words * sizeof(r->bmp[0]));
 	p += words * sizeof(r->bmp[0]);
 	if (words % 2) {
 		memset(p, 0, sizeof(r->bmp[0]));
 		p += sizeof(r->bmp[0]);
 	}
-	p = put_values(p, has, r);
-	start[offsetof(struct xfrmsync_plain, units)] =
-		(p - start) / XFRMSYNC_PLAIN_UNIT;
 	return p;
+}
+
+/* Up to SENT. Of an answer, what is 0 is left out; of a request, what is not meant. */
+INLINE uint8_t *put_counters(uint8_t *p, const struct record *r, bool answer, uint16_t *has)
+{
+	p = put_if(p, has, F(OSEQ), !answer || r->oseq, r->oseq);
+	p = put_if(p, has, F(SEQ), answer ? r->seq : r->bmp_words || !r->window, r->seq);
+	if (!answer || r->bytes || r->packets) {
+		*has |= F(COUNTED);
+		p = put_u64(put_u64(p, r->bytes), r->packets);
+	}
+	if (answer || r->add_time || r->use_time || r->last_used) {
+		*has |= F(TIMES);
+		p = put_u64(put_u64(put_u64(p, r->add_time), r->use_time),
+			    r->last_used);
+	}
+	p = put_if(p, has, F(TAG), r->tag, r->tag);
+	p = put_if(p, has, F(LEASE_END), r->lease_end, r->lease_end);
+	p = put_if(p, has, F(GIVEN_END), r->given_end, r->given_end);
+	p = put_if(p, has, F(GUARD_END), answer ? r->guard_end : r->set_guard,
+		   r->guard_end);
+	return put_if(p, has, F(SENT), r->has_sent, r->sent);
+}
+
+/* What few have, and what is of one of both directions. */
+INLINE uint8_t *put_rest(uint8_t *p, const struct record *r, bool answer, uint16_t *has)
+{
+	if (r->id.mark || r->id.mark_mask || (answer && r->if_id)) {
+		*has |= F(NAME);
+		p = put_u32s(put_u32s(p, r->id.mark, r->id.mark_mask), r->if_id, 0);
+	}
+	if (r->replay_window_errors | r->replay_errors | r->integrity_errors) {
+		*has |= F(ERRORS);
+		p = put_u32s(put_u32s(p, r->replay_window_errors, r->replay_errors),
+			     r->integrity_errors, 0);
+	}
+	if (answer)
+		return put_if(p, has, F(AGE_NS), r->age_ns, r->age_ns);
+	if (r->restore_flags) {
+		*has |= F(RESTORE);
+		p = put_u32s(p, r->restore_flags, 0);
+	}
+	return put_if(p, has, F(EXPECT_OSEQ), r->has_expect, r->expect_oseq);
+}
+
+/* There is room for the largest one. */
+INLINE uint8_t *put_all(uint8_t *start, const struct record *r, bool answer)
+{
+	struct xfrmsync_plain head = {
+		.words = r->bmp_words, .flags = r->flags, .cookie = r->cookie,
+		.spi = r->id.spi, .window = r->window, .reqid = r->reqid,
+		.proto = r->id.proto, .mode = r->mode, .dir = r->dir,
+	};
+	uint16_t has = answer || !r->keep_flags ? F(FLAGS) : 0;
+	uint8_t *p = start + sizeof(head);
+
+	p = put_bitmap(put_addrs(p, r, &has), r);
+	p = put_rest(put_counters(p, r, answer, &has), r, answer, &has);
+	head.has = has;
+	head.units = (p - start) / XFRMSYNC_PLAIN_UNIT;
+	memcpy(start, &head, sizeof(head));
+	return p;
+}
+
+INLINE void *put_plain(uint8_t *p, const uint8_t *end, const struct record *r, bool answer)
+{
+	uint8_t one[XFRMSYNC_PLAIN_MAX];
+	ptrdiff_t len;
+
+	if (end - p >= XFRMSYNC_PLAIN_MAX)
+		return put_all(p, r, answer);
+	len = put_all(one, r, answer) - one;
+	if (end - p < len)
+		return NULL;
+	memcpy(p, one, len);
+	return p + len;
 }
 
 void *record_put_plain(void *p, const void *end, const struct record *r)
 {
-	bool window = r->bmp_words || !r->window;
-
-	return put_plain(p, end, r, present(r) | F(OSEQ) | F(COUNTED) |
-			 (window ? F(SEQ) : 0) |
-			 (r->add_time || r->use_time || r->last_used ? F(TIMES) : 0) |
-			 (r->id.mark || r->id.mark_mask ? F(NAME) : 0) |
-			 (r->set_guard ? F(GUARD_END) : 0) |
-			 (r->restore_flags ? F(RESTORE) : 0) |
-			 (r->has_expect ? F(EXPECT_OSEQ) : 0) |
-			 (r->keep_flags ? 0 : F(FLAGS)), r->bmp_words);
+	return put_plain(p, end, r, false);
 }
 
 void *record_put_plain_answer(void *p, const void *end, const struct record *r)
 {
-	return put_plain(p, end, r, present(r) | F(TIMES) | F(FLAGS) |
-			 (r->oseq ? F(OSEQ) : 0) | (r->seq ? F(SEQ) : 0) |
-			 (r->bytes || r->packets ? F(COUNTED) : 0) |
-			 (r->id.mark || r->id.mark_mask || r->if_id ? F(NAME) : 0) |
-			 (r->guard_end ? F(GUARD_END) : 0) |
-			 (r->age_ns ? F(AGE_NS) : 0), r->bmp_words);
+	return put_plain(p, end, r, true);
 }
 
 /* ---- attributes, of requests ---- */

@@ -34,7 +34,7 @@
 #define PORT 9999
 #define SIZE 100
 #define RCVBUF (32 << 20)
-#define BATCH 256		/* DAEMON_BATCH */
+#define BATCH 224		/* DAEMON_BATCH */
 #define QUIET 100000		/* ns in a second: timers that have no SA to do with ... */
 #define QUIET_SA 100		/* ... and those that look at each */
 #define PATIENCE 600		/* s */
