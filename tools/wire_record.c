@@ -43,50 +43,51 @@ static uint64_t time_of(uint32_t age, uint64_t now)
 	return age >= now ? 1 : now - age;
 }
 
-static uint16_t presence(const struct record *rec, uint64_t sent)
-{
-	uint16_t has = 0;
-
-	has |= rec->oseq ? HAS_OSEQ : 0;
-	has |= rec->seq ? HAS_SEQ : 0;
-	has |= rec->bmp_words ? HAS_BITMAP : 0;
-	has |= rec->bytes ? HAS_BYTES : 0;
-	has |= rec->packets ? HAS_PACKETS : 0;
-	has |= rec->add_time ? HAS_ADD : 0;
-	has |= rec->use_time ? HAS_USE : 0;
-	has |= rec->last_used ? HAS_LAST : 0;
-	has |= rec->replay_window_errors || rec->replay_errors ||
-	       rec->integrity_errors ? HAS_ERRORS : 0;
-	has |= sent != rec->oseq ? HAS_SENT : 0;
-	has |= rec->flags & XFRMSYNC_RECORD_F_DYING ? HAS_DYING : 0;
-	has |= rec->guard ? HAS_GUARD : 0;
-	has |= rec->exposed ? HAS_EXPOSED : 0;
-	return has;
-}
-
 /* The longest record: handle, bits, values. */
 #define RECORD_MAX (4 + 2 + 4 * 8 + 1 + 4 * RECORD_BMP_WORDS + 3 * 4 + 3 * 4 + 8 + 4)
 
-/* A record of each SA goes through here, so: no call for each of its values. */
-static inline uint8_t *put16(uint8_t *p, uint16_t v)
+/* A record of each SA goes through here, so: no call for each of its values, and where
+ * there is room for the longest one, no look at the room that is left.
+ */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint8_t *put16(uint8_t *p, uint16_t v)
 {
 	v = htobe16(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }
 
-static inline uint8_t *put32(uint8_t *p, uint32_t v)
+INLINE uint8_t *put32(uint8_t *p, uint32_t v)
 {
 	v = htobe32(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
 }
 
-static inline uint8_t *put64(uint8_t *p, uint64_t v)
+INLINE uint8_t *put64(uint8_t *p, uint64_t v)
 {
 	v = htobe64(v);
 	memcpy(p, &v, sizeof(v));
 	return p + sizeof(v);
+}
+
+/* What is 0 takes no room. */
+INLINE uint8_t *put64_if(uint8_t *p, uint16_t *has, uint16_t bit, uint64_t v)
+{
+	if (!v)
+		return p;
+	*has |= bit;
+	return put64(p, v);
+}
+
+INLINE uint8_t *put_age(uint8_t *p, uint16_t *has, uint16_t bit, uint64_t then,
+			uint64_t now)
+{
+	if (!then)
+		return p;
+	*has |= bit;
+	return put32(p, age(then, now));
 }
 
 static uint8_t *put_bitmap(uint8_t *p, const struct record *rec)
@@ -99,128 +100,174 @@ static uint8_t *put_bitmap(uint8_t *p, const struct record *rec)
 	return p;
 }
 
-void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
-		     uint64_t sent, uint64_t now)
+/* In the order of their bits. */
+INLINE uint8_t *put_values(uint8_t *p, uint16_t *has, const struct record *rec,
+			   uint64_t sent, uint64_t now)
 {
-	uint16_t has = presence(rec, sent);
-	uint8_t *p = buf_more(b, RECORD_MAX);
-
-	if (!p)
-		return;
-	p = put32(p, handle);
-	p = put16(p, has);
-	if (has & HAS_OSEQ)
-		p = put64(p, rec->oseq);
-	if (has & HAS_SEQ)
-		p = put64(p, rec->seq);
-	if (has & HAS_BITMAP)
+	p = put64_if(p, has, HAS_OSEQ, rec->oseq);
+	p = put64_if(p, has, HAS_SEQ, rec->seq);
+	if (rec->bmp_words) {
+		*has |= HAS_BITMAP;
 		p = put_bitmap(p, rec);
-	if (has & HAS_BYTES)
-		p = put64(p, rec->bytes);
-	if (has & HAS_PACKETS)
-		p = put64(p, rec->packets);
-	if (has & HAS_ADD)
-		p = put32(p, age(rec->add_time, now));
-	if (has & HAS_USE)
-		p = put32(p, age(rec->use_time, now));
-	if (has & HAS_LAST)
-		p = put32(p, age(rec->last_used, now));
-	if (has & HAS_ERRORS) {
+	}
+	p = put64_if(p, has, HAS_BYTES, rec->bytes);
+	p = put64_if(p, has, HAS_PACKETS, rec->packets);
+	p = put_age(p, has, HAS_ADD, rec->add_time, now);
+	p = put_age(p, has, HAS_USE, rec->use_time, now);
+	p = put_age(p, has, HAS_LAST, rec->last_used, now);
+	if (rec->replay_window_errors | rec->replay_errors | rec->integrity_errors) {
+		*has |= HAS_ERRORS;
 		p = put32(p, rec->replay_window_errors);
 		p = put32(p, rec->replay_errors);
 		p = put32(p, rec->integrity_errors);
 	}
-	if (has & HAS_SENT)
+	if (sent != rec->oseq) {
+		*has |= HAS_SENT;
 		p = put64(p, sent);
-	if (has & HAS_GUARD)
+	}
+	if (rec->guard) {
+		*has |= HAS_GUARD;
 		p = put32(p, rec->guard);
+	}
+	return p;
+}
+
+void wire_put_record(struct buf *b, uint32_t handle, const struct record *rec,
+		     uint64_t sent, uint64_t now)
+{
+	uint8_t *start = buf_more(b, RECORD_MAX), *p;
+	uint16_t has = 0;
+
+	if (!start)
+		return;
+	p = put_values(start + 4 + 2, &has, rec, sent, now);
+	if (rec->flags & XFRMSYNC_RECORD_F_DYING)
+		has |= HAS_DYING;
+	if (rec->exposed)
+		has |= HAS_EXPOSED;
+	put16(put32(start, handle), has);
 	b->len = p - b->data;
 }
 
-static int get_bitmap(struct rd *r, struct record *rec)
+/* What comes is read where RECORD_MAX bytes are, and counted afterwards. */
+INLINE uint16_t get16(const uint8_t **p)
+{
+	uint16_t v;
+
+	memcpy(&v, *p, sizeof(v));
+	*p += sizeof(v);
+	return be16toh(v);
+}
+
+INLINE uint32_t get32(const uint8_t **p)
+{
+	uint32_t v;
+
+	memcpy(&v, *p, sizeof(v));
+	*p += sizeof(v);
+	return be32toh(v);
+}
+
+INLINE uint64_t get64(const uint8_t **p)
+{
+	uint64_t v;
+
+	memcpy(&v, *p, sizeof(v));
+	*p += sizeof(v);
+	return be64toh(v);
+}
+
+static bool get_bitmap(const uint8_t **p, struct record *rec)
 {
 	uint32_t i;
 
-	rec->bmp_words = rd_u8(r);
+	rec->bmp_words = *(*p)++;
 	if (!rec->bmp_words || rec->bmp_words > RECORD_BMP_WORDS)
-		return -EBADMSG;
+		return false;
 	for (i = 0; i < rec->bmp_words; i++)
-		rec->bmp[i] = rd_u32(r);
-	return 0;
+		rec->bmp[i] = get32(p);
+	return true;
 }
 
 /* What is said is not what goes without saying. */
-static inline uint64_t said64(struct rd *r, bool *good)
+INLINE uint64_t said64(const uint8_t **p, bool *good)
 {
-	uint64_t v = rd_u64(r);
+	uint64_t v = get64(p);
 
 	*good &= v != 0;
 	return v;
 }
 
-static inline uint32_t said32(struct rd *r, bool *good)
+static void get_errors(const uint8_t **p, struct record *rec, bool *good)
 {
-	uint32_t v = rd_u32(r);
-
-	*good &= v != 0;
-	return v;
-}
-
-static void get_errors(struct rd *r, struct record *rec, bool *good)
-{
-	rec->replay_window_errors = rd_u32(r);
-	rec->replay_errors = rd_u32(r);
-	rec->integrity_errors = rd_u32(r);
+	rec->replay_window_errors = get32(p);
+	rec->replay_errors = get32(p);
+	rec->integrity_errors = get32(p);
 	*good &= rec->replay_window_errors || rec->replay_errors ||
 		 rec->integrity_errors;
 }
 
-static void get_sent(struct rd *r, const struct record *rec, uint64_t *sent,
-		     bool *good)
+INLINE bool get_values(const uint8_t **p, uint16_t has, struct record *rec,
+		       uint64_t *sent, uint64_t now)
 {
-	*sent = rd_u64(r);
-	/* Nothing was sent beyond the counter; and of as much nothing is said. */
-	*good &= *sent < rec->oseq;
+	bool good = true;
+
+	if (has & HAS_OSEQ)
+		rec->oseq = said64(p, &good);
+	if (has & HAS_SEQ)
+		rec->seq = said64(p, &good);
+	if (has & HAS_BITMAP && !get_bitmap(p, rec))
+		return false;
+	if (has & HAS_BYTES)
+		rec->bytes = said64(p, &good);
+	if (has & HAS_PACKETS)
+		rec->packets = said64(p, &good);
+	if (has & HAS_ADD)
+		rec->add_time = time_of(get32(p), now);
+	if (has & HAS_USE)
+		rec->use_time = time_of(get32(p), now);
+	if (has & HAS_LAST)
+		rec->last_used = time_of(get32(p), now);
+	if (has & HAS_ERRORS)
+		get_errors(p, rec, &good);
+	*sent = rec->oseq;
+	if (has & HAS_SENT) {
+		*sent = get64(p);
+		/* Nothing was sent beyond the counter; and of as much nothing is said. */
+		good &= *sent < rec->oseq;
+	}
+	if (has & HAS_GUARD) {
+		rec->guard = get32(p);
+		good &= rec->guard != 0;
+	}
+	return good;
 }
 
 int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 		    uint64_t *sent, uint64_t now)
 {
-	bool good = true;
+	uint8_t last[RECORD_MAX];
+	const uint8_t *p = r->p, *start;
 	uint16_t has;
 
+	/* Of the last ones there is less: behind them are zeros, which do not count. */
+	if (r->left < RECORD_MAX) {
+		memset(last, 0, sizeof(last));
+		if (r->left)
+			memcpy(last, r->p, r->left);
+		p = last;
+	}
+	start = p;
 	record_init(rec);
-	*handle = rd_u32(r);
-	has = rd_u16(r);
-	if (has & ~HAS_ALL)
+	*handle = get32(&p);
+	has = get16(&p);
+	if (r->bad || has & ~HAS_ALL || !get_values(&p, has, rec, sent, now) ||
+	    !rd_bytes(r, p - start))
 		return -EBADMSG;
-	if (has & HAS_OSEQ)
-		rec->oseq = said64(r, &good);
-	if (has & HAS_SEQ)
-		rec->seq = said64(r, &good);
-	if (has & HAS_BITMAP && get_bitmap(r, rec))
-		return -EBADMSG;
-	if (has & HAS_BYTES)
-		rec->bytes = said64(r, &good);
-	if (has & HAS_PACKETS)
-		rec->packets = said64(r, &good);
-	if (has & HAS_ADD)
-		rec->add_time = time_of(rd_u32(r), now);
-	if (has & HAS_USE)
-		rec->use_time = time_of(rd_u32(r), now);
-	if (has & HAS_LAST)
-		rec->last_used = time_of(rd_u32(r), now);
-	if (has & HAS_ERRORS)
-		get_errors(r, rec, &good);
-	*sent = rec->oseq;
-	if (has & HAS_SENT)
-		get_sent(r, rec, sent, &good);
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
-	if (has & HAS_GUARD)
-		rec->guard = said32(r, &good);
 	rec->exposed = has & HAS_EXPOSED;
-	return r->bad || !good ? -EBADMSG : 0;
+	return 0;
 }
 
 void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
@@ -233,6 +280,16 @@ void wire_put_merge(struct buf *b, uint32_t handle, uint64_t tag,
 	wire_put_record(b, handle, &window, 0, 0);
 }
 
+/* And nothing else. */
+static bool is_window(const struct record *rec)
+{
+	return rec->seq && rec->bmp_words && !rec->oseq && !rec->bytes &&
+	       !rec->packets && !rec->add_time && !rec->use_time &&
+	       !rec->last_used && !rec->replay_window_errors &&
+	       !rec->replay_errors && !rec->integrity_errors && !rec->flags &&
+	       !rec->guard && !rec->exposed;
+}
+
 int wire_get_merge(struct rd *r, uint32_t *handle, uint64_t *tag,
 		   struct record *rec)
 {
@@ -243,6 +300,5 @@ int wire_get_merge(struct rd *r, uint32_t *handle, uint64_t *tag,
 	ret = wire_get_record(r, handle, rec, &sent, 0);
 	if (ret)
 		return ret;
-	return rd_done(r) && presence(rec, 0) == (HAS_SEQ | HAS_BITMAP) ?
-	       0 : -EBADMSG;
+	return rd_done(r) && is_window(rec) ? 0 : -EBADMSG;
 }
