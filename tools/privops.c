@@ -43,7 +43,7 @@ enum op { OP_SEND = 1, OP_RCVBUF, OP_TOO_BIG, OP_SEAL, OP_IKE, OP_LISTEN, OP_HEA
  */
 struct head {
 	uint32_t op;
-	uint32_t unused;	/* the message is aligned as it was */
+	uint32_t shared;	/* bytes of a message that stands in the memory of both; or 0 */
 };
 
 struct too_big {
@@ -136,6 +136,31 @@ bool privops_allows(int protocol, uint16_t family, const void *msg, size_t len)
 
 /* ---- both sides ---- */
 
+/*
+ * What the daemon asks for goes by here: by the socket the kernel would copy each byte of it
+ * twice, and clear the room for it first. The helper looks at a copy of its own, which nobody
+ * else can write to. The daemon has locked it for both.
+ */
+static uint8_t *shared;
+
+static int shared_open(void)
+{
+	void *p = mmap(NULL, PRIVOPS_MAX, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	shared = p;
+	return 0;
+}
+
+static void shared_close(void)
+{
+	if (shared)
+		munmap(shared, PRIVOPS_MAX);
+	shared = NULL;
+}
+
 union control {
 	char buf[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
@@ -205,6 +230,9 @@ static struct {
 	uint8_t body[PRIVOPS_MAX];	/* keys pass through it */
 } order __attribute__((aligned(8)));
 
+/* What it was asked for may have some: all but the module's messages may. */
+static bool has_keys;
+
 static int option(int fd, int name)
 {
 	socklen_t len = sizeof(int);
@@ -251,10 +279,12 @@ static bool is_netlink(int fd)
 static int make_send(int fd, uint16_t family, size_t len)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int protocol = option(fd, SO_PROTOCOL);
 
 	if (!is_netlink(fd) ||
-	    !privops_allows(option(fd, SO_PROTOCOL), family, order.body, len))
+	    !privops_allows(protocol, family, order.body, len))
 		return -EACCES;
+	has_keys = protocol != NETLINK_GENERIC;
 	return sendto(fd, order.body, len, MSG_NOSIGNAL, (void *)&kernel,
 		      sizeof(kernel)) < 0 ? -errno : 0;
 }
@@ -395,13 +425,39 @@ static int fd_of(struct msghdr *m)
 	return fd;
 }
 
+/* n bytes came by the socket. @len: of a message that stood in the memory of both. */
+static int obey(ssize_t n, int fd, uint16_t family, size_t *len)
+{
+	size_t head = sizeof(order.head);
+
+	if (n < (ssize_t)head)
+		return -EACCES;
+	if (!order.head.shared)
+		return make(fd, family, n - head);
+	if (n != (ssize_t)head || order.head.op != OP_SEND ||
+	    order.head.shared > PRIVOPS_MAX)
+		return -EACCES;
+	*len = order.head.shared;
+	memcpy(order.body, shared, *len);
+	return make(fd, family, *len);
+}
+
+static void wipe(size_t n, size_t len)
+{
+	if (!has_keys)
+		return;
+	sodium_memzero(&order, n);
+	sodium_memzero(order.body, len);
+	sodium_memzero(shared, len);
+}
+
 static void serve(int from, uint16_t family)
 {
 	union control c;
 	struct iovec iov = { &order, sizeof(order) };
 	struct msghdr m;
 	ssize_t n;
-	size_t with;
+	size_t with, len;
 	int fd, ret;
 
 	do {
@@ -410,17 +466,17 @@ static void serve(int from, uint16_t family)
 		if (n <= 0)
 			return;
 		fd = fd_of(&m);
+		has_keys = true;
+		len = 0;
 		if (m.msg_flags & MSG_TRUNC)
 			ret = -EMSGSIZE;
 		else if (fd < 0 && m.msg_flags & MSG_CTRUNC)
 			ret = -ENOBUFS;	/* there was one */
-		else if (n < (ssize_t)sizeof(order.head))
-			ret = -EACCES;
 		else
-			ret = make(fd, family, n - sizeof(order.head));
+			ret = obey(n, fd, family, &len);
 		with = order.head.op == OP_HEAR && ret > 0 ? ret : 0;
 		/* A packet stands behind the request, which has nothing there. */
-		sodium_memzero(&order, n);
+		wipe(n, len);
 		if (fd >= 0)
 			close(fd);
 	} while (!answer_with(from, ret, order.body, with));
@@ -506,8 +562,11 @@ int privops_start(uint16_t family, char *why, size_t len)
 	pid_t self = getpid();
 	int pair[2], size = SNDBUF, ret;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+	ret = shared_open();
+	if (!ret && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		ret = -errno;
+	if (ret) {
+		shared_close();
 		say_why(ret, why, len);
 		return ret;
 	}
@@ -537,6 +596,7 @@ void privops_stop(void)
 	if (helper_pid > 0)
 		waitpid(helper_pid, NULL, 0);
 	helper_pid = 0;
+	shared_close();
 }
 
 int privops_fd(void)
@@ -557,9 +617,8 @@ void privops_end_str(char *s, size_t len)
 	helper_pid = 0;
 }
 
-static int ask(enum op op, const void *p, size_t len, int fd)
+static int ask_with(struct head head, const void *p, size_t len, int fd)
 {
-	struct head head = { .op = op };
 	struct iovec iov[] = { { &head, sizeof(head) }, { (void *)p, len } };
 	union control c = {};
 	struct msghdr m = message(iov, 2, fd < 0 ? NULL : &c);
@@ -574,6 +633,19 @@ static int ask(enum op op, const void *p, size_t len, int fd)
 	return put(to_helper, &m) < 0 ? -errno : receive_answer(to_helper);
 }
 
+static int ask(enum op op, const void *p, size_t len, int fd)
+{
+	return ask_with((struct head){ .op = op }, p, len, fd);
+}
+
+static int ask_to_send(const void *msg, size_t len, int fd)
+{
+	if (len > PRIVOPS_MAX)
+		return -EMSGSIZE;
+	memcpy(shared, msg, len);
+	return ask_with((struct head){ .op = OP_SEND, .shared = len }, NULL, 0, fd);
+}
+
 int privops_seal(void)
 {
 	return to_helper < 0 ? 0 : ask(OP_SEAL, NULL, 0, -1);
@@ -585,7 +657,7 @@ ssize_t privops_send(const struct mnl_socket *nl, const void *msg, size_t len)
 
 	if (to_helper < 0)
 		return mnl_socket_sendto(nl, msg, len);
-	ret = ask(OP_SEND, msg, len, mnl_socket_get_fd(nl));
+	ret = ask_to_send(msg, len, mnl_socket_get_fd(nl));
 	if (!ret)
 		return len;
 	if (ret == -EACCES)

@@ -690,9 +690,10 @@ static int gets_nonsense(void)
 {
 	static char large[PRIVOPS_MAX + 9];
 	struct {
-		uint32_t op, unused;
+		uint32_t op, shared;
 		struct request r;
 	} get = { 1, 0, of_type(XFRM_MSG_GETSA, 0) };
+	static const uint32_t far[] = { 1, PRIVOPS_MAX + 1 }, other[] = { 2, 4 };
 	uint32_t op[3] = { [2] = UINT32_MAX };
 	int i;
 
@@ -706,6 +707,11 @@ static int gets_nonsense(void)
 	/* For no socket; and a second one is left behind. */
 	if (raw(&get, 28, 0) != EACCES || raw(&get, 28, 2))
 		return 3;
+	/* More than there is in the memory of both; and what never is there; and both. */
+	get.shared = 20;
+	if (raw(far, sizeof(far), 1) != EACCES ||
+	    raw(other, sizeof(other), 1) != EACCES || raw(&get, 28, 1) != EACCES)
+		return 5;
 	return dump(old, privops_send, XFRM_MSG_FLUSHSA) == EACCES ? 0 : 4;
 }
 
