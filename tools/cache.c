@@ -34,6 +34,8 @@ int cache_init(struct cache *c)
 	list_init(&c->entries);
 	list_init(&c->policies);
 	list_init(&c->unready);
+	list_init(&c->unbound);
+	list_init(&c->led);
 	if (c->by_id && c->by_handle && c->by_key)
 		return 0;
 	free_tables(c);
@@ -279,6 +281,8 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 	link_id(c, e);
 	link_handle(c, e, handle ? handle : free_handle(c));
 	list_add_tail(&e->all, &c->entries);
+	list_add_tail(&e->unbound, &c->unbound);
+	list_init(&e->led);
 	c->n_entries++;
 	return e;
 }
@@ -297,6 +301,19 @@ void cache_set_handle(struct cache *c, struct cache_entry *e, uint32_t handle)
 {
 	unlink_handle(c, e);
 	link_handle(c, e, handle);
+}
+
+void cache_unbind(struct cache *c, struct cache_entry *e)
+{
+	e->bound = false;
+	if (list_empty(&e->unbound))
+		list_add_tail(&e->unbound, &c->unbound);
+}
+
+void cache_lead(struct cache *c, struct cache_entry *e)
+{
+	if (list_empty(&e->led))
+		list_add_tail(&e->led, &c->led);
 }
 
 void cache_set_unsafe(struct cache *c, struct cache_entry *e, const char *why)
@@ -370,6 +387,8 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 	unlink_id(c, e);
 	unlink_handle(c, e);
 	list_del(&e->all);
+	list_del(&e->unbound);
+	list_del(&e->led);
 	marks_free(c, e->mark);
 	c->n_entries--;
 	wipe_free(e->context, e->context_len);

@@ -118,6 +118,7 @@ struct cache_entry {
 	bool rekey_asked;		/* ... and its key manager was asked */
 	bool seen;			/* in the walk or snapshot that runs */
 	bool bound;			/* the kernel knows tag and lease */
+	struct list unbound;		/* among those that are not, or were not lately */
 	bool shared;			/* another node may have it, or had it */
 	bool fresh;			/* standby: nothing was asked, or made, of it yet */
 	bool making;			/* standby: it waits to be made (apply.c) */
@@ -136,6 +137,7 @@ struct cache_entry {
 	/* Active: inbound.c. What is announced; limits; what a removed peer covers. */
 	struct guard_rate guard_rate;
 	uint32_t guard;
+	struct list led;		/* among those whose guard may shrink */
 	bool stuck_asked;		/* held for a peer that is gone: it shall be rekeyed */
 	bool rekey_due;			/* exposed.c: so shall this one, and was not asked for yet */
 	uint64_t guard_end;		/* that the module shall have, 0 for none */
@@ -178,6 +180,7 @@ struct cache {
 	size_t buckets;			/* power of two */
 	struct list entries;
 	size_t n_entries;
+	struct list unbound, led;	/* entries: all that are, and some that are no more */
 	size_t n_unsafe, n_repair;	/* entries with these set */
 	size_t n_refused;		/* marks */
 	struct list policies;
@@ -267,12 +270,22 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p);
 	     n = container(e->all.next, struct cache_entry, all); \
 	     &e->all != &(c)->entries; \
 	     e = n, n = container(e->all.next, struct cache_entry, all))
+/* Of those lists; the one that it is at may leave its list. */
+#define cache_for_each_on(c, list, e, n) \
+	for (e = container((c)->list.next, struct cache_entry, list), \
+	     n = container(e->list.next, struct cache_entry, list); \
+	     &e->list != &(c)->list; \
+	     e = n, n = container(e->list.next, struct cache_entry, list))
 #define cache_for_each_policy_safe(c, p, n) \
 	for (p = container((c)->policies.next, struct cache_policy, all), \
 	     n = container(p->all.next, struct cache_policy, all); \
 	     &p->all != &(c)->policies; \
 	     p = n, n = container(p->all.next, struct cache_policy, all))
 
+/* The kernel has to be told its tag and lease: whoever does it need not look for it. */
+void cache_unbind(struct cache *c, struct cache_entry *e);
+/* Its guard may shrink again. */
+void cache_lead(struct cache *c, struct cache_entry *e);
 /* Note a number that the active drew; keeps sent and base (see the fields). */
 void cache_note_record(struct cache_entry *e, const struct record *rec);
 

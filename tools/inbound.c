@@ -148,7 +148,7 @@ static void set_limit(struct daemon *d, struct cache_entry *e, uint64_t end)
 		e->guard_read = true;
 	e->guard_end = end;
 	if (e->guard_end != e->guard_in_force || e->guard_read) {
-		e->bound = false;
+		cache_unbind(&d->cache, e);
 		d->bind_due = true;
 	}
 }
@@ -166,6 +166,8 @@ void inbound_follow(struct daemon *d, struct cache_entry *e)
 		guard = choose(d, e, now);
 		if (guard > e->guard)
 			e->guard = guard;
+		if (e->guard > d->conf.guard_min)
+			cache_lead(&d->cache, e);
 	}
 	set_limit(d, e, wanted(d, e));
 }
@@ -227,9 +229,11 @@ static bool shrink(struct daemon *d, struct cache_entry *e, uint64_t now)
 {
 	uint32_t guard;
 
-	/* As most are: none is smaller. */
-	if (has_guard(d, e) && e->guard <= d->conf.guard_min)
+	/* None is smaller. */
+	if (!e->guard || (has_guard(d, e) && e->guard <= d->conf.guard_min)) {
+		list_del(&e->led);
 		return false;
+	}
 	guard = has_guard(d, e) ? choose(d, e, now) : 0;
 	if (guard >= e->guard ||
 	    (guard > e->guard / 2 && guard > d->conf.guard_min))
@@ -294,15 +298,16 @@ static void tick(struct loop_timer *t)
 {
 	struct daemon *d = t->data;
 	uint64_t now = loop_now_ns();
-	struct cache_entry *e;
+	struct cache_entry *e, *n;
 	bool any = false;
 
 	loop_timer_set(&d->loop, t, TICK);
 	if (!role_is_active(d) || !d->reading)
 		return;
 	ask_for_new(d, now);
-	cache_for_each(&d->cache, e)
-		any |= e->guard && shrink(d, e, now);
+	/* Not all of them: most have as little as any has. */
+	cache_for_each_on(&d->cache, led, e, n)
+		any |= shrink(d, e, now);
 	if (!any)
 		return;
 	source_bind(d);
@@ -488,6 +493,9 @@ void inbound_peers_changed(struct daemon *d, const struct conf *next)
 	int to;
 
 	cache_for_each(&d->cache, e) {
+		/* By other bounds. */
+		if (e->guard)
+			cache_lead(&d->cache, e);
 		for (i = 0; i < d->cache.n_marks; i++) {
 			was[i] = e->mark[i].guard;
 			memset(&e->mark[i].guard, 0, sizeof(was[i]));

@@ -107,7 +107,7 @@ static void lay_out(struct daemon *d, struct cache_entry *e)
 	if (to <= e->given)
 		return;
 	e->given = to;
-	e->bound = false;
+	cache_unbind(&d->cache, e);
 	d->bind_due = true;
 }
 
@@ -213,7 +213,7 @@ static void put_in_force(struct daemon *d, struct cache_entry *e, uint64_t end)
 	e->offer = 0;
 	cache_set_unsafe(&d->cache, e, NULL);
 	e->shared = true;
-	e->bound = false;
+	cache_unbind(&d->cache, e);
 	d->bind_due = true;
 }
 
@@ -247,7 +247,7 @@ void lease_refused(struct daemon *d, struct cache_entry *e)
 	/* The counter passed it meanwhile, and may stand still now: look. Nothing of
 	 * what came with it is in the module, either.
 	 */
-	e->bound = false;
+	cache_unbind(&d->cache, e);
 	e->lease_end = e->rec.lease_end;
 	if (genl_get(&d->req, &e->id, &rec) || rec.cookie != e->cookie)
 		return;
@@ -340,7 +340,7 @@ static void note_shared(struct daemon *d, struct cache_entry *e)
 	if (!d->leasing || e->shared)
 		return;
 	e->shared = true;
-	e->bound = false;
+	cache_unbind(&d->cache, e);
 	d->bind_due = true;
 }
 
@@ -419,7 +419,7 @@ void lease_given(struct daemon *d, const struct peer *p, uint32_t handle,
 		e->given = number;
 	e->given_for = 0;
 	e->apart = true;
-	e->bound = false;
+	cache_unbind(&d->cache, e);
 	d->bind_due = true;
 	lay_out(d, e);
 	peer_mark_entry(d, e, true);

@@ -76,7 +76,10 @@ static void check_bound(struct daemon *d, struct cache_entry *e,
 		   (!e->lease_end || lease_goes_on(d, e) ==
 		    !!(rec->flags & XFRMSYNC_RECORD_F_GOES_ON)) &&
 		   (!e->shared || rec->flags & XFRMSYNC_RECORD_F_SHARED);
-	d->bind_due |= !e->bound;
+	if (e->bound)
+		return;
+	cache_unbind(&d->cache, e);
+	d->bind_due = true;
 }
 
 static int read_sa(struct daemon *d, const struct sa_id *id,
@@ -236,7 +239,7 @@ static int bind_batch(struct daemon *d, struct cache_entry **entry, size_t n,
 
 	watchdog_alive(d);
 	for (i = 0; i < n; i++) {
-		rec[i] = entry[i]->rec;
+		record_copy(&rec[i], &entry[i]->rec);
 		rec[i].tag = entry[i]->tag;
 		rec[i].cookie = entry[i]->cookie;
 		rec[i].lease_end = entry[i]->lease_end;
@@ -280,11 +283,14 @@ static int bind_all(struct daemon *d, bool *again)
 {
 	static struct cache_entry *entry[XFRMSYNC_MAX_BATCH];
 
-	struct cache_entry *e;
+	struct cache_entry *e, *next;
 	size_t n = 0;
 	int ret;
 
-	cache_for_each(&d->cache, e) {
+	/* Not all of them: while a peer is filled this comes for each of its answers. */
+	cache_for_each_on(&d->cache, unbound, e, next) {
+		if (e->bound)
+			list_del(&e->unbound);
 		if (e->bound || !e->cookie)
 			continue;
 		entry[n++] = e;
@@ -671,7 +677,7 @@ int source_start(struct daemon *d)
 	cache_renumber(&d->cache);
 	cache_for_each(&d->cache, e) {
 		e->cookie = 0;
-		e->bound = false;
+		cache_unbind(&d->cache, e);
 	}
 	d->pull_timer.cb = pull_due;
 	d->pull_timer.data = d;

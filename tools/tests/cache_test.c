@@ -88,6 +88,34 @@ static void test_handles(void **state)
 	cache_exit(&c);
 }
 
+/* Who looks for those that are to be bound finds them, and each of them once. */
+static void test_unbound(void **state)
+{
+	struct cache_entry *e, *n, *a, *b;
+	unsigned int found = 0;
+	struct cache c;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	a = add(&c, 1, 0);
+	b = add(&c, 2, 0);
+	cache_unbind(&c, b);
+	cache_for_each_on(&c, unbound, e, n) {
+		assert_ptr_equal(e, found++ ? b : a);
+		list_del(&e->unbound);
+	}
+	assert_int_equal(found, 2);
+	assert_true(list_empty(&c.unbound));
+	a->bound = true;
+	cache_unbind(&c, a);
+	assert_false(a->bound);
+	assert_false(list_empty(&c.unbound));
+	cache_lead(&c, a);
+	cache_remove(&c, a);
+	assert_true(list_empty(&c.unbound) && list_empty(&c.led));
+	cache_exit(&c);
+}
+
 /* A counter that was only raised is not a number that was sent. */
 /* Found by the SPI that it has now. */
 static void test_spi(void **state)
@@ -334,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_handles),
 		cmocka_unit_test(test_spi),
+		cmocka_unit_test(test_unbound),
 		cmocka_unit_test(test_sent),
 		cmocka_unit_test(test_sent_told_late),
 		cmocka_unit_test(test_policies),

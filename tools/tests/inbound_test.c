@@ -455,12 +455,39 @@ static void test_no_room(void **state)
 	assert_int_equal(expiries, 2);
 }
 
+/* Only what was raised is looked at each second; and all of it by another configuration. */
+static void test_shrinks(void **state)
+{
+	(void)state;
+	inbound_init(&d);
+	d.reading = true;
+	d.conf.guard_min = 5;
+	d.conf.guard_max = 1000;
+	guard_rate_reset(&e->guard_rate, 100);
+	e->rec.seq = 100100;
+	inbound_follow(&d, e);
+	assert_int_equal(e->guard, 1000);
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(e->guard, 1000);
+	guard_rate_reset(&e->guard_rate, e->rec.seq);	/* it is idle */
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(e->guard, 5);
+	d.guard_timer.cb(&d.guard_timer);
+	assert_true(list_empty(&d.cache.led));
+
+	inbound_peers_changed(&d, &d.conf);
+	d.conf.guard = CONF_GUARD_OFF;
+	d.guard_timer.cb(&d.guard_timer);
+	assert_int_equal(e->guard, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_merge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shrinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exposed_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
