@@ -8,7 +8,8 @@
  * over by that: the helper makes what the daemon asks for, of a fixed list, and reads
  * of a message its header alone. To share a socket would not be enough: the kernel
  * asks for the rights of who sends on it. It gives its answers on the socket, to the
- * daemon. The verbs of the tool have no helper.
+ * daemon. The verbs of the tool have no helper. What is asked for stands in memory that both
+ * share; of that the helper takes a copy before it looks.
  */
 #ifndef XFRMSYNC_TOOLS_PRIVOPS_H
 #define XFRMSYNC_TOOLS_PRIVOPS_H
