@@ -249,6 +249,7 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 	uint8_t last[RECORD_MAX];
 	const uint8_t *p = r->p, *start;
 	uint16_t has;
+	bool good;
 
 	/* Of the last ones there is less: behind them are zeros, which do not count. */
 	if (r->left < RECORD_MAX) {
@@ -261,8 +262,9 @@ int wire_get_record(struct rd *r, uint32_t *handle, struct record *rec,
 	record_init(rec);
 	*handle = get32(&p);
 	has = get16(&p);
-	if (r->bad || has & ~HAS_ALL || !get_values(&p, has, rec, sent, now) ||
-	    !rd_bytes(r, p - start))
+	good = !(has & ~HAS_ALL) && get_values(&p, has, rec, sent, now);
+	/* What stands behind one that is not good can be read all the same. */
+	if (!rd_bytes(r, p - start) || !good)
 		return -EBADMSG;
 	if (has & HAS_DYING)
 		rec->flags |= XFRMSYNC_RECORD_F_DYING;
