@@ -669,6 +669,14 @@ static void note_told(struct daemon *d, uint32_t spi)
 	d->ike_told[i].until_ns = loop_now_ns() + IKE_WAIT;
 }
 
+/* A policy that charon made for it, and that came before it, was taken for another one. */
+static void note_by_ike(struct daemon *d, struct cache_entry *e, bool by_ike)
+{
+	if (by_ike && !e->by_ike && apply_policies_unready(d))
+		apply_policies_gone(d);
+	e->by_ike = by_ike;
+}
+
 /* Is it here, and whose? */
 static void look(struct daemon *d, struct cache_entry *e)
 {
@@ -683,7 +691,7 @@ static void look(struct daemon *d, struct cache_entry *e)
 		return;
 	}
 	/* What has no tag was not made by this node's daemon, nor followed by it. */
-	e->by_ike = !ret && (e->by_ike || e->ike_until_ns || (d->ike && !k.tag));
+	note_by_ike(d, e, !ret && (e->by_ike || e->ike_until_ns || (d->ike && !k.tag)));
 	e->ike_until_ns = 0;
 	if (ret == -ESRCH || ret == -ENOENT)
 		create(d, e);

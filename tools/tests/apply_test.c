@@ -1075,6 +1075,34 @@ static void test_charon_first(void **state)
 	d.ike = NULL;
 }
 
+/* At a rekey the active's policy may come before charon has made the SA that it names. */
+static void test_charon_policy(void **state)
+{
+	struct buf b = policy(false);
+	uint8_t *priority;
+	int following;
+
+	(void)state;
+	comes();
+	buf_put(&own, b.data, b.len);
+	priority = memmem(own.data, own.len, "\0\x40M\0\0\0\0\x0c", 8);
+	assert_non_null(priority);
+	priority[8 + 3] ^= 1;
+	d.ike = (struct ike *)&following;	/* nothing looks into it */
+	apply_policy(&d, b.data, b.len, 1);
+	apply_flush(&d);
+	assert_non_null(strstr(why(), "differs from this node's own"));
+	assert_true(make_room());
+	charon_makes_it();
+	assert_true(only()->by_ike);
+	repairs();
+	assert_null(why());
+	assert_int_equal(policies_made, 0);
+	d.ike = NULL;
+	buf_free(&own);
+	buf_free(&b);
+}
+
 /* Before a takeover there is an end of it. */
 static void test_charon_hangs(void **state)
 {
@@ -1174,6 +1202,7 @@ int main(void)
 		TEST(test_charon_fails),
 		TEST(test_charon_hangs),
 		TEST(test_charon_first),
+		TEST(test_charon_policy),
 		TEST(test_charon_not_read),
 		TEST(test_charon_deletes),
 		TEST(test_no_charon),
