@@ -587,6 +587,17 @@ static void update(struct daemon *d, struct cache_entry *e,
 	done(d, e);
 }
 
+/*
+ * While charon makes an SA anew, a packet of this node's own may ask for it: XFRM keeps
+ * the question as an SA of that name, without keys. It is nobody's.
+ */
+static bool is_question(const struct daemon *d, const struct cache_entry *e,
+			const struct buf *ctx)
+{
+	return d->ike && e->id.proto != IPPROTO_COMP &&
+	       !context_has_keys(ctx->data, ctx->len);
+}
+
 static void existing(struct daemon *d, struct cache_entry *e,
 		     const struct record *k)
 {
@@ -636,6 +647,8 @@ static void existing(struct daemon *d, struct cache_entry *e,
 		update(d, e, k, &ctx);
 	else if (k->tag && !behind)
 		recreate(d, e);		/* ours, of before a rekey */
+	else if (!behind && is_question(d, e, &ctx))
+		recreate(d, e);
 	else
 		conflict(d, e, &ctx);
 out:

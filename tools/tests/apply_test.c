@@ -36,6 +36,7 @@ static struct record kernel;
 static int get_fails, read_fails;	/* so many times */
 static bool followed;
 static int goes_after;			/* so many questions; 0: it stays */
+static bool question;		/* what is in front is one, and goes when it is deleted */
 static struct buf front;	/* what XFRM finds in place of the SA; empty: that one */
 static uint64_t fenced;		/* the tag of the last one */
 static int bind_fails;
@@ -143,6 +144,10 @@ int __wrap_xfrm_delete_sa(struct xfrm *x, const struct sa_id *id)
 	(void)x;
 	(void)id;
 	assert_true(front.len > 0 || for_charon);
+	if (question) {
+		question = false;
+		buf_free(&front);
+	}
 	if (front.len)
 		return -EEXIST;
 	sas_deleted++;
@@ -157,7 +162,7 @@ int __wrap_xfrm_add_sa(struct xfrm *x, const uint8_t *p, size_t len,
 	(void)len;
 	(void)live;
 	/* Its kind is tried elsewhere. */
-	if (x != &d.xfrm)
+	if (x != &d.xfrm || question)
 		return -EEXIST;
 	sas_made++;
 	return made_ret;
@@ -277,6 +282,7 @@ static int setup(void **state)
 	n_waiting = 0;
 	made_ret = -EEXIST;
 	for_charon = false;
+	question = false;
 	followed = true;
 	fenced = 0;
 	if (loop_init(&d.loop) || cache_init(&d.cache))
@@ -1075,6 +1081,43 @@ static void test_charon_first(void **state)
 	d.ike = NULL;
 }
 
+/* Its keys are cut out. */
+static void ask_for_it(void)
+{
+	static const uint8_t head[] = { 0, CONTEXT_AEAD, FIELD_MANDATORY, 0 };
+	uint8_t *at, *end;
+	uint32_t len;
+
+	buf_put(&front, context.data, context.len);
+	end = front.data + front.len;
+	at = memmem(front.data, front.len, head, sizeof(head));
+	assert_non_null(at);
+	memcpy(&len, at + sizeof(head), sizeof(len));
+	len = FIELD_HEADER + be32toh(len);
+	memmove(at, at + len, end - (at + len));
+	front.len -= len;
+	question = true;
+}
+
+/* A packet on the standby asks for what charon has not made yet. */
+static void test_charon_question(void **state)
+{
+	int following;
+
+	(void)state;
+	comes();
+	sas_made = 0;
+	d.ike = (struct ike *)&following;	/* nothing looks into it */
+	assert_true(make_room());
+	ask_for_it();
+	only()->ike_until_ns = 1;
+	repairs();
+	d.ike = NULL;
+	assert_false(question);
+	assert_int_equal(sas_made, 1);
+	assert_int_equal(d.applied[CACHE_CONFLICT], 0);
+}
+
 /* At a rekey the active's policy may come before charon has made the SA that it names. */
 static void test_charon_policy(void **state)
 {
@@ -1203,6 +1246,7 @@ int main(void)
 		TEST(test_charon_hangs),
 		TEST(test_charon_first),
 		TEST(test_charon_policy),
+		TEST(test_charon_question),
 		TEST(test_charon_not_read),
 		TEST(test_charon_deletes),
 		TEST(test_no_charon),
