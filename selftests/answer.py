@@ -10,6 +10,8 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
   status PATH EXPR  EXPR, of s, is true, where s is what the daemon of that socket says of
                     itself; code 9 where it does not say, or there is none
   nl ARG...         what nl.py does with these
+  vici PATH WORD... what a charon says: see vici.py
+  wire FILE GATEWAY...  counts of a capture: see ike_pcap.py
 """
 
 import contextlib
@@ -58,7 +60,22 @@ def nl(*args):
     return code, said.getvalue().rstrip("\n")
 
 
-KINDS = {"is": is_true, "status": status, "value": value, "nl": nl}
+def vici(*args):
+    import vici as client
+
+    try:
+        return 0, "\n".join(client.main(*args))
+    except (OSError, ValueError, KeyError) as error:
+        return 1, f"vici: {error!r}"
+
+
+def wire(*args):
+    import ike_pcap
+
+    return 0, ike_pcap.counts(*args)
+
+
+KINDS = {f.__name__: f for f in (status, value, nl, vici, wire)} | {"is": is_true}
 
 
 def words():

@@ -46,7 +46,7 @@ done
 background nsenter --net="/run/netns/$A" /usr/bin/python3 "$(dirname "$0")/ike_many.py" record "$TMP/recorded"
 recorder=$BG_PID
 check "who hears A's charon" busywait 20000 has_port "$A" 127.0.0.2
-check "P's tunnel comes up" swan p --initiate --child many
+check "P's tunnel comes up" vici p initiate many
 check "all of it is heard" wait $recorder
 check_equal "the exchange, its answer, what it is, its Child SA" "01 04 02 06" \
 	"$(cut -c3-4 "$TMP/recorded" | xargs)"

@@ -64,10 +64,10 @@ rekeys() { # GATEWAY [COMMAND...]: each of both kinds, by each side of each tunn
 	for peer in p q; do
 		for by in "$peer" "$gateway"; do
 			was=$(child_spis "$gateway" "${conn[$peer]}")
-			check "Child rekey by $by" swan "$by" --rekey --child "${conn[$peer]}"
+			check "Child rekey by $by" vici "$by" rekey child "${conn[$peer]}"
 			check "succeeds" busywait 20000 rekeyed "$gateway" "$peer" "$was"
 			was=$(ike_spis "$gateway" "${conn[$peer]}")
-			check "IKE rekey by $by" swan "$by" --rekey --ike "${conn[$peer]}"
+			check "IKE rekey by $by" vici "$by" rekey ike "${conn[$peer]}"
 			check "succeeds" busywait 20000 ike_rekeyed "$gateway" "$peer" "$was"
 			"${@:2}"
 		done
@@ -157,8 +157,8 @@ start_sink "$B" "$TMP/b.sink"
 
 # --- they come along --------------------------------------------------------------------
 
-check "P's tunnel comes up" swan p --initiate --child site
-check "Q's, too" swan q --initiate --child six
+check "P's tunnel comes up" vici p initiate site
+check "Q's, too" vici q initiate six
 check "A's daemon knows the IKE SAs" busywait 20000 has_ike a ike_sas 2
 check "so does B's" busywait 20000 has_ike b ike_sas 2
 check "B's charon has them, passive" busywait 20000 both_are b PASSIVE
@@ -185,7 +185,7 @@ check "check: charon without the plugin" finds p IKE "c['result'] == 'fail' and
 check "check: and without [ike]" finds q IKE "c['result'] == 'warn' and
 	'without the ha plugin, and there is no [ike]' in c['text']"
 traffic a
-check "a Child rekey on A" swan p --rekey --child site
+check "a Child rekey on A" vici p rekey child site
 check "it comes along" busywait 20000 settled a b
 check "B is in step again" wait_step a b
 

@@ -91,6 +91,7 @@ charon_start() { # NAME: charon_pid[NAME] is its own
 	}
 }
 
+# What a charon is told by a file is told it by swanctl, as an operator does; all else by vici.py.
 swan() { # NAME COMMAND...
 	local dir=$TMP/$1.charon
 
@@ -98,7 +99,9 @@ swan() { # NAME COMMAND...
 		swanctl "${@:2}" --uri "unix://$dir/run/charon.vici"
 }
 
-charon_answers() { swan "$1" --version --daemon; }
+vici() { py vici "$TMP/$1.charon/run/charon.vici" "${@:2}"; } # NAME WORD...
+
+charon_answers() { vici "$1" version; }
 
 charon_load() { swan "$1" --load-all --noprompt; }
 
@@ -149,15 +152,7 @@ charon_conn() {
 	END
 }
 
-ike_sas() { # NAME: "CONN STATE SPIi SPIr INITIATOR" a line, sorted
-	swan "$1" --list-sas --raw | /usr/bin/python3 -c '
-import re, sys
-for sa in re.findall(r"list-sa event \{(.*)\}", sys.stdin.read()):
-    name = re.match(r"\s*([^ {]+)", sa).group(1)
-    f = dict(re.findall(r"([a-z-]+)=([^ {}]*)", sa.split("child-sas")[0]))
-    print(name, f.get("state"), f.get("initiator-spi"), f.get("responder-spi"))
-' | sort
-}
+ike_sas() { vici "$1" ike; } # NAME: "CONN STATE SPIi SPIr" a line, sorted
 
 ike_sa_is() { # NAME CONN STATE
 	ike_sas "$1" | grep -q "^$2 $3 "
@@ -177,13 +172,7 @@ ike_same() { # NAME NAME [CONN]: there are some, and both have them
 
 # "CHILD IN OUT" of its Child SAs, sorted; of what is being deleted nothing.
 child_spis() { # NAME [CHILD]
-	swan "$1" --list-sas --raw | /usr/bin/python3 -c '
-import re, sys
-for c in re.findall(r"\{(name=[^{}]*state=INSTALLED[^{}]*)", sys.stdin.read()):
-    f = dict(re.findall(r"([a-z-]+)=([^ {}]*)", c))
-    if sys.argv[1] in ("", f["name"]):
-        print(f["name"], f["spi-in"], f["spi-out"])
-' "${2-}" | sort
+	vici "$1" child | awk -v child="${2-}" 'child == "" || $1 == child'
 }
 
 # --- outside --------------------------------------------------------------------------------
@@ -235,8 +224,7 @@ ike_capture() { # NS DEV FILE
 wire_count() {
 	local said
 
-	said=$(/usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/ike_pcap.py" "$1" \
-		192.0.3.1 2001:db8:3::1)
+	said=$(py wire "$1" 192.0.3.1 2001:db8:3::1)
 	sed -n "s/.*\b$2=\([0-9]*\).*/\1/p" <<<"$said"
 }
 

@@ -42,8 +42,8 @@ def packets(frame):
         yield ipaddress.ip_address(frame[22:38]), frame[20], frame[54:54 + total]
 
 
-def main():
-    gateways = {ipaddress.ip_address(a) for a in sys.argv[2:]}
+def counts(path, *addresses):
+    gateways = {ipaddress.ip_address(a) for a in addresses}
     count = collections.Counter({n: 0 for n in EXCHANGES.values()})
     count.update({"esp": 0, "twice": 0, "dpd_gateway": 0, "dpd_peer": 0})
     seen = set()
@@ -67,7 +67,7 @@ def main():
         count["twice"] += (spi, number) in seen
         seen.add((spi, number))
 
-    with open(sys.argv[1], "rb") as f:
+    with open(path, "rb") as f:
         data = f.read()
     for frame in frames(data):
         for source, proto, p in packets(frame):
@@ -82,7 +82,8 @@ def main():
                 elif 500 in ports:
                     ike(source, p[8:])
     count["made"] = len(made)
-    print(*(f"{k}={v}" for k, v in sorted(count.items())))
+    return " ".join(f"{k}={v}" for k, v in sorted(count.items()))
 
 
-main()
+if __name__ == "__main__":
+    print(counts(*sys.argv[1:]))
