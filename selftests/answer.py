@@ -12,6 +12,8 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
   nl ARG...         what nl.py does with these
   vici PATH WORD... what a charon says: see vici.py
   wire FILE GATEWAY...  counts of a capture: see ike_pcap.py
+  again FILE NS DEV MAC GATEWAY...  sends that capture's ESP once more, likewise
+  flows WORD...     numbered packets between namespaces: see flows.py
 """
 
 import contextlib
@@ -75,7 +77,20 @@ def wire(*args):
     return 0, ike_pcap.counts(*args)
 
 
-KINDS = {f.__name__: f for f in (status, value, nl, vici, wire)} | {"is": is_true}
+def again(*args):
+    import ike_pcap
+
+    return 0, str(ike_pcap.again(*args))
+
+
+def flows(*args):
+    import flows as running
+
+    so, text = running.main(*args)
+    return 0 if so else 1, text
+
+
+KINDS = {f.__name__: f for f in (status, value, nl, vici, wire, again, flows)} | {"is": is_true}
 
 
 def words():

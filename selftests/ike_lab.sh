@@ -152,6 +152,82 @@ charon_conn() {
 	END
 }
 
+# A gateway's connection for peers from anywhere, by its certificate; its child has the connection's name.
+# remote_access NAME CONN LINES REMOTE_LINES CHILD_LINES [ADDRESS NET]
+remote_access() {
+	cat >"$TMP/$1.charon/swanctl/conf.d/$2.conf" <<-END
+		connections {
+			$2 {
+				version = 2
+				local_addrs = ${6-192.0.3.1}
+				proposals = aes128-sha256-x25519
+				rekey_time = 0
+				dpd_delay = 2
+				$3
+				local {
+					auth = pubkey
+					certs = gw.crt
+					id = CN=gw
+				}
+				remote {
+					$4
+				}
+				children {
+					$2 {
+						local_ts = ${7-10.1.0.0/16}
+						$5
+						rekey_time = 0
+						replay_window = 64
+					}
+				}
+			}
+		}
+	END
+}
+# The peer's, of its name; LOCAL is how it shows who it is.
+# road_warrior PEER MOBIKE LOCAL LINES PROPOSALS [ADDRESS NET]
+road_warrior() {
+	local dir=$TMP/$1.charon/swanctl
+
+	mkdir -p "$dir/x509ca"
+	cp "$TMP/ca.crt" "$dir/x509ca/"
+	cat >"$dir/conf.d/$1.conf" <<-END
+		connections {
+			$1 {
+				version = 2
+				remote_addrs = ${6-192.0.3.1}
+				proposals = aes128-sha256-x25519
+				mobike = $2
+				rekey_time = 0
+				dpd_delay = 0
+				$4
+				local {
+					$3
+				}
+				remote {
+					auth = pubkey
+					id = CN=gw
+				}
+				children {
+					$1 {
+						remote_ts = ${7-10.1.0.0/16}
+						esp_proposals = $5
+						rekey_time = 0
+						replay_window = 64
+					}
+				}
+			}
+		}
+	END
+}
+
+has_cert() { # NAME CERT
+	mkdir -p "$TMP/$1.charon/swanctl/"{x509,x509ca,ecdsa}
+	cp "$TMP/ca.crt" "$TMP/$1.charon/swanctl/x509ca/"
+	cp "$TMP/$2.crt" "$TMP/$1.charon/swanctl/x509/"
+	openssl pkey -in "$TMP/$2.key" -traditional -out "$TMP/$1.charon/swanctl/ecdsa/$2.key"
+}
+
 ike_sas() { vici "$1" ike; } # NAME: "CONN STATE SPIi SPIr" a line, sorted
 
 ike_sa_is() { # NAME CONN STATE
@@ -197,6 +273,16 @@ ike_outside() {
 	done
 }
 
+# joins X NS DEV ADDRESS...: the net behind the bridge of X
+joins() {
+	ip -n "$2" link add "$3" type veth peer name "x${2##*-}" netns "$1"
+	ip -n "$1" link set "x${2##*-}" master br0 up
+	{
+		echo "link set $3 up"
+		[ $# -lt 4 ] || printf "address add %s dev $3\n" "${@:4}"
+	} | ip -n "$2" -batch -
+}
+
 ike_carry() { # NS: it has both addresses now
 	local ns
 
@@ -216,7 +302,7 @@ ike_carry() { # NS: it has both addresses now
 
 ike_capture() { # NS DEV FILE
 	background ip netns exec "$1" tcpdump -i "$2" -U --immediate-mode -w "$3" \
-		'udp port 500 or udp port 4500 or esp' >/dev/null 2>&1
+		'udp port 500 or udp port 4500 or udp port 7000 or esp' >/dev/null 2>&1
 	busywait 20000 test -s "$3" >/dev/null || bail "no capture in $1"
 }
 

@@ -3,18 +3,23 @@
 """
 In: a capture (pcap, Ethernet) of what passed outside.
 Out: a line of NAME=N: IKE messages of each exchange, requests of INFORMATIONAL by who has
-     sent them, IKE SAs that IKE_SA_INIT began, ESP packets, and numbers that one key was
-     seen with twice.
+     sent them, IKE SAs in which the gateway, or the peer, has answered one, IKE SAs that
+     IKE_SA_INIT began, ESP packets, what flows.py sends where that is in clear, and
+     numbers that one key was seen with twice.
+     again() sends the ESP packets to the gateway once more, from a namespace's device.
 usage: ike_pcap.py FILE GATEWAY... ; a request of one of these addresses is the gateway's
 """
 
 import collections
 import ipaddress
+import socket
 import struct
 import sys
+import time
 
 EXCHANGES = {34: "init", 35: "auth", 36: "child", 37: "info"}
 RESPONSE = 0x20
+BURST = 64
 
 
 def frames(data):
@@ -45,9 +50,10 @@ def packets(frame):
 def counts(path, *addresses):
     gateways = {ipaddress.ip_address(a) for a in addresses}
     count = collections.Counter({n: 0 for n in EXCHANGES.values()})
-    count.update({"esp": 0, "twice": 0, "dpd_gateway": 0, "dpd_peer": 0})
+    count.update({"esp": 0, "clear": 0, "twice": 0, "dpd_gateway": 0, "dpd_peer": 0})
     seen = set()
     made = set()
+    lives = {"lives_gateway": set(), "lives_peer": set()}
 
     def ike(source, p):
         if len(p) < 28:
@@ -60,6 +66,8 @@ def counts(path, *addresses):
             made.add(p[:8])
         if exchange == 37 and not flags & RESPONSE:
             count["dpd_gateway" if source in gateways else "dpd_peer"] += 1
+        if exchange == 37 and flags & RESPONSE:
+            lives["lives_gateway" if source in gateways else "lives_peer"].add(p[:16])
 
     def esp(p):
         spi, number = struct.unpack_from(">II", p)
@@ -81,8 +89,37 @@ def counts(path, *addresses):
                     esp(p[8:])
                 elif 500 in ports:
                     ike(source, p[8:])
+                elif 7000 in ports:
+                    count["clear"] += 1
     count["made"] = len(made)
+    count.update({name: len(sas) for name, sas in lives.items()})
     return " ".join(f"{k}={v}" for k, v in sorted(count.items()))
+
+
+def is_esp(proto, p):
+    return proto == 50 or proto == 17 and 4500 in struct.unpack_from(">HH", p) and \
+        len(p) > 16 and p[8:12] != bytes(4)
+
+
+def again(path, namespace, dev, mac, *addresses):
+    """How many were sent: of the peers' packets each, to that MAC address."""
+    from nl import netns
+
+    gateways = {ipaddress.ip_address(a) for a in addresses}
+    with open(path, "rb") as f:
+        data = f.read()
+    with netns(namespace):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sock.bind((dev, 0))
+    sent = 0
+    for frame in frames(data):
+        if any(is_esp(proto, p) and source not in gateways for source, proto, p in packets(frame)):
+            sock.send(bytes.fromhex(mac.replace(":", "")) + frame[6:])
+            sent += 1
+            if sent % BURST == 0:
+                time.sleep(0.01)    # a kernel takes so many at once
+    sock.close()
+    return sent
 
 
 if __name__ == "__main__":

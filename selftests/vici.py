@@ -9,8 +9,10 @@ answer.py's vici: swanctl takes a second to start in an emulated machine.
   version               it answers
   ike                   CONN STATE SPIi SPIr of each IKE SA
   child                 CHILD IN OUT of each Child SA that is installed
+  remote                CONN HOST PORT [VIP] of each IKE SA: where its peer is
   initiate CHILD        and waits until it is there
   rekey ike|child NAME  begins it
+  terminate NAME        an IKE SA, in order
 """
 
 import socket
@@ -133,6 +135,11 @@ def child(charon):
             for c in sa["child-sas"].values() if c["state"] == "INSTALLED"]
 
 
+def remote(charon):
+    return [" ".join([name, sa["remote-host"], sa["remote-port"], *sa.get("remote-vips", [])])
+            for name, sa in charon.sas()]
+
+
 def version(charon):
     return [charon.ask("version")["version"]]
 
@@ -147,7 +154,12 @@ def rekey(charon, what, name):
     return []
 
 
-VERBS = {f.__name__: f for f in (version, ike, child, initiate, rekey)}
+def terminate(charon, name):
+    charon.ask("terminate", {"ike": name, "timeout": str(1000 * PATIENCE)})
+    return []
+
+
+VERBS = {f.__name__: f for f in (version, ike, child, remote, initiate, rekey, terminate)}
 
 
 def main(paths, verb, *rest):
