@@ -14,13 +14,22 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
   wire FILE GATEWAY...  counts of a capture: see ike_pcap.py
   again FILE NS DEV MAC GATEWAY...  sends that capture's ESP once more, likewise
   flows WORD...     numbered packets between namespaces: see flows.py
+  key SEED/LABEL N  0x and N bytes in hex, the same for the same label
+  size FILE         in bytes
+  lines FILE        how many
+  grown FILE N MS   waits until it has N bytes, at most MS; it has no more then
+  send NS ADDRESS N PORT    N packets of UDP, one byte each, have been handed to the kernel
+  sa NS DST PROTO SPI MARK EXPR   EXPR, of an SA's oseq, seq, packets, refused (nl.py)
 """
 
 import contextlib
+import hashlib
 import io
 import json
+import os
 import socket
 import sys
+import time
 
 
 def is_true(expr, said):
@@ -90,7 +99,51 @@ def flows(*args):
     return 0 if so else 1, text
 
 
-KINDS = {f.__name__: f for f in (status, value, nl, vici, wire, again, flows)} | {"is": is_true}
+def key(label, size):
+    return 0, "0x" + hashlib.sha512(label.encode()).hexdigest()[:2 * int(size)]
+
+
+def size_of(path):
+    return 0, str(os.stat(path).st_size)
+
+
+def lines_of(path):
+    with open(path, "rb") as file:
+        return 0, str(file.read().count(b"\n"))
+
+
+def grown(path, want, limit):
+    began = time.monotonic()
+    while (have := os.stat(path).st_size) < int(want):
+        waited = time.monotonic() - began
+        if waited > int(limit) / 1000:
+            break
+        time.sleep(min(max(waited / 8, 0.01), 0.1))
+    return int(have != int(want)), "" if have == int(want) else f"{have} bytes, not {want}"
+
+
+def send(ns, address, count, port):
+    import nl as netlink
+
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with netlink.netns(ns), socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect((address, int(port)))
+        for _ in range(int(count)):
+            sock.send(b"x")
+    return 0, ""
+
+
+def sa(ns, dst, proto, spi, mark, expr):
+    import nl as netlink
+
+    with netlink.Xfrm(ns) as xfrm:
+        s = xfrm.state(dst, int(spi, 0), {"esp": 50, "ah": 51}[proto], int(mark, 0) if mark else None)
+    return 0, str(eval(expr, s))
+
+
+KINDS = {"is": is_true, "status": status, "value": value, "nl": nl, "vici": vici, "wire": wire,
+         "again": again, "flows": flows, "key": key, "size": size_of, "lines": lines_of,
+         "grown": grown, "send": send, "sa": sa}
 
 
 def words():

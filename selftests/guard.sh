@@ -45,7 +45,7 @@ nsenter --net="/run/netns/$P" /usr/bin/python3 "$here/hear.py" listen br0 "$TMP/
 lib_pids+=($!)
 check "somebody hears P" busywait 20000 grep -q listening "$TMP/listening"
 
-heard() { wc -l <"$TMP/heard"; }
+heard() { py lines "$TMP/heard"; }
 heard_is() { [ "$(heard)" -eq "$1" ]; }
 say() { # N: P sends so many, and all were heard
 	local want=$(($(heard) + $1))
@@ -80,14 +80,7 @@ replays() {
 	echo $have
 }
 # Packets that the SA took, or refused as seen.
-handled() {
-	ip -n "$1" -s xfrm state get dst 192.0.3.1 proto esp spi "$B_SPI" | awk '
-		/current:/ { on = 1 }
-		on && /\(packets\)/ { sub(/\(packets\).*/, ""); n += $NF; on = 0 }
-		/^\tstats:/ { stats = 1 }
-		stats && /replay-window/ { n += $2 + $4 + $6 }
-		END { print n }'
-}
+handled() { py sa "$1" 192.0.3.1 esp "$B_SPI" '' packets+refused; }
 handled_is() { [ "$(handled "$1")" -eq "$2" ]; }
 # sa NAME PYTHON: an expression over s, what show says of the SA from P
 sa() {
@@ -296,7 +289,7 @@ check "alone: it loses nothing" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
 
 check "restarted: a pair" fresh guard=strict
 check "restarted: guards of 32" idle 32
-send_packets "$P" 10.1.0.1 200 &
+packets_from_bash "$P" 10.1.0.1 200 &
 sending=$!
 check "restarted: the other one takes over, under traffic" ask b takeover
 wait $sending

@@ -18,8 +18,6 @@ import struct
 import sys
 import time
 
-import yaml
-
 USAGE = """nl.py [-n NETNS] COMMAND
   dump | status | stats          answers, a JSON line each
   get KEY=VALUE...               family=2 dst=192.0.2.1 spi=0x1000 proto=50
@@ -92,6 +90,8 @@ class Spec:
     FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "s32": "i", "s64": "q"}
 
     def __init__(self, path=SPEC):
+        import yaml     # not all who talk to XFRM ask for it, and it takes long
+
         with open(path, encoding="utf-8") as file:
             raw = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         self.name, self.defs = raw["name"], {d["name"]: d for d in raw["definitions"]}
@@ -473,13 +473,31 @@ def address(text):
 class Xfrm(Socket):
     """What iproute2 cannot say to XFRM, and its messages as they are."""
 
-    EXPIRE, MIGRATE = 0x18, 0x21
+    GETSA, EXPIRE, MIGRATE = 0x12, 0x18, 0x21
 
     def __init__(self, ns=None):
         super().__init__(NETLINK_XFRM, ns)
 
     def ask(self, kind, payload, flags=0):
         return list(self.talk(kind, flags | NLM_F_ACK, payload))
+
+    def state(self, dst, spi, proto=50, mark=None):
+        """The numbers of one SA: oseq and seq of 64 bits; how many packets it took and refused."""
+        family, daddr = address(dst)
+        name = daddr.ljust(16, b"\0") + struct.pack(">I", spi) + struct.pack("=HBx", family, proto)
+        if mark is not None:
+            name += nla(21, struct.pack("=II", mark, 0xffffffff))
+        # struct xfrm_usersa_info
+        info, = self.talk(self.GETSA, NLM_F_ACK, name)
+        packets, = struct.unpack_from("=Q", info, 168)
+        refused = sum(struct.unpack_from("=III", info, 192))
+        more = {kind: payload for kind, payload, _ in nlas(info[224:])}
+        if 23 in more:
+            _, olo, lo, ohi, hi = struct.unpack_from("=IIIII", more[23])
+        else:
+            olo, lo, ohi, hi = *struct.unpack_from("=II", more[10]), 0, 0
+        return {"oseq": ohi << 32 | olo, "seq": hi << 32 | lo, "packets": packets,
+                "refused": refused}
 
     def expire(self, dst, spi, proto=50, hard=False):
         """As if its limit were reached: soft, or hard."""
