@@ -188,24 +188,21 @@ fi
 # many chains that it does not take another one.
 table=ip
 chains() { # FROM N
-	local n
-
-	echo "table $table full {"
-	for ((n = $1; n < $1 + $2; n++)); do
-		echo "chain c$n { type filter hook postrouting priority 0; policy accept; }"
-	done
-	echo "}"
+	# shellcheck disable=SC2046 # a number each
+	printf "table $table full {\n%s\n}\n" \
+		"$(printf 'chain c%d { type filter hook postrouting priority 0; policy accept; }\n' \
+			$(seq "$1" $(($1 + $2 - 1))))"
 }
 full() { # COMMAND...: nft there
-	local n have=0
+	local n have=1000
 
-	for n in 1000 16 4 1; do
+	chains 0 $have | "$@" -f - || return
+	for n in 16 4 1; do
 		while chains $have $n | "$@" -f - 2>/dev/null; do
 			have=$((have + n))
 			[ $have -lt 2000 ] || return
 		done
 	done
-	[ $have -ge 1000 ]
 }
 room() { in_ns "$1" nft delete table "$table" full; } # NS
 
