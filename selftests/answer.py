@@ -9,6 +9,8 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
   value EXPR JSON   what it is
   status PATH EXPR  EXPR, of s, is true, where s is what the daemon of that socket says of
                     itself; code 9 where it does not say, or there is none
+  told PATH EXPR    what EXPR is, of the same
+  stranger ARG...   what stranger.py does with these
   nl ARG...         what nl.py does with these
   vici PATH WORD... what a charon says: see vici.py
   wire FILE GATEWAY...  counts of a capture: see ike_pcap.py
@@ -19,6 +21,7 @@ Out: of each one its exit code and what it printed, each with a NUL behind it.
   lines FILE        how many
   grown FILE N MS   waits until it has N bytes, at most MS; it has no more then
   send NS ADDRESS N PORT    N packets of UDP, one byte each, have been handed to the kernel
+  try NS ADDRESS N PORT     or refused by it
   sa NS DST PROTO SPI MARK EXPR   EXPR, of an SA's oseq, seq, packets, refused (nl.py)
 """
 
@@ -46,29 +49,46 @@ def value(expr, text):
     return 0, str(eval("(" + expr + ")", {"s": json.loads(text)}))
 
 
+def ask_status(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, sock.makefile() as lines:
+        sock.settimeout(20)
+        sock.connect(path)
+        sock.sendall(b'{"cmd":"status"}\n')
+        return json.loads(lines.readline())
+
+
 def status(path, expr):
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock, sock.makefile() as lines:
-            sock.settimeout(20)
-            sock.connect(path)
-            sock.sendall(b'{"cmd":"status"}\n')
-            said = json.loads(lines.readline())
-        return is_true(expr, said)
+        return is_true(expr, ask_status(path))
     except (OSError, ValueError, KeyError) as error:
         return 9, repr(error)
+
+
+def told(path, expr):
+    return 0, str(eval("(" + expr + ")", {"s": ask_status(path)}))
+
+
+def as_program(name, main, *args):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            code = main(*args)
+        except (OSError, KeyError, ValueError) as error:
+            code = 1
+            print(f"{name}: {error}")
+    return code, said.getvalue().rstrip("\n")
 
 
 def nl(*args):
     import nl as netlink  # and its YAML: not every test asks for them
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            code = netlink.main(list(args))
-        except (OSError, KeyError, ValueError) as error:
-            code = 1
-            print(f"nl.py: {error}")
-    return code, said.getvalue().rstrip("\n")
+    return as_program("nl.py", netlink.main, list(args))
+
+
+def stranger(*args):
+    import stranger as peer
+
+    return as_program("stranger.py", peer.main, *args)
 
 
 def vici(*args):
@@ -122,15 +142,20 @@ def grown(path, want, limit):
     return int(have != int(want)), "" if have == int(want) else f"{have} bytes, not {want}"
 
 
-def send(ns, address, count, port):
+def send(ns, address, count, port, refused=()):
     import nl as netlink
 
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with netlink.netns(ns), socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.connect((address, int(port)))
         for _ in range(int(count)):
-            sock.send(b"x")
+            with contextlib.suppress(*refused):
+                sock.send(b"x")
     return 0, ""
+
+
+def try_send(*words):
+    return send(*words, refused=(OSError,))
 
 
 def sa(ns, dst, proto, spi, mark, expr):
@@ -141,9 +166,9 @@ def sa(ns, dst, proto, spi, mark, expr):
     return 0, str(eval(expr, s))
 
 
-KINDS = {"is": is_true, "status": status, "value": value, "nl": nl, "vici": vici, "wire": wire,
-         "again": again, "flows": flows, "key": key, "size": size_of, "lines": lines_of,
-         "grown": grown, "send": send, "sa": sa}
+KINDS = {"is": is_true, "status": status, "told": told, "value": value, "nl": nl,
+         "stranger": stranger, "vici": vici, "wire": wire, "again": again, "flows": flows, "key": key,
+         "size": size_of, "lines": lines_of, "grown": grown, "send": send, "try": try_send, "sa": sa}
 
 
 def words():

@@ -14,12 +14,6 @@ counted_is() { [ "$(counted "$1")" -eq "$2" ]; }                     # NAME N
 # Devices of IPv6 say something of their own, now and then.
 counted_to() { [ "$(counted "$1")" -ge "$2" ]; } # NAME N
 
-# try_packets NS ADDRESS N: as send_packets, but a drop on the way out is told (EPERM).
-try_packets() {
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
-}
 
 clear_tunnel() {
 	local ns

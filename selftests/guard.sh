@@ -289,7 +289,7 @@ check "alone: it loses nothing" send_and_count "$P" 10.1.0.1 50 "$TMP/at-b"
 
 check "restarted: a pair" fresh guard=strict
 check "restarted: guards of 32" idle 32
-packets_from_bash "$P" 10.1.0.1 200 &
+packets_from_bash send "$P" 10.1.0.1 200 9 &
 sending=$!
 check "restarted: the other one takes over, under traffic" ask b takeover
 wait $sending

@@ -26,11 +26,6 @@ pair_confs "$A" "$B"
 
 lease_end() { record "$1" | sed -n 's/.*"lease-end": \([0-9]*\).*/\1/p'; } # NS
 oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; } # NS
-try_packets() { # NS ADDRESS N: what cannot be sent is not
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
-}
 setting() { # KEY VALUE: in [sync] of both
 	sed -i "/^$1 *=/d; s/^\[sync\]/&\n$1 = $2/" "$TMP/a.conf" "$TMP/b.conf"
 }

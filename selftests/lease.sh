@@ -31,11 +31,6 @@ bind() { # NS NAME=VALUE...: of A's outbound SA
 	nl "$1" bind -- family=2 dst="$B_OUT" spi="$A_SPI" proto=50 "${@:2}" 2>&1
 }
 oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; } # NS
-try_packets() { # NS ADDRESS N: what cannot be sent is not
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
-}
 flush() {
 	local ns
 

@@ -36,11 +36,6 @@ flag() { get "$1" | grep -q "\"$2\""; }				# NS FLAG
 lease_end() { get "$A" | sed -n 's/.*"lease-end": \([0-9]*\).*/\1/p'; }
 oseq() { sa_oseq "$1" 192.0.3.2 $OLD; }				# NS
 is_ahead() { [ "$(oseq "$B")" -ge $(($(oseq "$A") + ROOM)) ]; }
-try_packets() { # NS ADDRESS N: what cannot be sent is not
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
-}
 granted() { [ "$(lease_end)" -ge $(($(oseq "$A") + ROOM + $1)) ]; } # N
 paced() { # ROUNDS: bursts of 100, each after the lease had its time to be renewed
 	local i

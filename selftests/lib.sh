@@ -474,21 +474,22 @@ delivered_is() { [ "$(delivered "$1")" -eq "$2" ]; } # FILE N
 
 # send_packets NS ADDRESS N [PORT]: N UDP packets, one way: nothing answers them if there
 # is a sink. Returns when all have been handed to the kernel.
-send_packets() {
+send_packets() { lib_packets send "$1" "$2" "$3" "${4:-9}"; }
+
+# The same, but one that cannot be sent (a drop on the way out is told: EPERM) stops no other.
+try_packets() { lib_packets try "$1" "$2" "$3" "${4:-9}" 2>/dev/null; }
+
+lib_packets() { # send|try NS ADDRESS N PORT
 	# More of them at py's pace are too many for the sink.
-	if [ "$3" -gt 50 ]; then
-		packets_from_bash "$1" "$2" "$3" "${4:-9}"
-	else
-		py send "$1" "$2" "$3" "${4:-9}"
-	fi
+	if [ "$4" -gt 50 ]; then packets_from_bash "$@"; else py "$@"; fi
 }
 
 # The same, for what is sent in the background, too.
-packets_from_bash() {
+packets_from_bash() { # send|try NS ADDRESS N PORT
 	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/$3" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3 || exit; done' \
-		_ "$2" "$3" "${4:-9}"
+	in_ns "$2" bash -c 'exec 3>"/dev/udp/$2/$4" || exit
+		for ((i = 0; i < $3; i++)); do printf x >&3 || [ "$1" = try ] || exit; done' \
+		_ "$1" "$3" "$4" "$5"
 }
 
 # send_and_count NS ADDRESS N FILE: sends, and waits until all of them have arrived.

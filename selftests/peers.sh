@@ -13,7 +13,6 @@
 . "$(dirname "$0")/daemon.sh"
 plan 77
 
-here=$(dirname "$0")
 
 need_daemon
 
@@ -38,15 +37,10 @@ with_peer_d() { printf '\n[peer d]\naddress = 192.0.3.1\n' >>"$TMP/$1.conf"; }
 fingerprint() {
 	ip -n "$B" -s xfrm state
 	ip -n "$B" xfrm policy
-	ask b status --json | /usr/bin/python3 -c '
-import json, sys
-s = json.load(sys.stdin)
-for name in ("role", "epoch", "epoch_node", "ready", "reasons", "sas", "managed", "policies",
-             "conflicts", "reader", "parked"):
-    print(name, s[name])
-print([peer for peer in s["peers"] if peer["name"] == "a"])
-print([peer["role"] for peer in s["peers"]])
-print({name: n for name, n in s["losses"].items() if name != "connections_refused"})'
+	py told "$TMP/b.run/sock" "[s[name] for name in ('role', 'epoch', 'epoch_node', 'ready', 'reasons',
+		'sas', 'managed', 'policies', 'conflicts', 'reader', 'parked')],
+		[peer for peer in s['peers'] if peer['name'] == 'a'], [peer['role'] for peer in s['peers']],
+		{name: n for name, n in s['losses'].items() if name != 'connections_refused'}"
 }
 
 # said_since LINES TEXT: b's log has TEXT behind so many lines.
@@ -74,7 +68,7 @@ stranger() { # CERT|- CASE
 	local cert=("$TMP/$1.crt" "$TMP/$1.key")
 
 	[ "$1" != - ] || cert=(- -)
-	/usr/bin/python3 "$here/stranger.py" "$C" 192.0.3.2 "$TMP/ca.crt" "${cert[@]}" "$2"
+	py stranger "$C" 192.0.3.2 "$TMP/ca.crt" "${cert[@]}" "$2"
 }
 
 # A daemon of C's: it runs, and has no connection.

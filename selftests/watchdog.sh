@@ -31,11 +31,6 @@ in_kernel() { nl "$1" status | grep -q "\"role\": \"$2\""; } # NS ROLE
 waits() { nl "$1" status | number watchdog-ms; } # NS
 oseq() { sa_oseq "$1" "$B_OUT" "$A_SPI"; } # NS
 fenced_is() { [ "$(nl "$A" stats | number fenced-out)" -eq "$1" ]; } # N
-try_packets() { # NS ADDRESS N: what cannot be sent is not
-	# shellcheck disable=SC2016 # the inner shell's arguments
-	in_ns "$1" bash -c 'exec 3>"/dev/udp/$1/9" || exit
-		for ((i = 0; i < $2; i++)); do printf x >&3; done' _ "$2" "$3" 2>/dev/null
-}
 
 # --- the kernel -----------------------------------------------------------------------
 
