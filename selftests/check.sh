@@ -13,8 +13,10 @@
 set -uo pipefail
 
 # On the debug kernel, by what they reach of the module in what time: two VMs, as long as
-# each other, and a third one for the detectors themselves.
-PART=(lifecycle restore genl-fuzz kfaults) PART2=(abuse reader churn)
+# each other, and a third one for the detectors themselves. Each run has other allocations that
+# fail, by its seed; all of them, and more rounds, are make abuse's.
+PART=(restore genl-fuzz kfaults) PART2=(lifecycle reader churn)
+part=(-e XFRMSYNC_FAULTS=4 -e XFRMSYNC_ROUNDS=1)
 
 tree=$(dirname "$(readlink -f "$0")")/..
 cd "$tree" || exit
@@ -88,6 +90,10 @@ vm_count() { # NAME
 	[ ! -s "$logs/vm-$1/total.count" ] || read -r p f s <"$logs/vm-$1/total.count"
 	count "kselftest $1" "$p" "$f" "$s"
 }
+
+# What was compiled before is not compiled again, in whatever folder it stands.
+export PATH=/usr/lib/ccache:$PATH CCACHE_DIR=${XFRMSYNC_CACHE:-/var/cache/xfrmsync}/ccache
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=2G
 
 # Asked once for all VMs.
 read -r _ _ vmlinuz _ initrd < <(selftests/vm/kernels.sh get 6.12)
@@ -227,8 +233,8 @@ vm_finished takeover-cost
 [ -z "$debug" ] || background detectors selftests/detectors/run.sh -o "$logs/vm-detectors"
 [ -z "$kcsan" ] || vm_background kcsan kcsan
 if [ "$debug$long" = 1 ]; then
-	vm_background debug-2 debug "${PART2[@]}"
-	vm_shown debug debug "${PART[@]}"
+	vm_background debug-2 debug "${part[@]}" "${PART2[@]}"
+	vm_shown debug debug "${part[@]}" "${PART[@]}"
 	vm_finished debug-2
 elif [ -n "$debug" ]; then
 	vm_shown debug debug -e XFRMSYNC_FAULTS=all

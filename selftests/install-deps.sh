@@ -18,7 +18,7 @@ BUILD=(build-essential bc kmod pkg-config
 	libmnl-dev libssl-dev libsodium-dev libinih-dev libjansson-dev
 	libcap-ng-dev libseccomp-dev)
 KERNEL=(build-essential bc bison cpio flex kmod libelf-dev xz-utils linux-source-6.12)
-CHECK=(git libcmocka-dev sparse spin shellcheck groff-base
+CHECK=(git ccache libcmocka-dev sparse spin shellcheck groff-base
 	gcc-s390x-linux-gnu libc6-dev-s390x-cross libstdc++-12-dev-s390x-cross
 	qemu-user clang-14 libclang-rt-14-dev clang-tidy-14 cppcheck codespell pyflakes3
 	qemu-system-x86 busybox-static zstd

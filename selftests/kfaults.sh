@@ -5,8 +5,8 @@
 #
 #   A 10.1.0.1 --- 192.0.2.1 ===== ESP ===== 192.0.2.2 --- 10.2.0.1 B
 #
-# XFRMSYNC_FAULTS=all: every one of them, netlink's own, too; else of what has many some, by
-# the seed.
+# XFRMSYNC_FAULTS=all: every one of them, netlink's own, too; else so many (12) of what has more,
+# by the seed.
 # timeout: 240
 
 # shellcheck source=selftests/lib.sh
