@@ -10,6 +10,7 @@
 set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
+# shellcheck source=selftests/s390x.sh
 . selftests/s390x.sh
 # One starts the tool, which only binfmt_misc could do, three would ask of qemu's process, and one
 # looks for a socket in /proc/net/udp, where this kernel writes addresses in its own byte order.

@@ -33,8 +33,8 @@ on_6_1=(campaign-strict three-lease three-ranges matrix-file lifetimes-file leas
 	lease-gso reload save conflict map sync flood verbs watchdog keys privileges policies exposed hidden
 	fence-late abuse reader records restore lifecycle campaign)
 on_6_12=(campaign-sharp ready matrix split lifetimes lease-settings leave unsupported fence-paths pmtu
-	genl-fuzz ynl wishes load many service switchover three peers ike-keepalived)
-on_6_12_2=(helper guard fence-hooks hostile ike ike-flight ike-many ike-roadwarrior takeover migrate)
+	genl-fuzz ynl wishes load many service switchover three peers ike-lab)
+on_6_12_2=(helper guard fence-hooks hostile ike ike-both ike-flight ike-many takeover migrate)
 # What has to come about within a tenth of a second has a VM that is not beside two others.
 alone=(async)
 # On the debug kernel only: for it asks nothing that differs, or of what only that one has.

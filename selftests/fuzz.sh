@@ -15,6 +15,7 @@
 set -uo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.." || exit
+# shellcheck source=selftests/s390x.sh
 . selftests/s390x.sh
 # Of what was freed ASan keeps no more than the processor's cache holds: with the 256 MB that it keeps
 # as a rule most harnesses take twice as long, and 16 MB is many executions, too. Nor does it note who

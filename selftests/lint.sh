@@ -101,7 +101,31 @@ try "gcc -fanalyzer: 6.12" "${make[@]}" module-6.12 KOUT=build/lint/kernel/gcc K
 
 mapfile -t scripts < <(files '*.sh'; files .ci tools selftests | xargs -r grep -lE '^#!.*\b(ba)?sh\b')
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | sort -u)
-try shellcheck shellcheck -x -- "${scripts[@]}"
+# With what it includes, and so on; each by its name, which is one of the scripts'.
+# shellcheck disable=SC2317
+with_sourced() { # FILE
+	local seen=("$1") f s
+
+	for ((f = 0; f < ${#seen[@]}; f++)); do
+		for s in $(sed -nE 's/^[[:space:]]*# shellcheck source=//p' "${seen[f]}"); do
+			[[ " ${seen[*]} " == *" $s "* ]] || seen+=("$s")
+		done
+	done
+	cat "${seen[@]}"
+}
+# shellcheck disable=SC2317
+shellcheck_each() {
+	local f hash version rc=0
+
+	version=$(shellcheck --version)
+	for f in "${scripts[@]}"; do
+		hash=$({ echo "shellcheck $version $f"; with_sourced "$f"; } | sha256sum | cut -d' ' -f1)
+		[ ! -f "$clean/$hash" ] || { touch "$clean/$hash"; continue; }
+		if shellcheck -x -- "$f"; then touch "$clean/$hash"; else rc=1; fi
+	done
+	return $rc
+}
+try shellcheck shellcheck_each
 
 # A name that nothing defines is found by nobody else before its line runs.
 mapfile -t python < <({ files '*.py'; files | xargs -r grep -lsE '^#!.*\bpython3\b'; } | sort -u)
