@@ -29,7 +29,7 @@ static ssize_t client_send(int fd, const void *p, size_t len, int flags);
 #define SAS 5
 #define NOW_NS (100000 * LOOP_MS)
 #define WHOLE LINE_MAX_BYTES
-#define MOST 600	/* bytes; status takes its time */
+#define MOST 250	/* bytes, of some requests: status takes its time */
 
 /* The first byte. */
 enum {
