@@ -8,6 +8,7 @@
   pause, go                    nothing is sent, until go
   passing                      each way of each flow, what was sent last has come
   mark                         what follows is judged
+  sent N                       since the mark, each way of each flow
   judge whole|gap [PEER]       since the mark nothing was lost; or, of each way, what lies
                                between two numbers; never was anything delivered twice
 
@@ -165,6 +166,11 @@ class Flows:
                 way.begin = self.sent
         return True, ""
 
+    def since(self, want):
+        with self.lock:
+            count = self.sent - max(way.begin for way in self.ways.values())
+        return count >= int(want), f"{count} sent"
+
     def judge(self, what, peer=""):
         on = self.settled()
         with self.lock:
@@ -200,4 +206,5 @@ def main(verb, *args):
         with flows.lock:
             flows.on = verb == "go"
         return True, ""
-    return {"passing": flows.passing, "mark": flows.mark, "judge": flows.judge}[verb](*args)
+    return {"passing": flows.passing, "mark": flows.mark, "sent": flows.since,
+            "judge": flows.judge}[verb](*args)
