@@ -72,11 +72,6 @@ state_is() { # NODE PEER STATE: its one IKE SA is that peer's, with the same Chi
 		[ "$(child_spis "$1" | awk '{ print $2, $3 }')" = "$(child_spis "$2" | awk '{ print $3, $2 }')" ]
 }
 flows() { py flows "$@"; }
-no_guard() {
-	local said
-
-	said=$(ask "$1" show --json) && py is "s and all(not x.get('guard') for x in s)" "$said"
-}
 as_it_is() { # A1'S B1'S A2'S B2'S: states
 	check "carol on A: $1" busywait 20000 state_is a1 carol "$1"
 	check "carol on B: $2" busywait 20000 state_is b1 carol "$2"

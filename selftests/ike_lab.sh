@@ -283,6 +283,14 @@ joins() {
 	} | ip -n "$2" -batch -
 }
 
+# Without the active's last word what the guard covers is not accepted, and it goes by how fast
+# packets came a moment ago: who counts all of what comes after a crash waits for this before it.
+no_guard() { # NAME
+	local said
+
+	said=$(ask "$1" show --json) && py is "s and all(not x.get('guard') for x in s)" "$said"
+}
+
 ike_carry() { # NS: it has both addresses now
 	local ns
 
