@@ -38,9 +38,10 @@ fingerprint() {
 	ip -n "$B" -s xfrm state
 	ip -n "$B" xfrm policy
 	py told "$TMP/b.run/sock" "[s[name] for name in ('role', 'epoch', 'epoch_node', 'ready', 'reasons',
-		'sas', 'managed', 'policies', 'conflicts', 'reader', 'parked')],
+		'sas', 'managed', 'policies', 'conflicts')],
 		[peer for peer in s['peers'] if peer['name'] == 'a'], [peer['role'] for peer in s['peers']],
-		{name: n for name, n in s['losses'].items() if name != 'connections_refused'}"
+		{name: n for name, n in s['losses'].items() if name != 'connections_refused'}" &&
+		nl "$B" status | grep -oE '"(reader|parked)": [0-9]+'
 }
 
 # said_since LINES TEXT: b's log has TEXT behind so many lines.
@@ -56,7 +57,7 @@ refuses() {
 	local name=$1 text=$2 before lines
 
 	shift 2
-	before=$(fingerprint)
+	before=$(fingerprint) || bail "B does not say how it is"
 	lines=$(wc -l <"$TMP/b.log")
 	check "$name: refused" "$@"
 	check "$name: with a reason" busywait 10000 said_since "$lines" \
