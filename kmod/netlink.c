@@ -241,7 +241,7 @@ static bool dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 
 static bool dump_one_plain(struct xfrmsync_plain_msg *m, struct xfrmsync_sa *sa)
 {
-	if (!xfrmsync_record_fits_plain(m, sa))
+	if (!xfrmsync_record_fits_plain(m, sa, false))
 		return false;
 	xfrmsync_record_fill_plain(m, sa, 0, 0);
 	return true;

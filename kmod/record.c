@@ -38,14 +38,23 @@ static u32 bmp_words(const struct xfrm_state *x)
 	return x->replay_esn ? x->replay_esn->bmp_len : 1;
 }
 
-/* Upper bound for a record of this SA. */
-size_t xfrmsync_record_size(const struct xfrmsync_sa *sa)
+/**
+ * xfrmsync_record_size() - how much a record takes at most
+ * @sa: the SA
+ * @gone: it has no window any more, as it was GONE before. Who puts a live record
+ *	says false, and does not ask again: the SA may go at any time, and what was
+ *	begun with its window ends with it.
+ *
+ * Context: under RCU.
+ * Return: bytes
+ */
+size_t xfrmsync_record_size(const struct xfrmsync_sa *sa, bool gone)
 {
 	size_t size = 2 * nla_total_size(sizeof(xfrm_address_t)) +
 		      18 * nla_total_size(sizeof(u32)) +
 		      15 * nla_total_size_64bit(sizeof(u64));
 
-	if (!test_bit(XFRMSYNC_SA_GONE, &sa->flags))
+	if (!gone)
 		size += nla_total_size(bmp_words(sa->x) * sizeof(u32));
 	return size;
 }
@@ -224,10 +233,10 @@ static void put_live(struct put *p, const struct live *l)
 
 /* False where a record of that SA may not fit. */
 static bool put_begin(struct put *p, const struct sk_buff *skb,
-		      const struct xfrmsync_sa *sa)
+		      const struct xfrmsync_sa *sa, bool gone)
 {
 	p->at = (char *)skb_tail_pointer(skb);
-	return skb_tailroom(skb) >= xfrmsync_record_size(sa);
+	return skb_tailroom(skb) >= xfrmsync_record_size(sa, gone);
 }
 
 static void put_end(const struct put *p, struct sk_buff *skb)
@@ -296,7 +305,7 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 	struct live live;
 	struct put p;
 
-	if (!put_begin(&p, skb, sa))
+	if (!put_begin(&p, skb, sa, false))
 		return -EMSGSIZE;
 	put_id(&p, sa);
 	put_fixed(&p, sa);
@@ -318,23 +327,22 @@ int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 /* ---- plain ---- */
 
 /* Upper bound, as above. */
-static size_t plain_size(const struct xfrmsync_sa *sa)
+static size_t plain_size(const struct xfrmsync_sa *sa, bool gone)
 {
-	size_t words = test_bit(XFRMSYNC_SA_GONE, &sa->flags) ? 0 :
-		       bmp_words(sa->x);
+	size_t words = gone ? 0 : bmp_words(sa->x);
 
 	return XFRMSYNC_PLAIN_UNIT *
 	       xfrmsync_plain_units(U16_MAX & ~XFRMSYNC_PLAIN_F_RESTORE &
 				    ~XFRMSYNC_PLAIN_F_EXPECT_OSEQ, words);
 }
 
-/* False where one of that SA may not fit. */
+/* False where one of that SA may not fit. @gone: as of xfrmsync_record_size(). */
 bool xfrmsync_record_fits_plain(const struct xfrmsync_plain_msg *m,
-				const struct xfrmsync_sa *sa)
+				const struct xfrmsync_sa *sa, bool gone)
 {
 	size_t room = m->end - m->at;
 
-	return room >= XFRMSYNC_PLAIN_MAX || room >= plain_size(sa);
+	return room >= XFRMSYNC_PLAIN_MAX || room >= plain_size(sa, gone);
 }
 
 static __always_inline char *plain_u64(char *p, u64 value)
@@ -553,7 +561,7 @@ int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa)
 {
 	struct put p;
 
-	if (!put_begin(&p, skb, sa))
+	if (!put_begin(&p, skb, sa, true))
 		return -EMSGSIZE;
 	put_id(&p, sa);
 	put_u64(&p, XFRMSYNC_A_RECORD_COOKIE, sa->cookie);

@@ -13,12 +13,12 @@
 
 struct xfrmsync_plain_msg;
 
-size_t xfrmsync_record_size(const struct xfrmsync_sa *sa);
+size_t xfrmsync_record_size(const struct xfrmsync_sa *sa, bool gone);
 int xfrmsync_record_fill(struct sk_buff *skb, struct xfrmsync_sa *sa, u32 flags,
 			 u64 age_ns);
 int xfrmsync_record_fill_gone(struct sk_buff *skb, struct xfrmsync_sa *sa);
 bool xfrmsync_record_fits_plain(const struct xfrmsync_plain_msg *m,
-				const struct xfrmsync_sa *sa);
+				const struct xfrmsync_sa *sa, bool gone);
 void xfrmsync_record_fill_plain(struct xfrmsync_plain_msg *m,
 				struct xfrmsync_sa *sa, u32 flags, u64 age_ns);
 void xfrmsync_record_fill_plain_gone(struct xfrmsync_plain_msg *m,

@@ -149,12 +149,15 @@ struct batch {
 	u64 now_ns;
 };
 
+/* It may go behind this: what it takes then is less. */
 static bool fits(const struct batch *b, const struct xfrmsync_sa *sa)
 {
+	bool gone = test_bit(XFRMSYNC_SA_GONE, &sa->flags);
+
 	if (b->msg)
-		return xfrmsync_record_fits_plain(b->msg, sa);
+		return xfrmsync_record_fits_plain(b->msg, sa, gone);
 	return skb_tailroom(b->skb) >= NLMSG_HDRLEN + GENL_HDRLEN +
-				       xfrmsync_record_size(sa);
+				       xfrmsync_record_size(sa, gone);
 }
 
 /* False when the batch is full; the SA then stays where it is. Under RCU. */
