@@ -321,13 +321,31 @@ static int put_result(struct sk_buff *msg, u32 index, u32 reason)
 	return 0;
 }
 
+/* Who looks for one attribute, and who collects all, has the same: there are no two of a kind. */
+static int refuse_twice(const struct nlattr *record, struct netlink_ext_ack *extack)
+{
+	DECLARE_BITMAP(seen, XFRMSYNC_A_RECORD_MAX + 1) = {};
+	const struct nlattr *attr;
+	int rem;
+
+	nla_for_each_nested(attr, record, rem) {
+		if (!__test_and_set_bit(nla_type(attr), seen) ||
+		    nla_type(attr) == XFRMSYNC_A_RECORD_PAD)
+			continue;
+		NL_SET_ERR_MSG_ATTR(extack, attr, "a record has this attribute twice");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* As the policy of a nested attribute is: one that it refuses, refuses all of them. */
 static int validate_record(const struct nlattr *record,
 			   struct netlink_ext_ack *extack)
 {
 	return __nla_validate(nla_data(record), nla_len(record),
 			      XFRMSYNC_A_RECORD_MAX, record_policy,
-			      NL_VALIDATE_STRICT, extack);
+			      NL_VALIDATE_STRICT, extack) ?:
+	       refuse_twice(record, extack);
 }
 
 static struct xfrmsync_plain_at plain_of(struct genl_info *info)

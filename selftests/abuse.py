@@ -184,6 +184,9 @@ def wrong(client):
     no("an address of another family", "get", spec.encode("record", dict(ident, family=10)),
        errno.EINVAL, attr="dst")
     no("no such SA", "get", spec.encode("record", dict(ident, spi=0x1234)), errno.ESRCH)
+    flags = nl.nla(spec.sets["record"]["restore-flags"]["id"], bytes(4))
+    no("an attribute twice in a record", "restore", nl.nla(nest, whole + flags + flags), errno.EINVAL,
+       attr="record.restore-flags", says="twice")
     too_many = nl.nla(nest, whole) * 513
     no("too many records", "restore", too_many, errno.E2BIG, attr="record")
     no("a window beyond the largest", "restore",

@@ -5,7 +5,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 58
+plan 59
 
 load_module park_max=64 || bail "the module does not load"
 modprobe -aq esp4 xfrm_user

@@ -365,7 +365,7 @@ enum {
 	XFRMSYNC_A_BATCH_EPOCH = 1,
 	/* u32: Node id that breaks a tie between equal epochs. */
 	XFRMSYNC_A_BATCH_NODE,
-	/* nest */
+	/* nest: Each attribute in it once. */
 	XFRMSYNC_A_BATCH_RECORD,
 	/* nest: One for each record that was not applied. */
 	XFRMSYNC_A_BATCH_RESULT,
