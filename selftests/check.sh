@@ -15,7 +15,7 @@ set -uo pipefail
 # On the debug kernel, by what they reach of the module in what time: two VMs, as long as
 # each other, and a third one for the detectors themselves. Each run has other allocations that
 # fail, by its seed; all of them, and more rounds, are make abuse's.
-PART=(restore genl-fuzz kfaults) PART2=(lifecycle reader churn)
+PART=(restore genl-fuzz smoke) PART2=(reader churn kfaults)
 part=(-e XFRMSYNC_FAULTS=4 -e XFRMSYNC_ROUNDS=1)
 
 tree=$(dirname "$(readlink -f "$0")")/..
@@ -28,13 +28,13 @@ mkdir -p "$logs"
 passed=0 failed=0 skipped=0 broken=()
 # What is in none of these runs on both of Debian's kernels. Most take long, or ask the daemon
 # more than the kernel: one of the kernels is enough for each commit. Three VMs, as long as
-# each other; the second one of 6.12 has those that wait most.
+# each other; the second one of 6.12 has those that wait most, and one processor.
 on_6_1=(campaign-strict three-lease three-ranges matrix-file lifetimes-file lease lease-distance
 	lease-gso reload save conflict map sync flood verbs watchdog keys privileges policies exposed hidden
 	fence-late abuse reader records restore lifecycle campaign)
 on_6_12=(campaign-sharp ready matrix split lifetimes lease-settings leave unsupported fence-paths pmtu
-	genl-fuzz ynl wishes load many service switchover three peers ike-lab)
-on_6_12_2=(helper guard fence-hooks hostile ike ike-both ike-flight ike-many takeover migrate)
+	genl-fuzz ynl wishes load many service switchover three peers fence-hooks)
+on_6_12_2=(helper guard hostile ike ike-both ike-flight ike-lab ike-many takeover migrate)
 # What has to come about within a tenth of a second has a VM that is not beside two others.
 alone=(async)
 # On the debug kernel only: for it asks nothing that differs, or of what only that one has.
@@ -214,14 +214,14 @@ apart_all() {
 background apart apart_all
 
 vm_background 6.1 6.1 "${not_on_6_1[@]}"
-[ -n "$long" ] || vm_background 6.12-2 6.12 "${on_6_12_2[@]}"
+[ -n "$long" ] || vm_background 6.12-2 6.12 -c 1 "${on_6_12_2[@]}"
 vm_shown 6.12 6.12 "${not_on_6_12[@]}"
 vm_finished 6.1
 [ -n "$long" ] || vm_finished 6.12-2
 finished model
 # Labels of SAs are SELinux's; it is there where it is asked for, and AppArmor is not then.
 selinux=(-a security=selinux -e "XFRMSYNC_MATRIX=security context" matrix matrix-file)
-vm_background takeover-cost 6.12 -i -e "BENCH_SAS=100 1000" selftests/bench/takeover.sh
+vm_background takeover-cost 6.12 -i -e "BENCH_SAS=100 500" selftests/bench/takeover.sh
 vm_shown selinux-6.1 6.1 "${selinux[@]}"
 vm_shown selinux-6.12 6.12 "${selinux[@]}"
 vm_finished takeover-cost

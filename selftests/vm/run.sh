@@ -95,8 +95,9 @@ if [ "$XFRMSYNC_ACCEL" = kvm ]; then
 	machine=(-accel kvm -cpu host)
 else
 	# With thread=multi one boot of 26 died before the root was mounted. Emulated, rep movsb
-	# takes a turn for each byte: a guest that was told of it as fast costs a tenth more.
-	machine=(-accel "tcg,thread=$thread" -cpu "max,erms=off")
+	# takes a turn for each byte, and a page table of five levels one more look for each miss: a
+	# guest that has them costs a tenth more, and a twentieth.
+	machine=(-accel "tcg,thread=$thread" -cpu "max,erms=off,la57=off")
 fi
 
 if [ -n "$icount" ]; then
