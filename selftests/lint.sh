@@ -107,9 +107,9 @@ with_sourced() { # FILE
 	local seen=("$1") f s
 
 	for ((f = 0; f < ${#seen[@]}; f++)); do
-		for s in $(sed -nE 's/^[[:space:]]*# shellcheck source=//p' "${seen[f]}"); do
+		while read -r s; do
 			[[ " ${seen[*]} " == *" $s "* ]] || seen+=("$s")
-		done
+		done < <(sed -nE 's/^[[:space:]]*# shellcheck source=//p' "${seen[f]}")
 	done
 	cat "${seen[@]}"
 }
