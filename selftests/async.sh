@@ -88,14 +88,17 @@ check "the SAs use it" awk -v d="$driver" '$1 == "driver" { on = substr($0, inde
 hold() {
 	echo 2 >"$PCRYPT/$1/serial_cpumask"
 	[ -z "$hog" ] || return 0
-	[ $# -gt 1 ] || set -- "$1" /usr/bin/python3 -c 'while True: pass'
-	background chrt -f 90 taskset 2 "${@:2}"
+	[ $# -gt 1 ] || set -- "$1" bash -c "$says_so; while :; do :; done" _
+	rm -f "$TMP/spins"
+	background chrt -f 90 taskset 2 "${@:2}" "$TMP/spins"
 	hog=$BG_PID
-	busywait 10000 runs_on_2 "$hog" >/dev/null
+	busywait 10000 spins "$hog" >/dev/null || bail "nothing spins"
 }
-runs_on_2() { # PID: it is the spinning one, and it has run there
-	[ "$(awk '{ print $39, $41 }' "/proc/$1/stat")" = "1 1" ] &&
-		[ "$(awk '{ print $14 }' "/proc/$1/stat")" -gt 10 ]
+# While it starts it waits for its files, and others have the processor.
+# shellcheck disable=SC2016 # the inner shell's arguments
+says_so='for said; do :; done; : >"$said"'
+spins() { # PID: and where it shall
+	[ -e "$TMP/spins" ] && [ "$(awk '{ print $39, $41 }' "/proc/$1/stat")" = "1 1" ]
 }
 go_on() {
 	{ kill -KILL "$hog"; wait "$hog"; } 2>/dev/null
@@ -179,7 +182,7 @@ reload_both() { reload a && reload b; }
 check "drained: the daemons wait for longer" reload_both
 # Where a processor spins, nothing may be forked.
 # shellcheck disable=SC2016 # the inner shell's arguments
-until_it_waits='until mapfile stack <"/proc/$1/stack"; [[ ${stack[*]} == *xfrmsync_fence_drain* ]]
+until_it_waits=$says_so'; until mapfile stack <"/proc/$1/stack"; [[ ${stack[*]} == *xfrmsync_fence_drain* ]]
 	do :; done'
 
 out_is_past() { [ "$(oseq "$1")" -gt "$2" ]; }           # NS N
