@@ -14,6 +14,7 @@
 #include "cache.h"
 
 #define POLICY_BUCKETS 4096
+#define PATH_ROUNDS 2	/* the answer to what was sent last may be on its way in the first */
 
 static void free_tables(struct cache *c)
 {
@@ -36,6 +37,7 @@ int cache_init(struct cache *c)
 	list_init(&c->unready);
 	list_init(&c->unbound);
 	list_init(&c->led);
+	list_init(&c->path);
 	if (c->by_id && c->by_handle && c->by_key)
 		return 0;
 	free_tables(c);
@@ -283,6 +285,7 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 	list_add_tail(&e->all, &c->entries);
 	list_add_tail(&e->unbound, &c->unbound);
 	list_init(&e->led);
+	list_init(&e->path);
 	c->n_entries++;
 	return e;
 }
@@ -314,6 +317,13 @@ void cache_lead(struct cache *c, struct cache_entry *e)
 {
 	if (list_empty(&e->led))
 		list_add_tail(&e->led, &c->led);
+}
+
+void cache_ask_path(struct cache *c, struct cache_entry *e)
+{
+	e->path_rounds = PATH_ROUNDS;
+	if (list_empty(&e->path))
+		list_add_tail(&e->path, &c->path);
 }
 
 void cache_set_unsafe(struct cache *c, struct cache_entry *e, const char *why)
@@ -389,6 +399,7 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 	list_del(&e->all);
 	list_del(&e->unbound);
 	list_del(&e->led);
+	list_del(&e->path);
 	marks_free(c, e->mark);
 	c->n_entries--;
 	wipe_free(e->context, e->context_len);

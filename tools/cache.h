@@ -45,6 +45,18 @@ static inline void list_add_tail(struct list *l, struct list *head)
 	head->prev = l;
 }
 
+/* All of from behind what is in to. */
+static inline void list_move_all(struct list *from, struct list *to)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 #define container(ptr, type, member) \
 	((type *)((char *)(ptr) - offsetof(type, member)))
 
@@ -111,6 +123,8 @@ struct cache_entry {
 	const char *unsafe;		/* why it must not be taken over; NULL: it may */
 	bool stopped;			/* active: at its lease's end, and that was said */
 	uint32_t pmtu;			/* as peers are told, or as the active told; 0: nothing */
+	struct list path;		/* active: among those whose path's is asked for ... */
+	unsigned int path_rounds;	/* ... so often still, where none is known */
 	bool orphan;			/* a peer that was removed has a range */
 	bool apart;			/* others than the peers may have ranges */
 	bool hole;			/* a peer may have used it, and has lost how far */
@@ -181,6 +195,7 @@ struct cache {
 	struct list entries;
 	size_t n_entries;
 	struct list unbound, led;	/* entries: all that are, and some that are no more */
+	struct list path;		/* entries, likewise: pmtu_follow.c takes them from here */
 	size_t n_unsafe, n_repair;	/* entries with these set */
 	size_t n_refused;		/* marks */
 	struct list policies;
@@ -261,9 +276,6 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p);
 	for (e = container((c)->entries.next, struct cache_entry, all); \
 	     &e->all != &(c)->entries; \
 	     e = container(e->all.next, struct cache_entry, all))
-/* Those of one bucket, of c->buckets: some of all, and the others another time. */
-#define cache_for_each_in(c, bucket, e) \
-	for (e = (c)->by_id[bucket]; e; e = e->next_id)
 /* Stands removal of the current one. */
 #define cache_for_each_safe(c, e, n) \
 	for (e = container((c)->entries.next, struct cache_entry, all), \
@@ -286,6 +298,8 @@ void cache_policy_remove(struct cache *c, struct cache_policy *p);
 void cache_unbind(struct cache *c, struct cache_entry *e);
 /* Its guard may shrink again. */
 void cache_lead(struct cache *c, struct cache_entry *e);
+/* Something was sent by it: what this kernel learns of its path comes now, or never. */
+void cache_ask_path(struct cache *c, struct cache_entry *e);
 /* Note a number that the active drew; keeps sent and base (see the fields). */
 void cache_note_record(struct cache_entry *e, const struct record *rec);
 

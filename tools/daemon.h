@@ -103,7 +103,7 @@ struct pmtu_follow {
 	struct pmtu known;
 	bool open_failed;		/* and that was said */
 	struct loop_timer timer;
-	size_t bucket;			/* of the cache: the next to look at */
+	struct list round;		/* entries of the cache that are to be looked at in it */
 	/* Of the active before this node, and not told to this kernel yet. */
 	struct pmtu_due {
 		struct context_sa sa;

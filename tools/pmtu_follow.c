@@ -6,8 +6,10 @@
  * The daemon's loop; asks the kernel, some paths at a time, each once in a round.
  *
  * No event tells of a path's MTU: the kernel notes it beside the route. So it is
- * asked for, by and by. After a takeover those that are known are told to this
- * kernel first, and only then it is asked, as it would not know of them yet.
+ * asked for, by and by, of the SAs that something was sent by since, or whose path
+ * has one that is known: where nothing is sent, nothing is asked. After a takeover
+ * those that are known are told to this kernel first, and only then it is asked, as
+ * it would not know of them yet.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +21,7 @@
 #define ROUND (5000 * LOOP_MS)		/* from the end of one to the next */
 #define LOOK_PAUSE (100 * LOOP_MS)
 #define QUESTIONS 64			/* and then a pause */
-#define ENTRIES 4096			/* likewise: most have a path that is known */
+#define ENTRIES 4096			/* likewise: most have a path that was asked for */
 #define TELL_PAUSE (20 * LOOP_MS)
 #define TELL_AT_ONCE 64
 #define WAIT (250 * LOOP_MS)		/* for an address, a route, or that it is taken */
@@ -48,8 +50,6 @@ static unsigned int look_at(struct daemon *d, struct cache_entry *e)
 	uint32_t mtu = e->pmtu;
 	unsigned int asked;
 
-	if (!pmtu_was_used(&e->info, &e->rec, e->sent) && !e->pmtu)
-		return 0;
 	asked = pmtu_look(&d->pmtu.known, &e->info, &mtu);
 	if (mtu != e->pmtu) {
 		e->pmtu = mtu;
@@ -65,21 +65,32 @@ static bool look_at_some(struct daemon *d)
 	unsigned int asked = 0, n = 0;
 	struct cache_entry *e;
 
-	if (!f->bucket)
+	if (list_empty(&f->round)) {
+		list_move_all(&d->cache.path, &f->round);
 		pmtu_begin(&f->known);
-	while (f->bucket < d->cache.buckets && asked < QUESTIONS && n < ENTRIES) {
-		cache_for_each_in(&d->cache, f->bucket, e) {
-			asked += look_at(d, e);
-			n++;
-		}
-		f->bucket++;
+	}
+	while (!list_empty(&f->round) && asked < QUESTIONS && n < ENTRIES) {
+		e = container(f->round.next, struct cache_entry, path);
+		list_del(&e->path);
+		asked += look_at(d, e);
+		n++;
+		if (e->path_rounds)
+			e->path_rounds--;
+		if (e->path_rounds || e->pmtu)
+			list_add_tail(&e->path, &d->cache.path);
 	}
 	peer_kick(d);
-	if (f->bucket < d->cache.buckets)
+	if (!list_empty(&f->round))
 		return true;
 	pmtu_end(&f->known);
-	f->bucket = 0;
 	return false;
+}
+
+/* The round ends before it is through. */
+static void give_back(struct daemon *d)
+{
+	if (d->pmtu.round.next)
+		list_move_all(&d->pmtu.round, &d->cache.path);
 }
 
 /* ---- after a takeover ---- */
@@ -180,7 +191,7 @@ void pmtu_taken_over(struct daemon *d)
 	size_t n = 0;
 
 	forget_due(f);
-	f->bucket = 0;
+	give_back(d);
 	cache_for_each(&d->cache, e)
 		n += !!e->pmtu;
 	if (!n || !is_open(d))
@@ -217,6 +228,8 @@ void pmtu_follow_start(struct daemon *d)
 {
 	struct pmtu_follow *f = &d->pmtu;
 
+	if (!f->round.next)
+		list_init(&f->round);
 	f->timer.cb = due;
 	f->timer.data = d;
 	loop_timer_set(&d->loop, &f->timer, 0);
@@ -228,7 +241,7 @@ void pmtu_follow_stop(struct daemon *d)
 
 	loop_timer_stop(&f->timer);
 	pmtu_close(&f->known);
-	f->bucket = 0;
+	give_back(d);
 	if (!role_is_active(d))
 		forget_due(f);
 }

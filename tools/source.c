@@ -115,6 +115,8 @@ static void follow(struct daemon *d, struct cache_entry *e,
 {
 	e->seen = true;
 	cache_note_record(e, rec);
+	if (e->pmtu || pmtu_was_used(&e->info, &e->rec, e->sent))
+		cache_ask_path(&d->cache, e);
 	lease_follow(d, e);
 	inbound_follow(d, e);
 	peer_mark_entry(d, e, told_anew);
@@ -678,6 +680,8 @@ int source_start(struct daemon *d)
 	cache_for_each(&d->cache, e) {
 		e->cookie = 0;
 		cache_unbind(&d->cache, e);
+		if (e->pmtu || pmtu_was_used(&e->info, &e->rec, e->sent))
+			cache_ask_path(&d->cache, e);
 	}
 	d->pull_timer.cb = pull_due;
 	d->pull_timer.data = d;
