@@ -13,6 +13,7 @@
 
 #include "cache.h"
 
+#define BUCKETS 16384	/* at first */
 #define POLICY_BUCKETS 4096
 #define PATH_ROUNDS 2	/* the answer to what was sent last may be on its way in the first */
 
@@ -27,11 +28,12 @@ static void free_tables(struct cache *c)
 int cache_init(struct cache *c)
 {
 	memset(c, 0, sizeof(*c));
-	c->buckets = 16384;
+	c->buckets = BUCKETS;
+	c->policy_buckets = POLICY_BUCKETS;
 	c->n_marks = CONF_MAX_PEERS;
 	c->by_id = calloc(c->buckets, sizeof(*c->by_id));
 	c->by_handle = calloc(c->buckets, sizeof(*c->by_handle));
-	c->by_key = calloc(POLICY_BUCKETS, sizeof(*c->by_key));
+	c->by_key = calloc(c->policy_buckets, sizeof(*c->by_key));
 	list_init(&c->entries);
 	list_init(&c->policies);
 	list_init(&c->unready);
@@ -265,6 +267,30 @@ static void link_id(struct cache *c, struct cache_entry *e)
 	*slot = e;
 }
 
+/* As many buckets as entries, at least; without memory for that the chains are longer. */
+static void grow(struct cache *c)
+{
+	size_t n = 2 * c->buckets;
+	struct cache_entry **by_id = calloc(n, sizeof(*by_id));
+	struct cache_entry **by_handle = calloc(n, sizeof(*by_handle));
+	struct cache_entry *e;
+
+	if (!by_id || !by_handle) {
+		free(by_id);
+		free(by_handle);
+		return;
+	}
+	free(c->by_id);
+	free(c->by_handle);
+	c->by_id = by_id;
+	c->by_handle = by_handle;
+	c->buckets = n;
+	cache_for_each(c, e) {
+		link_id(c, e);
+		link_handle(c, e, e->handle);
+	}
+}
+
 struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 			      const uint8_t *context, size_t len,
 			      uint32_t handle)
@@ -279,6 +305,8 @@ struct cache_entry *cache_add(struct cache *c, const struct context_sa *info,
 		free(e);
 		return NULL;
 	}
+	if (c->n_entries >= c->buckets)
+		grow(c);
 	e->id = info->id;
 	link_id(c, e);
 	link_handle(c, e, handle ? handle : free_handle(c));
@@ -410,7 +438,7 @@ void cache_remove(struct cache *c, struct cache_entry *e)
 static struct cache_policy **key_slot(struct cache *c,
 				      const struct context_policy *info)
 {
-	return &c->by_key[buf_hash(info->key, info->key_len) % POLICY_BUCKETS];
+	return &c->by_key[buf_hash(info->key, info->key_len) & (c->policy_buckets - 1)];
 }
 
 struct cache_policy *cache_policy_find(struct cache *c,
@@ -426,12 +454,34 @@ struct cache_policy *cache_policy_find(struct cache *c,
 	return NULL;
 }
 
+static void link_key(struct cache *c, struct cache_policy *p)
+{
+	struct cache_policy **slot = key_slot(c, &p->info);
+
+	p->next_key = *slot;
+	*slot = p;
+}
+
+/* As grow(). */
+static void grow_policies(struct cache *c)
+{
+	struct cache_policy **by_key = calloc(2 * c->policy_buckets, sizeof(*by_key));
+	struct cache_policy *p, *n;
+
+	if (!by_key)
+		return;
+	free(c->by_key);
+	c->by_key = by_key;
+	c->policy_buckets *= 2;
+	cache_for_each_policy_safe(c, p, n)
+		link_key(c, p);
+}
+
 struct cache_policy *cache_policy_add(struct cache *c,
 				      const struct context_policy *info,
 				      const uint8_t *context, size_t len)
 {
 	struct cache_policy *p = calloc(1, sizeof(*p));
-	struct cache_policy **slot;
 
 	if (p)
 		p->mark = marks_new(c->n_marks, p, true);
@@ -441,10 +491,10 @@ struct cache_policy *cache_policy_add(struct cache *c,
 		free(p);
 		return NULL;
 	}
+	if (c->n_policies >= c->policy_buckets)
+		grow_policies(c);
 	p->info = *info;
-	slot = key_slot(c, info);
-	p->next_key = *slot;
-	*slot = p;
+	link_key(c, p);
 	list_add_tail(&p->all, &c->policies);
 	list_init(&p->unready);
 	c->n_policies++;

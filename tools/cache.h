@@ -200,6 +200,7 @@ struct cache {
 	size_t n_refused;		/* marks */
 	struct list policies;
 	struct cache_policy **by_key;
+	size_t policy_buckets;		/* power of two */
 	size_t n_policies;
 	struct list unready;		/* policies: failed, in conflict, or refused */
 	size_t n_unready;

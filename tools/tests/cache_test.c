@@ -51,6 +51,8 @@ static void test_many(void **state)
 	for (i = 1; i <= MANY; i++)
 		assert_non_null(add(&c, i, 0));
 	assert_int_equal(c.n_entries, MANY);
+	/* Where there are more, no look-up takes longer. */
+	assert_true(c.buckets >= MANY && !(c.buckets & (c.buckets - 1)));
 	for (i = 1; i <= MANY; i++) {
 		e = find(&c, i);
 		assert_non_null(e);
@@ -111,8 +113,9 @@ static void test_unbound(void **state)
 	assert_false(a->bound);
 	assert_false(list_empty(&c.unbound));
 	cache_lead(&c, a);
+	cache_ask_path(&c, a);
 	cache_remove(&c, a);
-	assert_true(list_empty(&c.unbound) && list_empty(&c.led));
+	assert_true(list_empty(&c.unbound) && list_empty(&c.led) && list_empty(&c.path));
 	cache_exit(&c);
 }
 
@@ -192,6 +195,32 @@ static void test_sent_told_late(void **state)
 	rec.cookie = 8;
 	cache_note_record(e, &rec);
 	assert_int_equal(e->sent, (1 << 30) + 1);
+	cache_exit(&c);
+}
+
+static void test_many_policies(void **state)
+{
+	struct context_policy info = { .key_len = sizeof(uint32_t) };
+	struct cache_policy *p, *n;
+	struct cache c;
+	uint32_t i;
+
+	(void)state;
+	assert_int_equal(cache_init(&c), 0);
+	for (i = 0; i < MANY; i++) {
+		memcpy(info.key, &i, sizeof(i));
+		assert_non_null(cache_policy_add(&c, &info, (void *)"x", 1));
+	}
+	assert_true(c.policy_buckets >= MANY);
+	for (i = 0; i < MANY; i++) {
+		memcpy(info.key, &i, sizeof(i));
+		p = cache_policy_find(&c, &info);
+		assert_non_null(p);
+		assert_memory_equal(p->info.key, &i, sizeof(i));
+	}
+	cache_for_each_policy_safe(&c, p, n)
+		cache_policy_remove(&c, p);
+	assert_null(cache_policy_find(&c, &info));
 	cache_exit(&c);
 }
 
@@ -366,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_sent),
 		cmocka_unit_test(test_sent_told_late),
 		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_many_policies),
 		cmocka_unit_test(test_unready),
 		cmocka_unit_test(test_plaintext),
 		cmocka_unit_test(test_marks),
