@@ -174,7 +174,7 @@ background model model
 step spec "${make[@]}" spec
 step build-6.1 "${make[@]}" module-6.1 offload-6.1
 step build-6.12 "${make[@]}" module-6.12 offload-6.12
-step build-tool "${make[@]}" tool build/genl_fuzz
+step build-tool "${make[@]}" tool build/genl_fuzz build/bench/packets build/bench/records build/bench/own
 # Of campaign-sharp, for the kernels that run it.
 step build-sharp "${make[@]}" sharp HEADROOM=2 K=6.12
 [ "$long" != long ] || step build-sharp-6.1 "${make[@]}" sharp HEADROOM=2 K=6.1
@@ -222,9 +222,12 @@ finished model
 # Labels of SAs are SELinux's; it is there where it is asked for, and AppArmor is not then.
 selinux=(-a security=selinux -e "XFRMSYNC_MATRIX=security context" matrix matrix-file)
 vm_background takeover-cost 6.12 -i -e "BENCH_SAS=100 500" selftests/bench/takeover.sh
+# Instructions are as many on a busy machine.
+background bench-gate "${limited[@]}" 1800 selftests/bench/run.sh -g -k 6.12
 vm_shown selinux-6.1 6.1 "${selinux[@]}"
 vm_shown selinux-6.12 6.12 "${selinux[@]}"
 vm_finished takeover-cost
+finished bench-gate
 [ -n "$long" ] || vm_shown alone 6.12 "${alone[@]}"
 
 [ "$long" != long ] || ! step upstream-tests selftests/upstream/get.sh ||

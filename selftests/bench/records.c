@@ -3,7 +3,7 @@
  * What a record costs on each part of its way, by a clock that counts instructions: from the
  * module to its reader, from a standby's daemon to its module, and through both daemons.
  *
- * usage: records [-n SAS] [-r REPEATS] VERB NS...
+ * usage: records [-n SAS] [-u USED] [-r REPEATS] VERB NS...
  *   pull A P         A's dirty set by its one reader, parsed, into its buffer
  *   dump A           all records, likewise
  *   restore B        the next record of each SA, which is there, in batches as the daemon's
@@ -14,8 +14,13 @@
  *   sync A B PID_A PID_B
  *                    from when A's link xs0 comes up until all SAs are at B: "gives" what
  *                    A's takes, "takes" what B's, "sync" both
+ *   idle A B PID_A PID_B
+ *                    ten seconds in which nobody sends anything, and what is done in each:
+ *                    by A's ("idles"), by B's ("waits"), how often any of them runs ("wakes");
+ *                    how long all of it was
  *   -n SAS           (1000) half of them outbound, to 10.2.0.1 and after, by the policies of
  *                    each; the others come from P, to 10.1.0.1 and after
+ *   -u USED          of which so many, here and there, have a packet (all)
  *
  * Prints "VERB: MIN MEDIAN MAX" of what each SA, or record, takes. The first repeat does not count.
  */
@@ -38,8 +43,10 @@
 #define QUIET 100000		/* ns in a second: timers that have no SA to do with ... */
 #define QUIET_SA 100		/* ... and those that look at each */
 #define PATIENCE 600		/* s */
+#define IDLE 10			/* s */
+#define BEFORE_IDLE 30		/* s; what was before has come to its end */
 
-static unsigned int sas = 1000, repeats = 6;
+static unsigned int sas = 1000, used, repeats = 6;
 
 static struct genl *family(const char *ns)
 {
@@ -107,9 +114,11 @@ static void traffic(void)
 	static char data[SIZE];
 	unsigned int came = 0;
 
-	for (unsigned int i = 0; i < sas / 2; i++) {
+	for (unsigned int i = 0; i < used / 2; i++) {
+		uint32_t which = (uint64_t)i * sas / used;
+
 		for (int way = 0; way < 2; way++) {
-			to.sin_addr.s_addr = htonl(ntohl(inet_addr(first[way])) + i);
+			to.sin_addr.s_addr = htonl(ntohl(inet_addr(first[way])) + which);
 			if (sendto(tx[way], data, sizeof(data), 0,
 				   (struct sockaddr *)&to, sizeof(to)) < 0)
 				measure_die("sendto");
@@ -124,8 +133,8 @@ static void traffic(void)
 	usleep(20000);
 	came += drain(rx[1]);
 	drain(rx[0]);
-	if (came != sas / 2) {
-		fprintf(stderr, "records: %u of %u packets arrived\n", came, sas / 2);
+	if (came != used / 2) {
+		fprintf(stderr, "records: %u of %u packets arrived\n", came, used / 2);
 		exit(1);
 	}
 }
@@ -175,7 +184,7 @@ static int pull(const char *a, const char *p)
 		start = measure_now();
 		must(g, genl_pull(g, keep, &to), "pull");
 		measure_add(&m, (double)(measure_now() - start) / to.n);
-		if (to.n != sas) {
+		if (to.n != used) {
 			fprintf(stderr, "records: %u records\n", to.n);
 			return 1;
 		}
@@ -354,12 +363,12 @@ static int through(const char *a, const char *b, const char *p, char **pids)
 	for (unsigned int r = 0; r <= repeats; r++) {
 		begin(&pair);
 		traffic();
-		if (settle(&pair, sas))
+		if (settle(&pair, used))
 			return 1;
 		n = applied(pair.b) - pair.applied;
 		measure_add(&active, took(&pair, 0) / n);
 		measure_add(&standby, took(&pair, 1) / n);
-		measure_add(&again, n / sas);
+		measure_add(&again, n / used);
 		measure_add(&bytes, (sent_bytes(a) - pair.bytes) / n);
 	}
 	measure_print(&active, "active");
@@ -389,15 +398,68 @@ static int sync_all(const char *a, const char *b, char **pids)
 	return 0;
 }
 
+/* How often a process got the processor. */
+static uint64_t runs(pid_t pid)
+{
+	unsigned long long n, sum = 0;
+	char path[64], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	if (!f)
+		measure_die(path);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "voluntary_ctxt_switches: %llu", &n) == 1 ||
+		    sscanf(line, "nonvoluntary_ctxt_switches: %llu", &n) == 1)
+			sum += n;
+	fclose(f);
+	return sum;
+}
+
+static uint64_t runs_of(const struct pair *p)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 2; i++)
+		n += runs(p->pid[i]) + runs(p->helper[i]);
+	return n;
+}
+
+static int idle(const char *a, const char *b, char **pids)
+{
+	struct measure m[2] = { 0 }, wakes = { 0 };
+	struct pair pair;
+	uint64_t n;
+
+	pair_init(&pair, a, b, pids);
+	sleep(BEFORE_IDLE);
+	for (unsigned int r = 0; r <= repeats; r++) {
+		begin(&pair);
+		n = runs_of(&pair);
+		sleep(IDLE);
+		for (int i = 0; i < 2; i++)
+			measure_add(&m[i], took(&pair, i) / IDLE);
+		measure_add(&wakes, (double)(runs_of(&pair) - n) / IDLE);
+	}
+	measure_print(&m[0], "idles");
+	measure_print(&m[1], "waits");
+	measure_print(&wakes, "wakes");
+	printf("seconds: %u\n", BEFORE_IDLE + IDLE * (repeats + 1));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:r:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:u:r:")) != -1) {
 		unsigned int n = optarg ? strtoul(optarg, NULL, 10) : 0;
 
 		if (opt == 'n' && n >= 2)
 			sas = n;
+		else if (opt == 'u' && n >= 2)
+			used = n;
 		else if (opt == 'r' && n)
 			repeats = n;
 		else
@@ -405,7 +467,9 @@ int main(int argc, char **argv)
 	}
 	argc -= optind;
 	argv += optind;
-	if (argc < 2)
+	if (!used)
+		used = sas;
+	if (argc < 2 || used > sas)
 		goto usage;
 	setvbuf(stdout, NULL, _IONBF, 0);
 	measure_first();
@@ -419,6 +483,8 @@ int main(int argc, char **argv)
 		return through(argv[1], argv[2], argv[3], argv + 4);
 	if (!strcmp(argv[0], "sync") && argc == 5)
 		return sync_all(argv[1], argv[2], argv + 3);
+	if (!strcmp(argv[0], "idle") && argc == 5)
+		return idle(argv[1], argv[2], argv + 3);
 usage:
 	fprintf(stderr, "records: see the comment in its source\n");
 	return 2;

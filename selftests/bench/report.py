@@ -3,7 +3,7 @@
 """What the benches measured, as a table and as JSON, and whether it is more than it was.
 
 In: DIR/KVER/*.figures, "NAME<tab>MIN<tab>MEDIAN<tab>MAX", of each kernel that was run.
-Out: the table, with limits and with the kernel's own; DIR/bench.json; an exit code.
+Out: the table, with limits and with the kernel's own; OUT.json; an exit code.
 
 usage: report.py [-g BASELINE | -r BASELINE] [-o OUT.json] DIR
   -g  gate: fails where a figure is more than 2 % above the one of that kernel in BASELINE
@@ -13,12 +13,15 @@ usage: report.py [-g BASELINE | -r BASELINE] [-o OUT.json] DIR
 import argparse
 import json
 import pathlib
+import re
 import sys
 
 TOLERANCE = 0.02
 RECORDS = "make bench BENCH=records"
 PACKETS = "make bench BENCH=packets"
 TAKEOVER = "make bench BENCH=takeover"
+GROWTH = "make bench BENCH=growth"
+LAG = "make bench BENCH=lag"
 
 # name; its figure, a function of f, which has the least, the median or the most of each that
 # was measured; at most, aim, unit; the kernel's own, likewise; command; for the gate or not.
@@ -95,6 +98,41 @@ def kernel_rows(kernel, figures):
         yield entry
 
 
+def growth_rows(kernel, figures):
+    """An entry for each figure of growth.sh: by the number of SAs, or by their window."""
+    for name, values in figures.items():
+        found = re.fullmatch(r"(.*), (?:(\d+) SAs|window (\d+))", name)
+        if not found:
+            continue
+        least, median, most = (round(v, 2) for v in values)
+        yield {"name": found[1], "kernel": kernel, "by": "SAs" if found[2] else "window",
+               "at": int(found[2] or found[3]), "value": least, "min": least, "median": median,
+               "max": most, "command": GROWTH}
+
+
+def lag_rows(kernel, figures):
+    """An entry for each figure of lag.sh."""
+    for name, values in figures.items():
+        found = re.fullmatch(r"(lag, interval \d+ ms), (\d+) active", name)
+        if found:
+            yield dict(zip(("p50", "p99", "max"), values), name=found[1], kernel=kernel,
+                       by="active", at=int(found[2]), value=values[0], unit="us", command=LAG)
+
+
+def show_growth(rows):
+    """A table for each kernel, by the number of SAs, by the window, and by how many send."""
+    for kernel, by in sorted({(r["kernel"], r["by"]) for r in rows}):
+        of = [r for r in rows if (r["kernel"], r["by"]) == (kernel, by)]
+        at = sorted({r["at"] for r in of})
+        title = f"{kernel.split('-')[0]}, by {by}"
+        print(f"\n{title:32}" + "".join(f"{n:>10}" for n in at))
+        for name in dict.fromkeys(r["name"] for r in of):
+            for which in ("p50", "p99", "max") if by == "active" else ("value",):
+                value = {r["at"]: r[which] for r in of if r["name"] == name}
+                label = f"{name}, {which}, us" if by == "active" else name
+                print(f"{label:32}" + "".join(f"{value.get(n, ''):>10}" for n in at))
+
+
 def show(entries):
     """The table."""
     print(f"{'kernel':8} {'figure':46} {'value':>9} {'max':>9} {'at most':>9} {'aim':>8}  the kernel's own")
@@ -108,16 +146,16 @@ def show(entries):
 
 
 def gate(entries, baseline):
-    """How many are more than they were, or were not measured."""
+    """How many are more than they were, or were not measured; each is a result of TAP."""
     have = {(e["kernel"], e["name"]) for e in entries}
     lost = [(k, name) for k in {e["kernel"] for e in entries} for name in baseline.get(k, {})
             if (k, name) not in have]
+    entries = [e for e in entries if e["gated"]]
+    print(f"1..{len(entries) + len(lost)}")
     for kernel, name in lost:
         print(f"not ok - {kernel}: {name}: not measured")
     worse = len(lost)
     for e in entries:
-        if not e["gated"]:
-            continue
         was = baseline.get(e["kernel"], {}).get(e["name"])
         if was is None:
             print(f"not ok - {e['kernel']}: {e['name']}: not in the baseline (make bench-record)")
@@ -140,14 +178,19 @@ def main():
     parser.add_argument("dir", type=pathlib.Path)
     args = parser.parse_args()
 
-    entries = []
+    entries, growth = [], []
     for folder in sorted(p for p in args.dir.iterdir() if p.is_dir()):
-        entries += kernel_rows(folder.name, read(folder))
-    if not entries:
+        figures = read(folder)
+        entries += kernel_rows(folder.name, figures)
+        growth += growth_rows(folder.name, figures)
+        growth += lag_rows(folder.name, figures)
+    if not entries and not growth:
         sys.exit(f"report.py: no figures in {args.dir}")
-    show(entries)
+    if entries:
+        show(entries)
+    show_growth(growth)
     if args.out:
-        pathlib.Path(args.out).write_text(json.dumps(entries, indent=1) + "\n")
+        pathlib.Path(args.out).write_text(json.dumps(entries + growth, indent=1) + "\n")
     path = pathlib.Path(args.record or args.gate or "/nonexistent")
     baseline = json.loads(path.read_text()) if path.exists() else {}
     if args.record:
