@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Installs the Debian packages that building, checking or showing xfrmsync needs.
 #
-# usage: install-deps.sh [build|check|demo|kernel|headers]
+# usage: install-deps.sh [build|check|bench|demo|kernel|headers]
 #   build    compiler, kernel headers of both series, libraries
 #   check    build, and what the tests and linters need (default)
-#   demo     check, and what the demonstration needs
+#   bench    check, and what the benches' plots need
+#   demo     the same, for the demonstration's
 #   kernel   what debug-kernel.sh builds a kernel from
 #   headers  brings the kernel headers to the archive's current version (kernels.sh
 #            asks for it where the image of the installed headers is gone from there)
@@ -28,16 +29,17 @@ CHECK=(git ccache libcmocka-dev sparse spin shellcheck groff-base
 # decrypts what it sends; and who says on which node it is active.
 IKE=(charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
 	libstrongswan-extra-plugins tshark keepalived)
-DEMO=(python3-matplotlib)
+PLOTS=(python3-matplotlib)
 
 profile=${1:-check}
 case $profile in
 build)   want=("${BUILD[@]}") ;;
 kernel)  want=("${KERNEL[@]}") ;;
 check)   want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${IKE[@]}") ;;
-demo)    want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${IKE[@]}" "${DEMO[@]}") ;;
+bench | demo)
+	want=("${BUILD[@]}" "${KERNEL[@]}" "${CHECK[@]}" "${IKE[@]}" "${PLOTS[@]}") ;;
 headers) want=(linux-headers-amd64 linux-headers-6.12-amd64) ;;
-*)       sed -n '5,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+*)       sed -n '5,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 installed() {

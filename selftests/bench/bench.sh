@@ -35,7 +35,7 @@ bench_kernel() {
 # --- figures --------------------------------------------------------------------------
 
 # figure NAME: of the line "WORD: MIN MEDIAN MAX" that comes
-figure() { sed -n "s/^\([a-z0-9]*: \)\{0,1\}\([0-9.]*\) \([0-9.]*\) \([0-9.]*\)$/$1\t\2\t\3\t\4/p" | tee -a "$figures"; }
+figure() { sed -n "s/^\([a-z0-9]*: \)\{0,1\}\([0-9.-]*\) \([0-9.-]*\) \([0-9.-]*\)$/$1\t\2\t\3\t\4/p" | tee -a "$figures"; }
 # takes NAME PROGRAM ARG...
 takes() {
 	local said

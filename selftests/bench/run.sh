@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # Runs benches in VMs whose clock counts instructions, one boot a kernel, and tells what came
-# of it: a table, results/bench.json.
+# of it: a table, results/bench.json, plots of what growth measured.
 #
 # usage: run.sh [-g | -r] [-k KERNEL]... [BENCH...]
 #   -k KERNEL   as in run.sh of the VMs, repeatable (6.12 and 6.1)
 #   -g          gate: fails where a figure is more than 2 % above selftests/bench/baseline.json
 #   -r          record: what was measured is the baseline of these kernels from now on
-#   BENCH       records, packets, takeover (all of them); not for -g and -r
+#   BENCH       records, packets, takeover, growth (all of them); not for -g and -r
 #
 # Both -g and -r run a short form of records: 300 SAs, three repeats, without the kernel's own
 # means. What it measures differs from the long form's (what is once for all is shared by fewer),
@@ -41,7 +41,7 @@ if [ ${#judge[@]} -gt 0 ]; then
 	out+=-gate
 	environment=(-e BENCH_SHORT=1 -e BENCH_N=300 -e BENCH_MANY=1000 -e BENCH_REPEATS=3)
 else
-	[ $# -gt 0 ] || benches=(records packets takeover)
+	[ $# -gt 0 ] || benches=(records packets takeover growth)
 	for name in ${!BENCH_*}; do environment+=(-e "$name=${!name}"); done
 fi
 
@@ -57,4 +57,7 @@ for kernel in "${kernels[@]}"; do
 		${BENCH_MB:+-m "$BENCH_MB"} "${environment[@]}" "${tests[@]}" || failed=1
 done
 "$here/report.py" "${judge[@]}" -o "$out.json" "$out" || failed=1
+if compgen -G "$out/*/growth.figures" >/dev/null; then
+	"$here/plot.py" "$out.json" "$out" || failed=1
+fi
 exit $failed
