@@ -386,6 +386,10 @@ static int sync_all(const char *a, const char *b, char **pids)
 
 	pair_init(&pair, a, b, pids);
 	snprintf(cmd, sizeof(cmd), "ip -n %s link set xs0 up", a);
+	/* A says that it is active, and reads its SAs after that. */
+	begin(&pair);
+	if (settle(&pair, 0))
+		return 1;
 	begin(&pair);
 	if (system(cmd) || settle(&pair, sas))
 		return 1;
