@@ -132,7 +132,7 @@ BENCH_NEEDS := $(BENCH_KERNELS:%=module-%) tool build/bench/packets build/bench/
 BENCH_RUN := selftests/bench/run.sh $(BENCH_KERNELS:%=-k %)
 
 .PHONY: bench bench-gate bench-record
-bench: $(BENCH_NEEDS) ## instructions of packets, records, takeovers: BENCH="records packets takeover growth" BENCH_N= BENCH_SAS= BENCH_GUARDS= K=
+bench: $(BENCH_NEEDS) ## instructions of packets, records, takeovers: BENCH="records packets takeover growth lag" BENCH_N= BENCH_SAS= BENCH_GUARDS= K=
 	@selftests/install-deps.sh bench
 	@$(BENCH_RUN) $(BENCH)
 

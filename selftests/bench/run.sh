@@ -7,7 +7,7 @@
 #   -k KERNEL   as in run.sh of the VMs, repeatable (6.12 and 6.1)
 #   -g          gate: fails where a figure is more than 2 % above selftests/bench/baseline.json
 #   -r          record: what was measured is the baseline of these kernels from now on
-#   BENCH       records, packets, takeover, growth (all of them); not for -g and -r
+#   BENCH       records, packets, takeover, growth, lag (all of them); not for -g and -r
 #
 # Both -g and -r run a short form of records: 300 SAs, three repeats, without the kernel's own
 # means. What it measures differs from the long form's (what is once for all is shared by fewer),
@@ -41,7 +41,7 @@ if [ ${#judge[@]} -gt 0 ]; then
 	out+=-gate
 	environment=(-e BENCH_SHORT=1 -e BENCH_N=300 -e BENCH_MANY=1000 -e BENCH_REPEATS=3)
 else
-	[ $# -gt 0 ] || benches=(records packets takeover growth)
+	[ $# -gt 0 ] || benches=(records packets takeover growth lag)
 	for name in ${!BENCH_*}; do environment+=(-e "$name=${!name}"); done
 fi
 
