@@ -21,7 +21,6 @@ except ImportError:
 
 # by; title; its lines, each with its legend
 PANELS = [
-    ("SAs", "a packet sent and received: added by capture", {"capture": "the medians of eight lives of an SA, to some 100"}),
     ("SAs", "a record", {
         "pull, 1 %": "dirty to reader, 1 % active", "pull, 100 %": "dirty to reader, all active",
         "dump": "snapshot", "restore": "applied on the standby"}),
@@ -32,6 +31,8 @@ PANELS = [
     ("SAs", "an idle second, all SAs", {"idles": "the active's", "waits": "the standby's"}),
     ("window", "a record of 1,000 SAs, by the window", {
         "pull, 100 %": "dirty to reader", "dump": "snapshot", "restore": "applied on the standby"}),
+    ("window", "the same, all that each node's daemon does", {
+        "active, 100 %": "the active's", "standby, 100 %": "the standby's"}),
 ]
 
 
