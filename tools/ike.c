@@ -267,7 +267,8 @@ static void give_up(struct ike *k, const char *why)
 	k->ready = false;
 }
 
-static void say(struct ike *k, const uint8_t *msg, size_t len)
+/* False: what it was told before this, it is told once more. */
+static bool say(struct ike *k, const uint8_t *msg, size_t len)
 {
 	buf_u16(&k->queue, len);
 	buf_put(&k->queue, msg, len);
@@ -277,6 +278,7 @@ static void say(struct ike *k, const uint8_t *msg, size_t len)
 		give_up(k, "charon does not read what it is told");
 	else if (!k->pace.at_ns)
 		loop_timer_set(&k->d->loop, &k->pace, 0);
+	return k->queue.len;
 }
 
 static int say_one(void *arg, const struct ike_sa *sa, const uint8_t *msg,
@@ -284,11 +286,14 @@ static int say_one(void *arg, const struct ike_sa *sa, const uint8_t *msg,
 {
 	struct ike *k = arg;
 	struct ike_sa *ours = ike_store_find(k->store, &sa->id);
+	bool half = ike_store_is_half(sa);
 
+	/* One that comes to nothing ends without a word: it would stay there for ever. */
+	if (half && !(msg[1] == HA_IKE_DELETE && ours && ours->played))
+		return 0;
 	if (ours)
-		ours->played = true;
-	say(k, msg, len);
-	return 0;
+		ours->played = !half;
+	return say(k, msg, len) ? 0 : -1;
 }
 
 static void say_buf(struct ike *k, struct buf *b)
@@ -296,6 +301,15 @@ static void say_buf(struct ike *k, struct buf *b)
 	if (!b->bad)
 		say(k, b->data, b->len);
 	buf_free(b);
+}
+
+static void say_end(struct ike *k, const struct ike_sa *sa)
+{
+	struct buf b = {};
+
+	if (ike_store_delete_msg(sa, &b))
+		b.bad = true;
+	say_buf(k, &b);
 }
 
 /* By its word that it has no segment any more the other one takes it, and so on. */
@@ -335,26 +349,33 @@ static bool msg_conn_known(const struct ike *k, const struct ha_msg *msg)
 	       vici_has_word(&k->conn, a->bytes.p, a->bytes.len);
 }
 
-static bool conn_known(const struct ike *k, const struct ike_sa *sa)
+static bool may_play(const struct ike *k)
+{
+	return k->ready && k->d->synced && !role_is_active(k->d) && !k->filling;
+}
+
+/* It is known here, and not yet there. */
+static bool is_due(const struct ike *k, const struct ike_sa *sa)
 {
 	struct ha_msg msg;
 
-	return ike_store_parse(&sa->update, &msg) &&
+	return !sa->played && !sa->gone && sa->established &&
+	       ike_store_parse(&sa->update, &msg) &&
 	       msg.version == k->d->conf.ike_version && msg_conn_known(k, &msg);
 }
 
-/* Those that are known here, and not yet there. */
 static void play(struct ike *k)
 {
 	struct ike_sa *sa;
 	size_t n = 0;
 
-	if (!k->ready || !k->d->synced || role_is_active(k->d) || k->filling)
+	if (!may_play(k))
 		return;
 	ike_store_for_each(k->store, sa) {
-		if (sa->played || sa->gone || !sa->established || !conn_known(k, sa))
+		if (!is_due(k, sa))
 			continue;
-		ike_store_play_sa(sa, say_one, k);
+		if (ike_store_play_sa(sa, say_one, k))
+			return;
 		n++;
 	}
 	if (n)
@@ -812,12 +833,41 @@ static struct ike_sa *sa_of(struct ike *k, const struct ha_msg *msg)
 	return ike_store_find(k->store, id ? id : &no_id);
 }
 
+/* charon's Child SAs went to it at once: who comes to nothing has taken them from the next. */
+static bool is_first_heir(const struct ike_sa *sa)
+{
+	const struct ike_sa *heir;
+	const struct list *l;
+
+	if (!sa->parent || !sa->parent->played || sa->parent->gone)
+		return false;
+	for (l = sa->parent->heirs.next; l != &sa->parent->heirs; l = l->next) {
+		heir = container(l, struct ike_sa, of_parent);
+		if (heir != sa && heir->played)
+			return false;
+	}
+	return true;
+}
+
+/* Nobody says that it ends, and charon may have it. */
+static void sa_dropped(void *arg, struct ike_sa *sa)
+{
+	struct ike *k = arg;
+
+	if (role_is_active(k->d) || !k->ready || ike_store_find(k->store, &sa->id) != sa ||
+	    !(sa->played || sa->established))
+		return;
+	say_end(k, sa);
+	/* ... with the Child SAs that it had of that one. */
+	if (sa->parent && !sa->parent->gone)
+		sa->parent->played = false;
+}
+
 /* What came just now is in the store. */
 static void follow(struct ike *k, const struct ha_msg *msg, const uint8_t *p,
 		   size_t len)
 {
 	struct ike_sa *sa = sa_of(k, msg);
-	struct buf b = {};
 
 	if (!k->ready || msg->version != k->d->conf.ike_version)
 		return;
@@ -832,19 +882,21 @@ static void follow(struct ike *k, const struct ha_msg *msg, const uint8_t *p,
 		sa->played = false;
 		return;
 	}
-	/* Its keys come of the one that it rekeyed. */
-	if (msg->type == HA_IKE_ADD && (!sa->parent || sa->parent->played))
+	/* Of an IKE SA that is there it is not begun by just anybody: whose it rekeys. */
+	if (msg->type == HA_IKE_ADD && is_first_heir(sa))
 		sa->played = true;
-	if (!sa->played)
+	if (!sa->played) {
+		if (msg->type == HA_IKE_UPDATE && may_play(k) && is_due(k, sa))
+			ike_store_play_sa(sa, say_one, k);
 		return;
+	}
 	if (msg_conn_known(k, msg)) {
 		say(k, p, len);
 		return;
 	}
 	/* With a name that charon does not know it would end: later, then. */
 	sa->played = false;
-	ike_store_delete_msg(sa, &b);
-	say_buf(k, &b);
+	say_end(k, sa);
 }
 
 /* But for the message ids, which go on all the time. */
@@ -899,17 +951,15 @@ static void filled(struct ike *k)
 {
 	struct ike_store *s = k->store;
 	struct ike_sa *sa, *found;
-	struct buf b = {};
 
 	ike_store_for_each(k->store, sa) {
 		found = ike_store_find(k->coming, &sa->id);
-		if (found) {
+		if (found)
 			carry_over(k, sa, found);
-		} else if (sa->played && !sa->gone && k->ready) {
-			ike_store_delete_msg(sa, &b);
-			say_buf(k, &b);
-			b = (struct buf){};
-		}
+		/* Or it is another one with its SPIs, which may come to nothing. */
+		if (sa->played && !sa->gone && k->ready &&
+		    (!found || (!found->played && ike_store_is_half(found))))
+			say_end(k, sa);
 	}
 	k->store = k->coming;
 	k->coming = s;
@@ -1195,6 +1245,8 @@ int ike_init(struct daemon *d)
 		ret = ike_store_init(k->coming);
 	if (ret)
 		return ret;
+	k->one.dropped = k->other.dropped = sa_dropped;
+	k->one.arg = k->other.arg = k;
 	/* Whoever has that port keeps nothing else from its work. */
 	ret = open_ha(k);
 	if (ret)

@@ -333,6 +333,13 @@ static void remove_sa(struct ike_store *s, struct ike_sa *sa)
 	prune(s, parent);
 }
 
+static void drop_untold(struct ike_store *s, struct ike_sa *sa)
+{
+	if (s->dropped)
+		s->dropped(s->arg, sa);
+	ike_store_drop(s, sa);
+}
+
 /* Those that were begun and never came to anything: charon does not tell their end. */
 static bool evict(struct ike_store *s)
 {
@@ -344,7 +351,7 @@ static bool evict(struct ike_store *s)
 		if (!list_empty(&sa->heirs))
 			continue;
 		s->evicted++;
-		ike_store_drop(s, sa);
+		drop_untold(s, sa);
 		return true;
 	}
 	return false;
@@ -482,7 +489,7 @@ static int take_ike_add(struct ike_store *s, const struct ha_msg *msg)
 	if (sa && !list_empty(&sa->heirs))
 		return -EBADMSG;
 	if (sa)
-		ike_store_drop(s, sa);
+		drop_untold(s, sa);
 	if ((s->n >= s->max || s->n_half >= s->max_half) && !evict(s))
 		return -ENOSPC;
 	sa = new_sa(s, id, rekeyed);
@@ -751,7 +758,7 @@ static int play_mid(const struct play *p, const struct ike_sa *sa,
 }
 
 /* What was rekeyed was more than begun, whatever was heard of it. */
-static bool is_half(const struct ike_sa *sa)
+bool ike_store_is_half(const struct ike_sa *sa)
 {
 	return !sa->established && !sa->gone && list_empty(&sa->heirs);
 }
@@ -766,7 +773,7 @@ static int play_adds(const struct play *p, const struct ike_sa *sa)
 		ret = play_bytes(p, sa, &sa->add[i]);
 	/* As charon does it: its heir has all that it had. */
 	if (!ret && parent && parent->gone &&
-	    (!is_half(sa) || !has_other(parent, sa)))
+	    (!ike_store_is_half(sa) || !has_other(parent, sa)))
 		ret = play_delete(p, parent);
 	return ret;
 }
@@ -813,7 +820,7 @@ static int play_family(const struct play *p, const struct ike_sa *root)
 		ret = play_delete(p, sa);
 	for (half = 0; half < 2; half++) {
 		for (sa = root; !ret && sa; sa = next_of(root, sa)) {
-			if (is_half(sa) == half)
+			if (ike_store_is_half(sa) == half)
 				ret = play_one(p, sa);
 		}
 	}
@@ -837,7 +844,7 @@ int ike_store_play(const struct ike_store *s, ike_store_fn *fn, void *arg)
 
 	for (half = 0; half < 2; half++) {
 		ike_store_for_each(s, sa) {
-			if (!ret && !sa->parent && is_half(sa) == half)
+			if (!ret && !sa->parent && ike_store_is_half(sa) == half)
 				ret = play_family(&p, sa);
 		}
 	}

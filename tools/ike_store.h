@@ -80,6 +80,9 @@ struct ike_store {
 	size_t max, max_half, max_bytes;	/* may be set before the first message */
 	uint64_t evicted;		/* half-open ones, for lack of room */
 	uint64_t serial;		/* messages that changed something */
+	/* The user's, may be set: no message says that it ends, and it goes. */
+	void (*dropped)(void *arg, struct ike_sa *sa);
+	void *arg;
 	struct ha_msg *scratch;		/* so that nothing is lost for lack of memory */
 };
 
@@ -121,6 +124,8 @@ struct ike_sa *ike_store_find(const struct ike_store *s,
 struct ike_child *ike_store_find_child(const struct ike_store *s, uint32_t spi);
 /* The IKE SA that has a Child SA now: the youngest established heir of its generation's. */
 struct ike_sa *ike_store_holder(const struct ike_child *c);
+/* It is begun, and neither established nor rekeyed: it may come to nothing. */
+bool ike_store_is_half(const struct ike_sa *sa);
 /* As an IKE_DELETE of it. */
 void ike_store_drop(struct ike_store *s, struct ike_sa *sa);
 /* What is kept takes so much memory, without the tables. */

@@ -35,6 +35,17 @@ static int charon, listener, vici = -1;
 static char dir[] = "/tmp/ike_test.XXXXXX";
 static struct ha_msg msg;
 
+/* ---- memory ---- */
+
+static size_t too_much = SIZE_MAX;	/* bytes at once */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	return size < too_much ? __real_malloc(size) : NULL;
+}
+
 /* ---- charon ---- */
 
 static struct in_addr loopback(unsigned int last)
@@ -174,6 +185,19 @@ static void ike_add(uint8_t n)
 	ha_put_bytes(&msg, HA_ATTR_SECRET, "key", 3);
 }
 
+/* It comes of that one. */
+static void ike_rekey(uint8_t n, uint8_t of)
+{
+	const struct ha_ike_id id = { .version = 2, .spi_i = { of }, .spi_r = { of } };
+
+	begin(HA_IKE_ADD, n);
+	ha_put_ike_id(&msg, HA_ATTR_IKE_REKEY_ID, &id);
+	ha_put_u16(&msg, HA_ATTR_ALG_PRF, 5);
+	ha_put_bytes(&msg, HA_ATTR_NONCE_I, "ni", 2);
+	ha_put_bytes(&msg, HA_ATTR_NONCE_R, "nr", 2);
+	ha_put_bytes(&msg, HA_ATTR_SECRET, "key", 3);
+}
+
 static void update(uint8_t n, const char *conn)
 {
 	const struct ha_addr a = { .family = 2, .addr = { 192, 0, 2, n } };
@@ -292,6 +316,9 @@ static unsigned int ike_frames(void)
 
 /* ---- tests ---- */
 
+/* All of an IKE SA: deleted first (5), in case it is there. */
+static const char ALL[] = "5 1 2 4 6 ";
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -333,9 +360,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Its segment is not active (9), then all of it, deleted first (5). */
-static const char ALL[] = "5 1 2 4 6 ";
-
 static void test_play(void **state)
 {
 	(void)state;
@@ -369,11 +393,11 @@ static void test_connections(void **state)
 	charon_has("other");
 	is_told("9 ");
 	whole(1, "site");
-	/* An IKE SA of no known name would end: it is taken back. */
-	is_told("1 5 ");
+	/* An IKE SA of no known name would end: it is not begun. */
+	is_told_nothing();
 	assert_int_equal(count("waiting"), 1);
 	whole(2, "other");
-	is_told("1 2 4 6 ");
+	is_told(ALL);
 	charon_has("other");
 	is_told_nothing();
 	charon_has("site");
@@ -388,7 +412,7 @@ static void test_restart(void **state)
 	charon_has("site");
 	is_told("9 ");
 	whole(1, "site");
-	is_told("1 2 4 6 ");
+	is_told(ALL);
 	resync();
 	charon_says();
 	/* At first it has no connections. */
@@ -403,13 +427,120 @@ static void test_restart(void **state)
 	is_told("9 5 1 2 4 6 ");
 }
 
-/* A connection between the nodes was lost: what is the same is not made anew. */
+/* Who has sent a packet or two: charon has no word of its end, and is not told that it began. */
+static void test_begun(void **state)
+{
+	(void)state;
+	d->synced = true;
+	charon_has("site");
+	is_told("9 ");
+	ike_add(1);
+	from_active();
+	mid(1, 2);
+	from_active();
+	is_told_nothing();
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	ike_add(1);
+	from_active();
+	assert_true(frame(WIRE_IKE_END, NULL));
+	is_told_nothing();
+	update(1, "site");
+	from_active();
+	is_told("5 1 2 ");
+	/* Another one with its SPIs, which may come to nothing: charon's ends. */
+	begin(HA_IKE_ADD, 1);
+	ha_put_u16(&msg, HA_ATTR_ALG_PRF, 5);
+	ha_put_bytes(&msg, HA_ATTR_NONCE_I, "other", 5);
+	ha_put_bytes(&msg, HA_ATTR_NONCE_R, "nr", 2);
+	ha_put_bytes(&msg, HA_ATTR_SECRET, "key", 3);
+	from_active();
+	is_told("5 ");
+	assert_int_equal(count("waiting"), 0);
+}
+
+/* Of two rekeys at once it has the first one only; that may be the one that comes to nothing. */
+static void test_rekeys_at_once(void **state)
+{
+	(void)state;
+	d->synced = true;
+	charon_has("site");
+	is_told("9 ");
+	whole(1, "site");
+	is_told(ALL);
+	ike_rekey(2, 1);
+	from_active();
+	is_told("1 ");
+	ike_rekey(3, 1);
+	from_active();
+	is_told_nothing();
+	begin(HA_IKE_DELETE, 1);
+	from_active();
+	update(3, "site");
+	from_active();
+	/* Itself; then all three, the one that they come of with its Child SA, and its heir. */
+	is_told("5 5 5 5 1 2 4 6 1 5 2 ");
+	assert_int_equal(count("waiting"), 0);
+}
+
+/* There is no room for all that are begun. */
+static void test_evicted(void **state)
+{
+	struct ike_store *s = (struct ike_store *)ike_kept(d);
+
+	(void)state;
+	s->max_half = 1;
+	d->synced = true;
+	charon_has("site");
+	is_told("9 ");
+	whole(1, "site");
+	is_told(ALL);
+	ike_rekey(2, 1);
+	from_active();
+	is_told("1 ");
+	ike_add(3);
+	from_active();
+	assert_int_equal(s->evicted, 1);
+	/* With it went what it had of the one that it was to replace: that is told again. */
+	is_told("5 ");
+	assert_int_equal(count("waiting"), 1);
+	charon_has("site");
+	is_told(ALL);
+	ike_add(4);
+	from_active();
+	assert_int_equal(s->evicted, 2);
+	is_told_nothing();
+}
+
+/* In the middle of what it is told: it gets all of it later, and not the end of it now. */
+static void test_no_memory(void **state)
+{
+	uint32_t spi;
+
+	(void)state;
+	charon_has("site");
+	is_told("9 ");
+	whole(1, "site");
+	for (spi = 1; spi < 4; spi++) {
+		child_add(1, spi);
+		from_active();
+	}
+	d->synced = true;
+	too_much = 512;
+	ike_synced(d);
+	too_much = SIZE_MAX;
+	assert_int_equal(count("waiting"), 1);
+	is_told_nothing();
+	charon_has("site");
+	is_told("9 5 1 2 4 6 6 6 6 ");
+	assert_int_equal(count("waiting"), 0);
+}
+
+/* Which Child SAs the peer's last request made: not for a snapshot to say. */
 static uint32_t of_mid(uint32_t spi)
 {
 	return ike_store_find_child(ike_kept(d), htonl(spi))->of_mid;
 }
 
-/* Which Child SAs the peer's last request made: not for a snapshot to say. */
 static void test_of_request(void **state)
 {
 	uint32_t spi = 0xc0001000;
@@ -436,6 +567,7 @@ static void test_of_request(void **state)
 	assert_int_equal(of_mid(spi), 0);
 }
 
+/* A connection between the nodes was lost: what is the same is not made anew. */
 static void test_filled_again(void **state)
 {
 	(void)state;
@@ -445,7 +577,7 @@ static void test_filled_again(void **state)
 	whole(1, "site");
 	whole(2, "site");
 	whole(3, "site");
-	is_told("1 2 4 6 1 2 4 6 1 2 4 6 ");
+	is_told("5 1 2 4 6 5 1 2 4 6 5 1 2 4 6 ");
 	assert_true(frame(WIRE_IKE_BEGIN, NULL));
 	whole(1, "site");
 	whole(2, "site");
@@ -473,7 +605,7 @@ static void test_takeover(void **state)
 	charon_has("site");
 	is_told("9 ");
 	whole(1, "site");
-	is_told("1 2 4 6 ");
+	is_told(ALL);
 	ike_finish(d);
 	d->st.role = XFRMSYNC_ROLE_ACTIVE;
 	ike_taken_over(d);
@@ -523,7 +655,7 @@ static void test_takeover_fails(void **state)
 	from_active();
 	ike_finish(d);
 	assert_int_equal(count("queued"), 0);
-	is_told("1 2 4 6 ");
+	is_told(ALL);
 	charon_has("site");
 	is_told("9 5 1 2 4 6 ");
 	assert_int_equal(count("waiting"), 0);
@@ -547,7 +679,7 @@ static void test_stale(void **state)
 	assert_int_equal(count("ike_sas"), 0);
 	epoch++;
 	whole(1, "site");
-	is_told("1 2 4 6 ");
+	is_told(ALL);
 }
 
 /* vici answers, and there is no ha plugin: nobody hears what is told. */
@@ -657,7 +789,7 @@ static void test_amid_snapshot(void **state)
 	is_told("9 ");
 	whole(1, "site");
 	whole(2, "site");
-	is_told("1 2 4 6 1 2 4 6 ");
+	is_told("5 1 2 4 6 5 1 2 4 6 ");
 	d->synced = false;
 	mid(1, 3);
 	from_active();
@@ -986,6 +1118,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_play, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_begun, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rekeys_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_evicted, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_of_request, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_filled_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takeover, set_up, tear_down),
