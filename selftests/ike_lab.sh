@@ -111,6 +111,26 @@ charon_kill() { # NAME [SIGNAL]
 	rm -f "$TMP/$1.charon/run/charon.vici"
 }
 
+# What systemd does before it ends charon, by each line of the drop-in; with this node's paths,
+# and with a systemctl that keeps what it is asked for.
+drop_in=$(dirname "${BASH_SOURCE[0]}")/../tools/systemd/strongswan-xfrmsync.conf
+charon_stops() { # NAME
+	local bin=$TMP/$1.bin line n=0
+
+	mkdir -p "$bin"
+	printf '#!/bin/sh\nexec "%s" "$@" -c "%s"\n' "$XFRMSYNC" "$TMP/$1.conf" >"$bin/xfrmsync"
+	printf '#!/bin/sh\necho "$@" >>"%s"\n' "$TMP/$1.systemctl" >"$bin/systemctl"
+	chmod +x "$bin"/*
+	: >"$TMP/$1.systemctl"
+	while read -r line; do
+		in_ns "${charon_ns[$1]}" sh -c "$line" || { echo "$line: $?"; return 1; }
+		n=$((n + 1))
+	done < <(sed -n "s|^ExecStop=-||; T; s|/usr/sbin/xfrmsync|$bin/xfrmsync|
+		s|/usr/bin/systemctl|$bin/systemctl|; s|/run/charon.ha|$TMP/$1.charon&|; p" "$drop_in")
+	[ $n -gt 0 ]
+}
+elects() { grep -qx -- '--no-block try-restart keepalived.service' "$TMP/$1.systemctl"; } # NAME
+
 # A connection, as a gateway and its peer have it. SECRET is of both.
 # charon_conn NAME CONN LOCAL REMOTE LOCAL_ID REMOTE_ID LOCAL_TS REMOTE_TS [LINES]
 charon_conn() {
