@@ -78,13 +78,37 @@ static bool is_peers(const struct ike_sa *sa, const uint8_t *msg, size_t len)
 	return !ret;
 }
 
-/* The peer has not got the answer that made them: it knows nothing of them. */
-static void undo(struct ike_repair *r, const struct ike_sa *sa)
+/* Packets have come by it, ever, or nobody can say: to where the peer sends IKE. */
+static bool is_used(struct daemon *d, const struct ike_child *c, const struct ike_way *from)
+{
+	struct sa_id id = {
+		.family = from->family, .proto = IPPROTO_ESP, .spi = c->in_spi,
+	};
+	const struct cache_entry *e;
+	struct record rec;
+	int ret;
+
+	memcpy(id.dst, from->dst, sizeof(id.dst));
+	cache_for_each_marked(&d->cache, &id, e) {
+		ret = genl_get(&d->req, &e->id, &rec);
+		if (ret ? ret != -ESRCH && ret != -ENOENT : rec.packets > 0)
+			return true;
+	}
+	return false;
+}
+
+/* The peer has not got the answer that made them: it knows nothing of them. But what comes
+ * again may be sent by anybody who kept it. So not where the active before was done with it,
+ * nor where the peer uses what it is said not to know.
+ */
+static void undo(struct ike_repair *r, const struct ike_sa *sa, const struct ike_way *from)
 {
 	struct ike_child *c;
 
+	if (r->d->taken_exact)
+		return;
 	ike_sa_for_each_child(sa, c) {
-		if (c->of_mid == sa->flight.mid_r)
+		if (c->of_mid == sa->flight.mid_r && !is_used(r->d, c, from))
 			ike_end_child(r->d, sa, c->in_spi);
 	}
 }
@@ -105,7 +129,7 @@ static void answer(struct ike_repair *r, struct ike_sa *sa, const struct ike_way
 	memcpy(way.dst, from->src, 16);
 	h.flags = (sa->id.initiator ? IKE_FLAG_INITIATOR : 0) | IKE_FLAG_RESPONSE;
 	if (act == IKE_FLIGHT_LATER)
-		undo(r, sa);
+		undo(r, sa, from);
 	if (!say(sa, &way, &h, act == IKE_FLIGHT_LATER ? IKE_TEMPORARY_FAILURE : 0))
 		return;
 	r->answered++;

@@ -83,6 +83,21 @@ void __wrap_ike_end_child(struct daemon *of, const struct ike_sa *parent, uint32
 	n_ended++;
 }
 
+/* ---- the kernel ---- */
+
+static uint64_t packets;	/* that came by the ghost */
+static int get_fails;
+
+int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out);
+int __wrap_genl_get(struct genl *g, const struct sa_id *id, struct record *out)
+{
+	assert_ptr_equal(g, &d.req);
+	assert_int_equal(id->spi, htonl(GHOST));
+	record_init(out);
+	out->packets = packets;
+	return get_fails;
+}
+
 /* ---- what there is ---- */
 
 static const struct ike_way to_gateway = {
@@ -131,6 +146,9 @@ static int set_up(void **state)
 	(void)state;
 	memset(&d, 0, sizeof(d));
 	n_sent = n_ended = 0;
+	packets = 0;
+	get_fails = 0;
+	assert_int_equal(cache_init(&d.cache), 0);
 	assert_int_equal(loop_init(&d.loop), 0);
 	assert_int_equal(ike_store_init(&store), 0);
 	begin(HA_IKE_ADD);
@@ -167,6 +185,7 @@ static int tear_down(void **state)
 	ike_repair_exit(&r);
 	assert_false(listens);
 	ike_store_exit(&store);
+	cache_exit(&d.cache);
 	loop_exit(&d.loop);
 	buf_free(&heard);
 	buf_free(&sent);
@@ -274,6 +293,42 @@ static void test_later(void **state)
 	is_sent(IKE_CREATE_CHILD_SA, IKE_FLAG_RESPONSE, 7, IKE_PAYLOAD_NOTIFY);
 	assert_int_equal(n_ended, 1);
 	assert_int_equal(ended, GHOST);
+}
+
+/* Nor is one deleted by which the peer has sent: it knows of that one. Whoever kept the
+ * request could send it again.
+ */
+static void test_used(void **state)
+{
+	struct context_sa info = {
+		.id = { .family = AF_INET, .proto = IPPROTO_ESP, .spi = htonl(GHOST),
+			.dst = { 192, 0, 2, 1 }, .mark = 1 },
+	};
+
+	(void)state;
+	assert_non_null(cache_add(&d.cache, &info, (void *)"key", 3, 0));
+	packets = 1;
+	asks(IKE_CREATE_CHILD_SA, 7);
+	packets = 0;
+	get_fails = -ENOBUFS;
+	asks(IKE_CREATE_CHILD_SA, 7);
+	assert_int_equal(n_sent, 2);
+	assert_int_equal(n_ended, 0);
+	get_fails = -ESRCH;
+	asks(IKE_CREATE_CHILD_SA, 7);
+	get_fails = 0;
+	asks(IKE_CREATE_CHILD_SA, 7);
+	assert_int_equal(n_ended, 2);
+}
+
+/* The one before handed over, when it was done with what it had been asked. */
+static void test_planned(void **state)
+{
+	(void)state;
+	d.taken_exact = true;
+	asks(IKE_CREATE_CHILD_SA, 7);
+	assert_int_equal(n_sent, 1);
+	assert_int_equal(n_ended, 0);
 }
 
 static void test_charons(void **state)
@@ -428,6 +483,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_later, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_used, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_planned, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_charons, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_forged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rekeyed, set_up, tear_down),
