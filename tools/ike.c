@@ -41,6 +41,13 @@
 #define QUEUE_READ (1UL << 20)		/* ... and that it has read: they go */
 #define SEGMENT 1			/* the only one there is */
 
+/* How new an answer is, on this node's clock. */
+struct freshness {
+	uint64_t epoch;			/* 0: it did not say */
+	uint32_t node;
+	int64_t at_ms;
+};
+
 struct ike {
 	struct daemon *d;
 	struct ike_store one, other;
@@ -48,6 +55,19 @@ struct ike {
 	bool filling;			/* all of it comes, into coming ... */
 	const struct peer *from;	/* ... from that one */
 	bool unknown;			/* this active does not know what charon had told */
+	bool found;			/* ... and coming is all of a standby's answer, */
+	struct freshness fresh;		/* ... which is that new */
+	struct {
+		struct freshness fresh;
+		bool done;
+	} answer[CONF_MAX_PEERS];
+	struct loop_timer recall;	/* it waits for no more of them */
+	/* A standby's store is all that an active of that epoch had, at that time. */
+	bool whole;
+	const struct peer *of;		/* who still tells it; NULL: nobody */
+	uint64_t of_epoch;
+	uint32_t of_node;
+	uint64_t whole_ns;
 	struct loop_fd ha, vici;
 	struct buf vici_in;
 	struct loop_timer look, pace;
@@ -812,6 +832,12 @@ static void ha_event(struct loop_fd *f, uint32_t events)
 
 /* ---- what the active's charon said ---- */
 
+static void want(struct ike *k, struct peer *p)
+{
+	memset(&k->answer[p->index], 0, sizeof(k->answer[0]));
+	peer_put_ike(p, &(struct wire_ike){ .what = WIRE_IKE_WANT });
+}
+
 void ike_send_all(struct peer *p)
 {
 	struct ike *k = p->d->ike;
@@ -819,7 +845,7 @@ void ike_send_all(struct peer *p)
 	if (!k || !p->takes_ike)
 		return;
 	if (k->unknown)
-		peer_put_ike(p, &(struct wire_ike){ .what = WIRE_IKE_WANT });
+		want(k, p);
 	else
 		peer_put_ike_store(p, k->store);
 }
@@ -946,6 +972,16 @@ static void carry_over(struct ike *k, struct ike_sa *old, struct ike_sa *new)
 		say_mid(k, new, false, new->mid_r);
 }
 
+/* It is all that there is, up to now. */
+static void is_whole(struct ike *k, const struct peer *of, uint64_t epoch, uint32_t node)
+{
+	k->whole = true;
+	k->of = of;
+	k->of_epoch = epoch;
+	k->of_node = node;
+	k->whole_ns = loop_now_ns();
+}
+
 /* All of it has come: what it has not got, the active has no more. */
 static void filled(struct ike *k)
 {
@@ -970,7 +1006,6 @@ static void filled(struct ike *k)
 	play(k);
 }
 
-/* Of several, the one that began last. */
 static void begin_filling(struct ike *k, const struct peer *p)
 {
 	ike_store_clear(k->coming);
@@ -1034,12 +1069,81 @@ static void recalled(struct ike *k)
 	k->store = k->coming;
 	k->coming = s;
 	ike_store_clear(k->coming);
-	k->unknown = false;
+	k->unknown = k->found = false;
+	loop_timer_stop(&k->recall);
 	ike_store_for_each(k->store, sa)
 		sa->played = !sa->old;
 	log_info("%zu IKE SAs with %zu Child SAs are known from a peer",
 		 k->store->n, k->store->n_children);
 	peer_tell_ike_store(k->d, k->store);
+}
+
+static void recall_due(struct loop_timer *t)
+{
+	struct ike *k = t->data;
+
+	if (k->unknown && k->found)
+		recalled(k);
+}
+
+/* Whoever may know something newer has said so, or had time to. */
+static void recall(struct ike *k)
+{
+	const struct peer *p;
+	bool waits = false;
+	size_t i;
+
+	if (!k->found)
+		return;
+	for (i = 0; i < k->d->n_peers; i++) {
+		p = &k->d->peer[i];
+		waits |= !k->answer[i].done && !(p->link && p->node_id && !p->takes_ike);
+	}
+	if (!waits)
+		recalled(k);
+	else if (!k->recall.at_ns)
+		loop_timer_set(&k->d->loop, &k->recall, 2 * k->d->conf.dead_ms * LOOP_MS);
+}
+
+static bool is_fresher(const struct freshness *a, const struct freshness *than)
+{
+	int order = state_epoch_cmp(a->epoch, a->node, than->epoch, than->node);
+
+	return order ? order > 0 : a->at_ms > than->at_ms;
+}
+
+static void answer_begins(struct ike *k, const struct peer *p)
+{
+	const struct freshness *fresh = &k->answer[p->index].fresh;
+
+	/* Of one that was cut off there may be a store of long ago. */
+	if ((k->filling || k->found) && !is_fresher(fresh, &k->fresh))
+		return;
+	begin_filling(k, p);
+	k->found = false;
+	k->fresh = *fresh;
+}
+
+static void answer_ends(struct ike *k, struct peer *p)
+{
+	k->answer[p->index].done = true;
+	if (k->filling && k->from == p) {
+		k->filling = false;
+		/* One that is in step, and has none: there are none. */
+		k->found = k->coming->n || k->fresh.epoch;
+	}
+	recall(k);
+	/* Who knows nothing has not got what came since, either. */
+	if (k->unknown && !k->found)
+		peer_put_ike_store(p, k->store);
+}
+
+static void take_age(struct ike *k, const struct peer *p, const struct wire_ike_age *age)
+{
+	k->answer[p->index].fresh = (struct freshness){
+		.epoch = age->epoch, .node = age->node,
+		.at_ms = loop_now_ns() / LOOP_MS - (int64_t)(age->ms & (INT64_MAX >> 1)),
+	};
 }
 
 /* To an active that does not know, a standby tells. */
@@ -1051,36 +1155,55 @@ static void take_answer(struct ike *k, struct peer *p, const struct wire_ike *ik
 	/* Another active's is no answer. */
 	if (!k->unknown || p->role == XFRMSYNC_ROLE_ACTIVE)
 		return;
-	if (ike->what == WIRE_IKE_BEGIN) {
-		begin_filling(k, p);
-	} else if (!k->filling || k->from != p) {
+	if (ike->what == WIRE_IKE_BEGIN)
+		answer_begins(k, p);
+	else if (ike->what == WIRE_IKE_END)
+		answer_ends(k, p);
+	else if (ike->what != WIRE_IKE_MESSAGE || !k->filling || k->from != p)
 		return;
-	} else if (ike->what == WIRE_IKE_MESSAGE) {
-		if (ha_parse(ike->msg, ike->len, &msg, &why))
-			complain(k, p->name, &why);
-		else
-			keep(k, k->coming, &msg);
-	} else if (ike->what == WIRE_IKE_END && k->coming->n) {
-		recalled(k);
-	} else if (ike->what == WIRE_IKE_END) {
-		/* It knows nothing either, and has not got what came since. */
-		k->filling = false;
-		peer_put_ike_store(p, k->store);
+	else if (ha_parse(ike->msg, ike->len, &msg, &why))
+		complain(k, p->name, &why);
+	else
+		keep(k, k->coming, &msg);
+}
+
+/* What this standby was told by an active that lives, or by one before it. */
+static void answer(struct ike *k, struct peer *p)
+{
+	struct wire_ike_age age = {
+		.epoch = k->of_epoch, .node = k->of_node,
+		/* Of its daemon before this one it is, and no link was lost. */
+		.ms = k->of == p ? 0 : (loop_now_ns() - k->whole_ns) / LOOP_MS,
+	};
+	struct buf b = {};
+
+	if (k->whole) {
+		wire_put_ike_age(&b, &age);
+		peer_put_ike(p, &(struct wire_ike){ .what = WIRE_IKE_AGE, .msg = b.data,
+						    .len = b.len });
+		buf_free(&b);
 	}
+	peer_put_ike_store(p, k->store);
 }
 
 bool ike_frame(struct daemon *d, struct peer *p, const struct wire_header *h,
 	       struct rd *r)
 {
 	struct ike *k = d->ike;
+	struct wire_ike_age age;
 	struct wire_ike ike;
 
-	if (wire_get_ike(r, &ike))
+	if (wire_get_ike(r, &ike) ||
+	    (ike.what == WIRE_IKE_AGE &&
+	     wire_get_ike_age((struct rd){ .p = ike.msg, .left = ike.len }, &age)))
 		return false;
 	if (!k)
 		return true;
 	if (role_is_active(d)) {
-		take_answer(k, p, &ike);
+		if (ike.what == WIRE_IKE_AGE)
+			take_age(k, p, &age);
+		else
+			take_answer(k, p, &ike);
 		return true;
 	}
 	/* Of an epoch that is over, or not of the active that we follow. */
@@ -1090,24 +1213,52 @@ bool ike_frame(struct daemon *d, struct peer *p, const struct wire_header *h,
 		return true;
 	}
 	if (ike.what == WIRE_IKE_WANT) {
-		peer_put_ike_store(p, k->store);
+		answer(k, p);
 		return true;
 	}
-	if (ike.what == WIRE_IKE_BEGIN)
+	if (ike.what == WIRE_IKE_BEGIN) {
 		begin_filling(k, p);
-	else if (ike.what == WIRE_IKE_MESSAGE)
+	} else if (ike.what == WIRE_IKE_MESSAGE) {
 		take_message(k, p, &ike);
-	else if (ike.what == WIRE_IKE_END && k->filling && k->from == p)
+	} else if (ike.what == WIRE_IKE_END && k->filling && k->from == p) {
 		filled(k);
+		is_whole(k, p, h->epoch, h->node);
+	}
 	return true;
+}
+
+/* What was better than the others' went with it: they tell once more. */
+static void ask_others(struct ike *k)
+{
+	struct peer *p;
+	size_t i;
+
+	for (i = 0; i < k->d->n_peers; i++) {
+		p = &k->d->peer[i];
+		if (p->link && p->sending && p->takes_ike && k->answer[i].done) {
+			want(k, p);
+			link_kick(p->link);
+		}
+	}
 }
 
 void ike_peer_down(struct daemon *d, const struct peer *p)
 {
-	if (d->ike && d->ike->from == p) {
-		d->ike->filling = false;
-		d->ike->from = NULL;
+	struct ike *k = d->ike;
+	bool half;
+
+	if (!k)
+		return;
+	half = k->unknown && k->filling && k->from == p;
+	if (k->from == p) {
+		k->filling = false;
+		k->from = NULL;
 	}
+	/* Up to now it was told all. */
+	if (k->of == p)
+		is_whole(k, NULL, k->of_epoch, k->of_node);
+	if (half)
+		ask_others(k);
 }
 
 void ike_synced(struct daemon *d)
@@ -1169,6 +1320,9 @@ void ike_taken_over(struct daemon *d)
 	d->ike->lost = !d->ike->ready;
 	d->ike->left_out = false;
 	d->ike->unknown = false;
+	loop_timer_stop(&d->ike->recall);
+	d->ike->of_epoch = d->st.epoch;
+	d->ike->of_node = d->st.node;
 	queue_drop(d->ike);
 	say_segment(d->ike, true);
 	if (pump(d->ike))
@@ -1208,9 +1362,14 @@ void ike_stepped_down(struct daemon *d)
 
 	if (!d->ike)
 		return;
+	/* It was the one that knows, in its epoch. */
+	d->ike->whole = false;
+	if (!d->ike->unknown)
+		is_whole(d->ike, NULL, d->ike->of_epoch, d->ike->of_node);
 	d->ike->restarted = false;
 	d->ike->lost = false;
 	d->ike->unknown = false;
+	loop_timer_stop(&d->ike->recall);
 	ike_store_for_each(d->ike->store, sa)
 		sa->old = false;
 	ike_repair_end(&d->ike->repair, d->ike->store);
@@ -1236,6 +1395,9 @@ int ike_init(struct daemon *d)
 	k->vici = (struct loop_fd){ .fd = -1, .cb = vici_event, .data = k };
 	k->look = (struct loop_timer){ .cb = look, .data = k };
 	k->pace = (struct loop_timer){ .cb = pace_due, .data = k };
+	k->recall = (struct loop_timer){ .cb = recall_due, .data = k };
+	k->of_epoch = d->st.epoch;
+	k->of_node = d->st.node;
 	d->ike = k;
 	/* charon may have told a daemon before this one. */
 	k->unknown = role_is_active(d);
@@ -1270,6 +1432,7 @@ void ike_exit(struct daemon *d)
 	charon_gone(k, "");
 	loop_timer_forget(&d->loop, &k->look);
 	loop_timer_forget(&d->loop, &k->pace);
+	loop_timer_forget(&d->loop, &k->recall);
 	if (k->one.by_id)
 		ike_store_exit(&k->one);
 	if (k->other.by_id)

@@ -247,9 +247,21 @@ enum wire_ike_what {
 	WIRE_IKE_MESSAGE = 2,
 	WIRE_IKE_END = 3,
 	WIRE_IKE_WANT = 4,	/* of an active: all that the standby was told */
+	WIRE_IKE_AGE = 5,	/* of a standby, before its answer; a version before passes it over */
 };
 
 #define WIRE_IKE_MAX 2048	/* bytes of a message: as charon has it */
+
+/* How old the answer is: which active told it, and for how long nothing was heard of that. */
+struct wire_ike_age {
+	uint64_t epoch;
+	uint32_t node;
+	uint64_t ms;
+};
+
+void wire_put_ike_age(struct buf *b, const struct wire_ike_age *age);
+/* 0 or -EBADMSG; a later version may say more behind it. */
+int wire_get_ike_age(struct rd r, struct wire_ike_age *age);
 
 /* IKE: a datagram of the active's charon (ha.h); wipe. */
 struct wire_ike {

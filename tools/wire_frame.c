@@ -155,3 +155,18 @@ int wire_get_ike(struct rd *r, struct wire_ike *ike)
 		return ike->len && ike->len <= WIRE_IKE_MAX ? 0 : -EBADMSG;
 	return ike->what <= WIRE_IKE_WANT && ike->len ? -EBADMSG : 0;
 }
+
+void wire_put_ike_age(struct buf *b, const struct wire_ike_age *age)
+{
+	buf_u64(b, age->epoch);
+	buf_u32(b, age->node);
+	buf_u64(b, age->ms);
+}
+
+int wire_get_ike_age(struct rd r, struct wire_ike_age *age)
+{
+	age->epoch = rd_u64(&r);
+	age->node = rd_u32(&r);
+	age->ms = rd_u64(&r);
+	return r.bad ? -EBADMSG : 0;
+}

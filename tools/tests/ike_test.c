@@ -824,31 +824,164 @@ static void test_version(void **state)
 	assert_int_equal(count("refused"), 1);
 }
 
-/* Two that answer, one of which is gone in the middle. */
-static void test_two_answer(void **state)
+/* This node's daemon is a new one, and there are two standbys. */
+static struct peer *asks_two(void)
 {
 	struct peer *other = &d->peer[1];
 
-	(void)state;
+	active->node_id = 2;
+	active->role = XFRMSYNC_ROLE_STANDBY;
+	active->sending = active->takes_ike = true;
 	*other = *active;
+	other->index = 1;
+	other->node_id = 3;
 	ike_exit(d);
 	d->st.role = XFRMSYNC_ROLE_ACTIVE;
-	active->role = other->role = XFRMSYNC_ROLE_STANDBY;
+	d->conf.dead_ms = 600000;
+	d->n_peers = 2;
 	assert_int_equal(ike_init(d), 0);
+	return other;
+}
+
+static void says_age(uint64_t of, uint64_t ms)
+{
+	const struct wire_ike_age age = { .epoch = of, .node = 1, .ms = ms };
+	struct buf b = {};
+
+	wire_put_ike_age(&b, &age);
+	assert_true(frame(WIRE_IKE_AGE, &b));
+	buf_free(&b);
+}
+
+static void answers(struct peer *p, uint64_t of, uint64_t ms, uint8_t n)
+{
+	active = p;
+	if (of)
+		says_age(of, ms);
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	whole(n, "site");
+	assert_true(frame(WIRE_IKE_END, NULL));
+	active = &d->peer[0];
+}
+
+static bool has(uint8_t n)
+{
+	return count("ike_sas") == 1 && ike_store_find_child(ike_kept(d), htonl(0xc0000000 + n));
+}
+
+/* Two that answer, one of which is gone in the middle. */
+static void test_two_answer(void **state)
+{
+	struct peer *other = asks_two();
+
+	(void)state;
 	assert_true(frame(WIRE_IKE_BEGIN, NULL));
 	whole(1, "site");
-	active = other;
-	assert_true(frame(WIRE_IKE_BEGIN, NULL));
-	whole(2, "site");
-	active = &d->peer[0];
-	whole(3, "site");
+	/* It is no newer, by what it says. */
+	answers(other, 0, 0, 2);
+	assert_int_equal(count("ike_sas"), 0);
+	buf_free(&its_link.out);
+	ike_peer_down(d, active);
+	/* The other one is asked once more. */
+	assert_true(its_link.out.len > 0);
+	assert_int_equal(ike_frames(), 0);
 	assert_true(frame(WIRE_IKE_END, NULL));
 	assert_int_equal(count("ike_sas"), 0);
-	ike_peer_down(d, other);
+	answers(other, 0, 0, 2);
+	assert_true(has(2));
+}
+
+/* Who was cut off for an hour has what there was then. */
+static void test_fresher(void **state)
+{
+	struct peer *other = asks_two();
+
+	(void)state;
+	answers(active, 5, 3600000, 1);
+	/* Nobody knows yet what the other one says. */
+	assert_int_equal(count("ike_sas"), 0);
+	answers(other, 5, 400, 2);
+	assert_true(has(2));
+	answers(active, 6, 0, 1);
+	assert_true(has(2));
+	/* Whoever is first. */
+	asks_two();
+	answers(other, 5, 400, 2);
+	answers(active, 5, 3600000, 1);
+	assert_true(has(2));
+	/* The epoch counts before all: it was told by one who was no active any more. */
+	asks_two();
+	answers(other, 5, 400, 2);
+	answers(active, 6, 3600000, 1);
+	assert_true(has(1));
+	/* Who does not say is the last to be believed. */
+	asks_two();
+	answers(other, 0, 0, 2);
+	answers(active, 5, 3600000, 1);
+	assert_true(has(1));
+}
+
+/* In step, with none: that is what there is. */
+static void test_none_left(void **state)
+{
+	struct peer *other = asks_two();
+
+	(void)state;
+	answers(active, 5, 3600000, 1);
+	active = other;
+	says_age(5, 400);
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	assert_true(frame(WIRE_IKE_END, NULL));
+	active = &d->peer[0];
+	assert_int_equal(count("ike_sas"), 0);
+	answers(active, 6, 0, 1);
+	assert_int_equal(count("ike_sas"), 0);
+}
+
+/* One that is not there has its time, and no more. */
+static void test_one_answers(void **state)
+{
+	struct peer *other = asks_two();
+	int i;
+
+	(void)state;
+	other->link = NULL;
+	other->sending = false;
+	d->conf.dead_ms = 1;
+	answers(active, 5, 400, 1);
+	assert_int_equal(count("ike_sas"), 0);
+	for (i = 0; i < ROUNDS && !count("ike_sas"); i++)
+		one_round();
+	assert_true(has(1));
+}
+
+/* What a standby says of its own store. */
+static void test_age(void **state)
+{
+	struct wire_ike_age age;
+	struct wire_header h;
+	struct wire_ike ike;
+	struct rd r;
+
+	(void)state;
+	assert_true(frame(WIRE_IKE_WANT, NULL));
+	assert_int_equal(wire_header_parse(its_link.out.data, its_link.out.len, &h), 1);
+	assert_int_equal(its_link.out.data[WIRE_HEADER], WIRE_IKE_BEGIN);
+	buf_free(&its_link.out);
 	assert_true(frame(WIRE_IKE_BEGIN, NULL));
 	whole(1, "site");
 	assert_true(frame(WIRE_IKE_END, NULL));
-	assert_int_equal(count("ike_sas"), 1);
+	epoch = d->st.epoch = 9;
+	ike_peer_down(d, active);
+	assert_true(frame(WIRE_IKE_WANT, NULL));
+	assert_int_equal(wire_header_parse(its_link.out.data, its_link.out.len, &h), 1);
+	r = (struct rd){ .p = its_link.out.data + WIRE_HEADER, .left = h.length };
+	assert_int_equal(wire_get_ike(&r, &ike), 0);
+	assert_int_equal(ike.what, WIRE_IKE_AGE);
+	assert_int_equal(wire_get_ike_age((struct rd){ .p = ike.msg, .left = ike.len }, &age), 0);
+	/* Of then, not of now. */
+	assert_int_equal(age.epoch, 5);
+	assert_false(frame(WIRE_IKE_AGE, NULL));
 }
 
 /* A daemon after the one that charon told: a standby knows. */
@@ -1104,11 +1237,11 @@ static void test_malformed(void **state)
 	assert_int_equal(count("refused"), 2);
 	assert_false(frame(WIRE_IKE_MESSAGE, NULL));
 	assert_false(frame(WIRE_IKE_BEGIN, &b));
-	assert_true(frame(WIRE_IKE_WANT + 1, &b));
+	assert_true(frame(WIRE_IKE_AGE + 1, &b));
 	for (i = 0; i < WIRE_IKE_MAX; i++)
 		buf_u8(&b, 0);
 	assert_false(frame(WIRE_IKE_MESSAGE, &b));
-	assert_true(frame(WIRE_IKE_WANT + 1, &b));
+	assert_true(frame(WIRE_IKE_AGE + 1, &b));
 	buf_free(&b);
 }
 
@@ -1134,6 +1267,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_amid_snapshot, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_version, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_two_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fresher, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_none_left, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_one_answers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_active_forgot, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_port_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
