@@ -560,6 +560,20 @@ static int take_iv(struct ike_store *s, struct ike_sa *sa,
 	return ret ? no_room(sa, "no room for its IV", ret) : IKE_STORE_CHANGED;
 }
 
+/* Where that is not possible the old one stays: it is what others know. */
+static int replace_child(struct ike_store *s, struct ike_child *c, const struct ha_msg *msg)
+{
+	int ret = keep(s, c->sa, &c->add, msg);
+
+	if (ret)
+		return ret;
+	c->out_spi = ha_find(msg, HA_ATTR_OUTBOUND_SPI)->spi;
+	c->of_mid = 0;
+	list_del(&c->of_sa);
+	list_add_tail(&c->of_sa, &c->sa->children);
+	return 0;
+}
+
 static int take_child_add(struct ike_store *s, struct ike_sa *sa,
 			  const struct ha_msg *msg)
 {
@@ -569,9 +583,7 @@ static int take_child_add(struct ike_store *s, struct ike_sa *sa,
 
 	if (old && same_bytes(&old->add, msg))
 		return IKE_STORE_SAME;
-	if (old)
-		remove_child(s, old);
-	ret = add_child(s, sa, spi, msg);
+	ret = old ? replace_child(s, old, msg) : add_child(s, sa, spi, msg);
 	return ret ? no_room(sa, "no room for a Child SA", ret) : IKE_STORE_CHANGED;
 }
 

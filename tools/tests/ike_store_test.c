@@ -553,6 +553,39 @@ static void test_bytes(void **state)
 	assert_int_equal(child_add(&store, 1, 10), IKE_STORE_CHANGED);
 }
 
+/* Where there is no room for another one of that SPI, the one that peers know stays. */
+static void test_no_room_for_another(void **state)
+{
+	struct ha_ike_id id = id_of(1);
+	char name[100] = "";
+	struct ike_sa *sa;
+	size_t bytes;
+
+	(void)state;
+	established(1);
+	assert_int_equal(child_add(&store, 1, 10), IKE_STORE_CHANGED);
+	assert_int_equal(child_add(&store, 1, 11), IKE_STORE_CHANGED);
+	sa = ike_store_find(&store, &id);
+	bytes = store.max_bytes = sa->bytes;
+	memset(name, 'x', sizeof(name) - 1);
+	begin(HA_CHILD_ADD, 1);
+	ha_put_spi(&msg, HA_ATTR_INBOUND_SPI, htonl(10));
+	ha_put_spi(&msg, HA_ATTR_OUTBOUND_SPI, htonl(12));
+	ha_put_bytes(&msg, HA_ATTR_CONFIG_NAME, name, strlen(name));
+	ha_put_bytes(&msg, HA_ATTR_NONCE_I, "ni", 2);
+	ha_put_bytes(&msg, HA_ATTR_NONCE_R, "nr", 2);
+	assert_int_equal(take(&store), -ENOSPC);
+	assert_string_equal(sa->incomplete, "no room for a Child SA");
+	assert_int_equal(sa->n_children, 2);
+	assert_int_equal(sa->bytes, bytes);
+	store.max_bytes = 2 * bytes;
+	assert_int_equal(take(&store), IKE_STORE_CHANGED);
+	assert_int_equal(sa->n_children, 2);
+	assert_int_equal(ike_store_find_child(&store, htonl(10))->out_spi, htonl(12));
+	/* It is the last one now. */
+	assert_ptr_equal(sa->children.prev, &ike_store_find_child(&store, htonl(10))->of_sa);
+}
+
 /* charon 6: IKE_INTERMEDIATE's key exchanges come one by one, without a proposal. */
 static void test_further_exchanges(void **state)
 {
@@ -642,6 +675,7 @@ int main(void)
 		TEST(test_half_open),
 		TEST(test_full),
 		TEST(test_bytes),
+		TEST(test_no_room_for_another),
 		TEST(test_further_exchanges),
 		TEST(test_repair),
 		TEST(test_many),
