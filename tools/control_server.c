@@ -852,6 +852,11 @@ static void client_io(struct loop_fd *f, uint32_t events)
 		}
 		if (n > 0)
 			buf_put(&c->in, chunk, n);
+		/* What comes next would be taken for the rest of it. */
+		if (c->in.bad) {
+			client_end(c);
+			return;
+		}
 		client_lines(c);
 	}
 	if (c->used)

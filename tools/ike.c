@@ -28,6 +28,7 @@
 #include "vici.h"
 
 #define LOOK_PAUSE (300 * LOOP_MS)	/* for charon, and for its connections */
+#define ANSWER_WAIT (60000 * LOOP_MS)	/* a busy charon takes seconds */
 #define PACE_PAUSE (2 * LOOP_MS)
 /* charon's queue has room for 200 and more of them, of their usual length; unless
  * net.core.rmem_default is less than the kernel's own.
@@ -71,7 +72,8 @@ struct ike {
 	struct loop_fd ha, vici;
 	struct buf vici_in;
 	struct loop_timer look, pace;
-	bool asked;			/* for its connections */
+	bool asked;			/* for its connections, */
+	uint64_t asked_ns;		/* ... at that time */
 	struct buf conns;		/* as charon told them last */
 	struct vici_words conn;		/* ... their names, in there */
 	bool ready;			/* it has told them: it is up */
@@ -491,6 +493,7 @@ static void ask_conns(struct ike *k)
 		charon_gone(k, "its vici socket takes no request");
 	else
 		k->asked = true;
+	k->asked_ns = loop_now_ns();
 	buf_free(&b);
 }
 
@@ -555,6 +558,8 @@ static void vici_event(struct loop_fd *f, uint32_t events)
 	}
 	if (ret < 0)
 		charon_gone(k, "what it says by vici is malformed");
+	else if (k->vici_in.bad)
+		charon_gone(k, "there is no memory for what it says by vici");
 }
 
 static void open_vici(struct ike *k)
@@ -628,6 +633,8 @@ static void look(struct loop_timer *t)
 	look_at_missed(k);
 	if (k->ha.fd < 0)
 		open_ha(k);
+	if (k->asked && loop_now_ns() - k->asked_ns > ANSWER_WAIT)
+		charon_gone(k, "it does not answer by vici");
 	if (k->vici.fd < 0)
 		open_vici(k);
 	if (k->vici.fd >= 0 && !k->asked &&

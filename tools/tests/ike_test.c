@@ -46,6 +46,17 @@ void *__wrap_malloc(size_t size)
 	return size < too_much ? __real_malloc(size) : NULL;
 }
 
+/* ---- the clock ---- */
+
+static uint64_t later_ns;	/* than it is, for ike.c */
+
+uint64_t __real_loop_now_ns(void);
+uint64_t __wrap_loop_now_ns(void);
+uint64_t __wrap_loop_now_ns(void)
+{
+	return __real_loop_now_ns() + later_ns;
+}
+
 /* ---- charon ---- */
 
 static struct in_addr loopback(unsigned int last)
@@ -98,10 +109,8 @@ static void one_round(void)
 	d->loop.stop = false;
 }
 
-/* get-conns has come, and is answered by that one; or by nothing. */
-static void charon_has(const char *conn)
+static void asks_for_conns(void)
 {
-	struct buf b = {};
 	char request[64];
 	int i;
 
@@ -110,9 +119,17 @@ static void charon_has(const char *conn)
 		if (vici < 0)
 			vici = accept(listener, NULL, NULL);
 		if (vici >= 0 && recv(vici, request, sizeof(request), MSG_DONTWAIT) > 0)
-			break;
+			return;
 	}
-	assert_true(i < ROUNDS);
+	fail();
+}
+
+/* get-conns has come, and is answered by that one; or by nothing. */
+static void charon_has(const char *conn)
+{
+	struct buf b = {};
+
+	asks_for_conns();
 	buf_u32(&b, conn ? 1 + 7 + 3 + strlen(conn) + 1 : 1 + 7 + 1);
 	buf_u8(&b, VICI_CMD_RESPONSE);
 	buf_put(&b, "\4\5conns", 7);
@@ -509,6 +526,48 @@ static void test_evicted(void **state)
 	from_active();
 	assert_int_equal(s->evicted, 2);
 	is_told_nothing();
+}
+
+/* Who does not answer for so long is asked anew, on another connection. */
+static void test_hangs(void **state)
+{
+	char some[64];
+	int i;
+
+	(void)state;
+	asks_for_conns();
+	later_ns = 59000 * LOOP_MS;
+	is_told_nothing();
+	assert_int_equal(recv(vici, some, sizeof(some), MSG_DONTWAIT), -1);
+	later_ns = 70000 * LOOP_MS;
+	for (i = 0; i < ROUNDS && recv(vici, some, sizeof(some), MSG_DONTWAIT); i++)
+		one_round();
+	later_ns = 0;
+	assert_true(i < ROUNDS);
+	close(vici);
+	vici = -1;
+	charon_has("site");
+	is_told("9 ");
+}
+
+/* There is no room for its answer: the rest of that would be taken for another one. */
+static void test_no_room_for_answer(void **state)
+{
+	char conn[300] = "", some[64];
+	int i;
+
+	(void)state;
+	memset(conn, 'x', sizeof(conn) - 1);
+	charon_has(conn);
+	too_much = 512;
+	for (i = 0; i < ROUNDS && recv(vici, some, sizeof(some), MSG_DONTWAIT); i++)
+		one_round();
+	too_much = SIZE_MAX;
+	assert_true(i < ROUNDS);
+	close(vici);
+	vici = -1;
+	charon_has("site");
+	is_told("9 ");
 }
 
 /* In the middle of what it is told: it gets all of it later, and not the end of it now. */
@@ -1255,6 +1314,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rekeys_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_evicted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hangs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_room_for_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_of_request, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_filled_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takeover, set_up, tear_down),
