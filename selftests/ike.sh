@@ -12,7 +12,7 @@
 . "$(dirname "$0")/daemon.sh"
 # shellcheck source=selftests/ike_lab.sh
 . "$(dirname "$0")/ike_lab.sh"
-plan 151
+plan 152
 
 need_charon
 need_daemon
@@ -224,6 +224,7 @@ check_equal "and each ESP packet" all "$(opened_esp "$TMP/wire.pcap")"
 head -c 32 /dev/urandom >"$TMP/seal.key"
 chmod 600 "$TMP/seal.key"
 check "save --ike" ask b save --ike --key "$TMP/seal.key" "$TMP/saved"
+check "which the log says" grep -q " IKE SAs and .* with their secrets, are told to root" "$TMP/b.log"
 check "the file has the same of them" same_saved b "$TMP/saved"
 check_fails "load does not make them" load_ike b "$TMP/saved"
 check "which is said" grep -q "2 IKE SAs of the file are not loaded" "$TMP/load"

@@ -740,7 +740,9 @@ static void say_ike_keys(struct client *c)
 	say_done(c, 0, NULL);
 }
 
-/* For a file, which save seals: root has the key of that, too. */
+/* For a file, which save seals. Whoever asks here is root, and has the key of that, too; so
+ * nothing is refused, but it is not told unseen.
+ */
 static void say_ike_entries(struct client *c)
 {
 	const struct ike_store *s = need_ike(c);
@@ -748,6 +750,8 @@ static void say_ike_entries(struct client *c)
 
 	if (!s)
 		return;
+	log_info("%zu IKE SAs and %zu Child SAs, with their secrets, are told to root, who asked for them (save --ike)",
+		 s->n, s->n_children);
 	ike_store_for_each(s, sa)
 		ike_show_entry(sa, &c->out);
 	say_done(c, 0, NULL);
