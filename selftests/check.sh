@@ -229,6 +229,11 @@ vm_shown selinux-6.12 6.12 "${selinux[@]}"
 vm_finished takeover-cost
 finished bench-gate
 [ -n "$long" ] || vm_shown alone 6.12 "${alone[@]}"
+# As many of them as the documents have.
+if [ "$long" = long ]; then
+	vm_shown ike-peers 6.12 -m 4096 -T 3000 -e XFRMSYNC_PEERS=50 ike-lab
+	vm_shown ike-sas 6.12 -m 4096 -T 3000 -e XFRMSYNC_IKE_SAS=2000 ike-many
+fi
 
 [ "$long" != long ] || ! step upstream-tests selftests/upstream/get.sh ||
 	vm_shown upstream 6.12 "$PWD/selftests/upstream/upstream.sh"
