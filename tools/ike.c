@@ -1224,6 +1224,9 @@ bool ike_frame(struct daemon *d, struct peer *p, const struct wire_header *h,
 		return true;
 	}
 	if (ike.what == WIRE_IKE_BEGIN) {
+		/* What comes from here on is not in the store that is kept until then. */
+		if (k->of)
+			is_whole(k, NULL, k->of_epoch, k->of_node);
 		begin_filling(k, p);
 	} else if (ike.what == WIRE_IKE_MESSAGE) {
 		take_message(k, p, &ike);

@@ -1014,32 +1014,59 @@ static void test_one_answers(void **state)
 	assert_true(has(1));
 }
 
-/* What a standby says of its own store. */
-static void test_age(void **state)
+/* What a standby says of its own store; false: nothing. */
+static bool asked_for_age(struct wire_ike_age *age)
 {
-	struct wire_ike_age age;
 	struct wire_header h;
 	struct wire_ike ike;
 	struct rd r;
+	bool says;
 
-	(void)state;
-	assert_true(frame(WIRE_IKE_WANT, NULL));
-	assert_int_equal(wire_header_parse(its_link.out.data, its_link.out.len, &h), 1);
-	assert_int_equal(its_link.out.data[WIRE_HEADER], WIRE_IKE_BEGIN);
-	buf_free(&its_link.out);
-	assert_true(frame(WIRE_IKE_BEGIN, NULL));
-	whole(1, "site");
-	assert_true(frame(WIRE_IKE_END, NULL));
-	epoch = d->st.epoch = 9;
-	ike_peer_down(d, active);
 	assert_true(frame(WIRE_IKE_WANT, NULL));
 	assert_int_equal(wire_header_parse(its_link.out.data, its_link.out.len, &h), 1);
 	r = (struct rd){ .p = its_link.out.data + WIRE_HEADER, .left = h.length };
 	assert_int_equal(wire_get_ike(&r, &ike), 0);
-	assert_int_equal(ike.what, WIRE_IKE_AGE);
-	assert_int_equal(wire_get_ike_age((struct rd){ .p = ike.msg, .left = ike.len }, &age), 0);
-	/* Of then, not of now. */
+	says = ike.what == WIRE_IKE_AGE;
+	if (says)
+		assert_int_equal(wire_get_ike_age((struct rd){ .p = ike.msg, .left = ike.len }, age), 0);
+	else
+		assert_int_equal(ike.what, WIRE_IKE_BEGIN);
+	buf_free(&its_link.out);
+	return says;
+}
+
+static void test_age(void **state)
+{
+	static const uint64_t hour_ms = 3600000;
+	struct wire_ike_age age;
+
+	(void)state;
+	assert_false(asked_for_age(&age));
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	whole(1, "site");
+	assert_false(asked_for_age(&age));
+	assert_true(frame(WIRE_IKE_END, NULL));
+	/* While they are connected it is of now, whatever comes. */
+	later_ns = hour_ms * LOOP_MS;
+	assert_true(asked_for_age(&age));
+	assert_int_equal(age.ms, 0);
+	/* Of the epoch in which it was told. */
+	epoch = d->st.epoch = 9;
+	ike_peer_down(d, active);
+	later_ns *= 2;
+	assert_true(asked_for_age(&age));
 	assert_int_equal(age.epoch, 5);
+	assert_true(age.ms >= hour_ms && age.ms < 2 * hour_ms);
+	/* It is filled anew, and that is cut: what it keeps is of before. */
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	assert_true(frame(WIRE_IKE_END, NULL));
+	assert_true(frame(WIRE_IKE_BEGIN, NULL));
+	later_ns += hour_ms * LOOP_MS;
+	ike_peer_down(d, active);
+	assert_true(asked_for_age(&age));
+	assert_int_equal(age.epoch, 9);
+	assert_true(age.ms >= hour_ms && age.ms < 2 * hour_ms);
+	later_ns = 0;
 	assert_false(frame(WIRE_IKE_AGE, NULL));
 }
 
