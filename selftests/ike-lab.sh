@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Everybody at once: two gateways with charon and keepalived, by the example's configuration and
 # the notify script, and peers of eight kinds, with traffic both ways all the time. A crash, a
-# planned move, other ports of the NAT, a charon that dies, a node that is back, both at once.
+# planned move, other ports of the NAT, a charon that dies or is restarted, a node that is back, both.
 #
 #   p1, p2, p5 .. p8 --------+
 #   p3 --+                   +== br0 === 192.0.3.1, 2001:db8:3::1: A (.11) or B (.12); A --- TLS --- B
@@ -20,7 +20,7 @@
 . "$(dirname "$0")/ike_lab.sh"
 
 PEERS=${XFRMSYNC_PEERS:-8}
-plan 139
+plan 168
 
 command -v keepalived >/dev/null || skip_all "keepalived is not installed"
 need_charon
@@ -509,6 +509,10 @@ check "all passes again" busywait 60000 flows passing
 judge "what was lost lies in one outage, each way of each" gap
 alive
 check_equal "they have what they had" "$had" "$(everything)"
+rekeys a
+judge "nothing was lost meanwhile" whole
+check "B is in step" wait_step a b
+had=$(everything)
 
 # --- the NAT gives them other ports ------------------------------------------------------------------
 
@@ -552,6 +556,33 @@ check "A is in step" wait_step b a
 check "its charon has the peers'" busywait 20000 same_on a
 check_equal "without one rekey" "$had" "$(everything)"
 check "keepalived says that it is the backup" busywait 30000 told a BACKUP
+
+# --- strongswan is restarted on the master ------------------------------------------------------
+
+# As fast as keepalived's script finds nothing, which it may here as well.
+new_wire
+judge "nothing was lost" whole
+check "systemd stops B's, by the drop-in" charon_stops b
+check "and has keepalived restarted" elects b
+check "which ends" keepalived_stop b
+keepalived_start b
+charon_kill b TERM
+charon_start b
+check "A becomes the master, and active" busywait 60000 is_master a
+flows from 0
+check "its IKE SAs are established" busywait 20000 all_are a ESTABLISHED
+check "B's charon is back" charon_load b
+check "it is told all" busywait 60000 all_are b PASSIVE
+check "all passes again" busywait 60000 flows passing
+judge "what was lost lies in one outage, each way of each" gap
+check "B is in step" wait_step a b
+check "its charon has the peers'" busywait 20000 same_on b
+check_equal "without one rekey" "$had" "$(everything)"
+check "B is the backup" busywait 60000 is_backup b
+alive
+# A charon that ends in order takes its policies with it: what B sends itself by then is in clear.
+no_shakes
+check_equal "no number twice" 0 "$(wire_count "$wire" twice)"
 
 # --- both die ---------------------------------------------------------------------------------
 
