@@ -142,9 +142,10 @@ bench-gate: $(BENCH_NEEDS) ## a short form: fails where a record costs 2 % more 
 bench-record: $(BENCH_NEEDS) ## what it costs now is what bench-gate compares with
 	@$(BENCH_RUN) -r
 
+build/genl_fuzz: selftests/genl_plain.c selftests/genl_plain.h
 build/bench/packets build/genl_fuzz: build/%: selftests/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -o $@ $<
+	$(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -O2 -o $@ $(filter %.c,$^)
 
 # They are the tool's own parts, and what the kernel has in their place.
 build/bench/records build/bench/own: build/bench/%: selftests/bench/%.c selftests/bench/measure.c selftests/bench/measure.h tool

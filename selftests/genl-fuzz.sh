@@ -10,7 +10,7 @@
 
 # shellcheck source=selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
-plan 10
+plan 11
 
 here=$(dirname "$0")
 fuzzer=$here/../build/genl_fuzz

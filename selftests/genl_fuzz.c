@@ -12,16 +12,25 @@
  *   namespace PATH
  *   errno NUMBER SILENT             that a refusal may have; SILENT: without a word
  *   attr SET ID KIND WIDTH NESTED MULTI COUNT FLAGS MOST NEAR PLUS LIKELY NAMES NAME
- *     KIND     i (a number of WIDTH bytes), b (bytes), f (flag), n (nest of set NESTED), p (pad)
+ *     KIND     i (a number of WIDTH bytes), b (bytes), f (flag), n (nest of set NESTED), p (pad),
+ *              r (plain records; empty where they are asked for)
  *     COUNT    entries of its enum, FLAGS: which are bits; MOST: smaller than that
  *     NEAR     the attribute of the same record that its values are near to; PLUS: so far off
  *     LIKELY   what is changed first; NAMES: says what a record is of: 1, 2: if it is there
  *     NAME     the same for attributes, of all sets, that have one name
  *   op ID SET DO DUMP WEIGHT ATTRIBUTE...
+ *   asks OP ATTRIBUTE...            that a request for a dump may have
+ *   plain SET HEAD IPV6             records of attributes of SET: bytes of a head; has's bit for
+ *                                   addresses of 16 bytes
+ *   head NAME OFFSET WIDTH ATTRIBUTE  in there; 0: of no attribute
+ *   tail BIT WIDTH ATTRIBUTE COUNT  behind it, in this order, where has's BIT is set; COUNT: bits
+ *                                   that it may have, if they are flags
+ *   applied SET ATTRIBUTE           of an answer: how many records were
  *   socket NS DOMAIN TYPE PROTOCOL  of items, numbered in their order
  *   item SOCKET WEIGHT ADDRESS DATA   in hex; ADDRESS may be -
  *
  * It prints:  wrong FLAGS WHAT MESSAGE | taken OP TIMES | sum TAKEN REFUSED LOST SENT
+ *             plain OP TIMES RECORDS    taken with plain records, or as plain; applied, or told
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +47,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "genl_plain.h"
 
 #define SETS 16
 #define ATTRS 64
@@ -76,15 +87,15 @@ struct record {
 
 struct set {
 	struct attr attrs[ATTRS];
-	bool named;
+	bool named, nests, plain;
 	struct record records[SPACES][RECORDS];
 	unsigned int learned[SPACES];
 };
 
 struct op {
 	unsigned int id, set, can_do, can_dump;
-	bool takes[ATTRS];
-	unsigned long taken;
+	bool takes[ATTRS], asks[ATTRS];
+	unsigned long taken, plain_taken, plain_records;
 };
 
 struct item {
@@ -106,9 +117,15 @@ struct msg {
 
 static struct set sets[SETS];
 static struct memory memories[NAMES];
+/* What answers brought, as it came; of each namespace. */
+static struct {
+	struct record records[RECORDS];
+	unsigned int learned;
+} plains[SPACES];
+
 static struct op ops[256];		/* by id */
 static unsigned int op_ids[256], n_op_ids;	/* as often as their weight says */
-static unsigned int family, version, n_ops, n_sets;
+static unsigned int family, version, n_ops, n_sets, applied_set, applied_id;
 static int spaces[SPACES], socks[64];
 static unsigned int n_spaces, n_socks;
 static struct item items[4096];	/* as often as their weight says */
@@ -258,17 +275,23 @@ static const struct value *known(const struct attr *a)
 	return &m->values[ns][(n - 1 - below(percent(75) ? 1 : most)) % VALUES];
 }
 
-static uint64_t number(const struct attr *a, const struct record *r)
+/* Some of so many bits. */
+static uint64_t bits(unsigned int n)
+{
+	return random64() & random64() & ((1ull << n) - 1);
+}
+
+/* near: what its record has for the attribute that it is near to, if it has one */
+static uint64_t number(const struct attr *a, const uint64_t *near)
 {
 	const struct value *seen;
 
 	if (a->most)
 		return below(a->most);
 	if (a->count && percent(85))
-		return a->flags ? random64() & random64() & ((1ull << a->count) - 1) :
-				  below(a->count + percent(10));
-	if (r && a->near && percent(75))
-		return number_in(r, a->near) + a->plus + step();
+		return a->flags ? bits(a->count) : below(a->count + percent(10));
+	if (near && a->near && percent(75))
+		return *near + a->plus + step();
 	seen = known(a);
 	if (seen && percent(80))
 		return number_of(seen->data, seen->len) + (percent(75) ? 0 : step());
@@ -276,6 +299,115 @@ static uint64_t number(const struct attr *a, const struct record *r)
 		return 1 + below(4);
 	return percent(70) ? edges[below(COUNT(edges))] : random64();
 }
+
+/* Most are 1, some are a few. */
+static unsigned int times(void)
+{
+	unsigned int n = below(1000);
+
+	if (n < 600)
+		return 1;
+	if (n < 960)
+		return 2 + below(5);
+	return n < 997 ? 7 + below(30) : 600;
+}
+
+/* --- plain records --------------------------------------------------------------- */
+
+static void change(struct plain *p, const struct plain_field *f)
+{
+	const struct attr *a = &sets[plain_set].attrs[f->id];
+
+	if (f->bit >= 0)
+		p->has |= 1ull << f->bit;
+	if (f->count && percent(97))	/* with others all of the message is malformed */
+		p->value[f->id] = bits(f->count);
+	else
+		p->value[f->id] = number(a, &p->value[a->near]);
+}
+
+/* As it was told, with a few changes, and not all of it. */
+static void vary(struct plain *p, bool brief)
+{
+	unsigned int all = brief ? 0 : percent(65) ? 100 : 30, n;
+	unsigned int changes = brief ? 0 : below(5), n_fields = 0;
+	uint64_t before = p->has, names = 0;
+	const struct plain_field *f;
+
+	for (n = 0; (f = plain_field(n)); n++) {
+		if (f->bit >= 0 && sets[plain_set].attrs[f->id].names)
+			names |= 1ull << f->bit;
+		if (f->bit >= 0 && !percent(all))
+			p->has &= ~(1ull << f->bit);
+		n_fields++;
+	}
+	p->has |= before & names;
+	if (brief || percent(100 - all))
+		p->words = 0;
+	while (changes) {
+		f = plain_field(below(n_fields));
+		if (f->id && percent(sets[plain_set].attrs[f->id].names ? 3 :
+				     sets[plain_set].attrs[f->id].likely ? 100 : 15)) {
+			change(p, f);
+			changes--;
+		}
+	}
+	if (!brief && percent(10) && p->words)
+		p->bitmap[below(p->words)] = random64();
+	if (percent(1))
+		p->addrs[below(sizeof(p->addrs))] ^= 1 << below(8);
+}
+
+/* Records in the layout of those that were told; random bytes where none was. */
+static void put_plain(struct msg *m, unsigned int type)
+{
+	unsigned int ns = space(), learned = plains[ns].learned, n = times();
+	bool brief = n > 40;
+	static uint8_t buf[LONGEST];
+	const struct record *r;
+	struct plain p;
+	size_t len = 0;
+
+	while (learned && n-- && m->len + len + PLAIN_MOST < LONGEST) {
+		r = &plains[ns].records[below(learned < RECORDS ? learned : RECORDS)];
+		plain_decode(&p, r->data, r->len);
+		vary(&p, brief);
+		len += plain_encode(&p, buf + len);
+	}
+	if (!learned || percent(1)) {
+		len = 8 * below(30);
+		random_bytes(buf, len);
+	}
+	if (len && percent(4))
+		buf[below(len)] ^= 1 << below(8);
+	if (len && percent(2))
+		len -= 1 + below(len);
+	put(m, type, buf, len);
+}
+
+/* False where it is not as it should be. */
+static bool learn_plain(const uint8_t *data, size_t len)
+{
+	unsigned int *n = &plains[here].learned;
+	struct record *r;
+	struct plain p;
+	size_t one;
+
+	for (; len; data += one, len -= one) {
+		one = plain_decode(&p, data, len);
+		if (!one)
+			return false;
+		r = &plains[here].records[*n % RECORDS];
+		if (one > sizeof(r->data))
+			continue;
+		memcpy(r->data, data, one);
+		r->len = one;
+		++*n;
+	}
+	return true;
+}
+
+/* --- attributes ------------------------------------------------------------------ */
 
 static void fill(struct msg *m, unsigned int set, const bool *takes, bool brief);
 
@@ -300,14 +432,18 @@ static void put_value(struct msg *m, unsigned int set, unsigned int id,
 	const struct value *seen;
 	uint8_t bytes[513];
 	unsigned int len;
-	uint64_t v;
+	uint64_t v, near;
 
 	switch (a->kind) {
+	case 'r':
+		put_plain(m, id);
+		break;
 	case 'n':
 		put_nest(m, id, a, brief);
 		break;
 	case 'i':
-		v = number(a, r);
+		near = r && a->near ? number_in(r, a->near) : 0;
+		v = number(a, r ? &near : NULL);
 		put(m, id, &v, a->width);
 		break;
 	case 'f':
@@ -357,15 +493,14 @@ static void fill_named(struct msg *m, unsigned int set, const bool *takes,
 			put_value(m, set, id, r, brief);
 }
 
-static unsigned int times(void)
+/* Where a set has records by attributes and plain ones, a request has these or those. */
+static char left_out(const struct set *s)
 {
-	unsigned int n = below(1000);
+	unsigned int n = below(100);
 
-	if (n < 600)
-		return 1;
-	if (n < 960)
-		return 2 + below(5);
-	return n < 997 ? 7 + below(30) : 600;
+	if (!s->nests || !s->plain || n < 4)
+		return 0;
+	return n < 52 ? 'n' : 'r';
 }
 
 /* Attributes of a set: those that are taken, most of them. */
@@ -373,6 +508,7 @@ static void fill(struct msg *m, unsigned int set, const bool *takes, bool brief)
 {
 	unsigned int ns = space(), n = sets[set].learned[ns], id, i, many;
 	const struct record *all = sets[set].records[ns];
+	char without = left_out(&sets[set]), kind;
 
 	if (sets[set].named && n && percent(96)) {
 		fill_named(m, set, takes, &all[below(n < RECORDS ? n : RECORDS)], brief);
@@ -381,7 +517,8 @@ static void fill(struct msg *m, unsigned int set, const bool *takes, bool brief)
 	for (id = 0; id < ATTRS; id++) {
 		if (!takes_it(takes, set, id))
 			continue;
-		if (!percent(sets[set].attrs[id].kind == 'n' ? 97 : 85))
+		kind = sets[set].attrs[id].kind;
+		if (kind == without || !percent(kind == 'n' || kind == 'r' ? 97 : 85))
 			continue;
 		many = sets[set].attrs[id].multi ? times() : 1;
 		for (i = 0; i < many; i++)
@@ -391,12 +528,29 @@ static void fill(struct msg *m, unsigned int set, const bool *takes, bool brief)
 
 /* --- kinds of messages --------------------------------------------------------- */
 
+/* How a dump shall be: plain ones twice as often as others. */
+static void ask(struct msg *m, const struct op *op)
+{
+	unsigned int id;
+
+	for (id = 0; id < ATTRS; id++) {
+		if (!op->asks[id] || percent(33))
+			continue;
+		if (sets[op->set].attrs[id].kind == 'r')
+			put(m, id, NULL, 0);
+		else
+			put_value(m, op->set, id, NULL, false);
+	}
+}
+
 static unsigned int good(struct msg *m)
 {
 	const struct op *op = &ops[op_ids[below(n_op_ids)]];
 	bool dump = op->can_dump && (!op->can_do || percent(30));
 
 	begin(m, op->id, version);
+	if (dump)
+		ask(m, op);
 	if (!dump || percent(2))
 		fill(m, op->set, op->takes, false);
 	return dump ? NLM_F_DUMP : NLM_F_ACK;
@@ -566,6 +720,7 @@ static bool is_as_said(unsigned int set, const uint8_t *data, size_t len)
 		of = attr_of(set, w.type);
 		if (!of || (of->kind == 'i' && w.size != of->width) ||
 		    (of->kind == 'f' && w.size) ||
+		    (of->kind == 'r' && !learn_plain(w.payload, w.size)) ||
 		    (of->kind == 'n' && !is_as_said(of->nested, w.payload, w.size)))
 			return false;
 		has[w.type] = true;
@@ -593,6 +748,40 @@ static bool has_text(const uint8_t *tlvs, size_t len)
 	return false;
 }
 
+static bool has_plain(const struct msg *m)
+{
+	struct walk w = { .data = m->data, .len = m->len, .at = GENL_HDRLEN };
+	const struct attr *of;
+
+	while (m->len && next(&w)) {
+		of = attr_of(ops[m->data[0]].set, w.type);
+		if (of && of->kind == 'r')
+			return true;
+	}
+	return false;
+}
+
+/* Records of an answer: those that it tells plain, or those that were applied. */
+static void count_plain(struct op *op, const uint8_t *data, size_t len)
+{
+	struct walk w = { .data = data, .len = len }, at;
+	const struct attr *of;
+	struct plain p;
+	size_t one;
+
+	while (next(&w)) {
+		of = attr_of(op->set, w.type);
+		at = w;
+		while (of && of->kind == 'r' && (one = plain_decode(&p, at.payload, at.size))) {
+			op->plain_records++;
+			at.payload += one;
+			at.size -= one;
+		}
+		if (op->set == applied_set && w.type == applied_id)
+			op->plain_records += number_of(w.payload, w.size);
+	}
+}
+
 static void judge_end(const struct msg *m, unsigned int flags, const struct nlmsghdr *h)
 {
 	const uint8_t *data = NLMSG_DATA(h);
@@ -608,6 +797,7 @@ static void judge_end(const struct msg *m, unsigned int flags, const struct nlms
 	if (!code) {
 		taken++;
 		ops[m->data[0]].taken += m->len != 0;
+		ops[m->data[0]].plain_taken += has_plain(m);
 		return;
 	}
 	refused++;
@@ -636,6 +826,8 @@ static bool judge_one(const struct client *c, const struct msg *m, unsigned int 
 	if (h->nlmsg_type != family || len < GENL_HDRLEN || !ops[g->cmd].id ||
 	    !is_as_said(ops[g->cmd].set, (uint8_t *)g + GENL_HDRLEN, len - GENL_HDRLEN))
 		wrong(m, flags, "not as specified", h->nlmsg_type);
+	else if (m->len && g->cmd == m->data[0] && has_plain(m))
+		count_plain(&ops[g->cmd], (uint8_t *)g + GENL_HDRLEN, len - GENL_HDRLEN);
 	return false;
 }
 
@@ -737,9 +929,12 @@ static void fuzz(unsigned long messages)
 		flags = make(&m);
 		talk(&m, flags);
 	}
-	for (i = 0; i < 256; i++)
+	for (i = 0; i < 256; i++) {
 		if (ops[i].taken)
 			printf("taken %u %lu\n", i, ops[i].taken);
+		if (ops[i].plain_taken)
+			printf("plain %u %lu %lu\n", i, ops[i].plain_taken, ops[i].plain_records);
+	}
 	printf("sum %lu %lu %lu %lu\n", taken, refused, lost, sent);
 }
 
@@ -773,6 +968,8 @@ static void read_attr(const char *text)
 		die(text);
 	sets[set].attrs[id] = a;
 	sets[set].named |= a.names;
+	sets[set].nests |= a.kind == 'n' && a.multi;
+	sets[set].plain |= a.kind == 'r';
 	n_sets = n_sets > set ? n_sets : set + 1;
 }
 
@@ -792,6 +989,17 @@ static void read_op(const char *text)
 	n_ops = n_ops > op.id ? n_ops : op.id;
 	while (weight--)
 		op_ids[n_op_ids++] = op.id;
+}
+
+static void read_asks(const char *text)
+{
+	unsigned int id, attr;
+	int n;
+
+	if (sscanf(text, "%u%n", &id, &n) != 1 || id >= COUNT(ops))
+		die(text);
+	for (text += n; sscanf(text, "%u%n", &attr, &n) == 1 && attr < ATTRS; text += n)
+		ops[id].asks[attr] = true;
 }
 
 static void read_socket(const char *text)
@@ -838,6 +1046,14 @@ static void read_line(const char *line)
 		read_attr(line + n);
 	} else if (!strcmp(word, "op")) {
 		read_op(line + n);
+	} else if (!strcmp(word, "asks")) {
+		read_asks(line + n);
+	} else if ((!strcmp(word, "plain") && plain_read(line + n)) ||
+		   (!strcmp(word, "head") && plain_read_head(line + n)) ||
+		   (!strcmp(word, "tail") && plain_read_tail(line + n)) ||
+		   (!strcmp(word, "applied") &&
+		    sscanf(line + n, "%u %u", &applied_set, &applied_id) == 2)) {
+		/* it is read */
 	} else if (!strcmp(word, "socket")) {
 		read_socket(line + n);
 	} else if (!strcmp(word, "item")) {

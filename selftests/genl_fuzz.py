@@ -7,7 +7,8 @@ Out: results. What the kernel says beside them (splats) is judged by who runs th
 
 The program knows of the family what a table says that is made here, of the YAML. Nothing names
 an operation: whoever adds one there has it fuzzed. What is known of values is what the
-specification says of their types, what answers brought, and NEAR.
+specification says of their types, what answers brought, and NEAR; of plain records their struct
+there, and nl.py's list of what stands behind it.
 """
 
 import contextlib
@@ -37,10 +38,12 @@ NEAR = {"expect-oseq": ("oseq", 0), "sent": ("oseq", 0), "lease-end": ("oseq", H
         "seq": ("seq", 0), "bytes": ("bytes", 0), "packets": ("packets", 0),
         "add-time": ("add-time", 0), "use-time": ("add-time", 0), "last-used": ("add-time", 0)}
 LIKELY = {*NEAR, "tag", "flags", "restore-flags"}
+NOT_PLAIN = {"restore-flags": "merge"}      # from that entry on: a plain record may not have it
 # ip's words: ESN or not, each kind of window, one that does not divide 2^32, a soft limit, a mark.
 SAS = ({"esn": True, "window": 100}, {"esn": True, "window": 4096}, {"window": 32}, {}, {"window": 64},
        {"proto": "ah", "esn": True, "window": 128}, {"esn": True, "window": 64, "mode": "tunnel"},
-       {"esn": True, "window": 100, "more": "mark 1 mask 3"}, {"window": 32, "more": "limit packet-soft 1"})
+       {"esn": True, "window": 100, "more": "mark 1 mask 3"}, {"window": 32, "more": "limit packet-soft 1"},
+       {"esn": True, "window": 2048}, {"esn": True, "window": 33}, {"esn": True, "window": 4096})
 FLOWS = ((0, "10.2.0.1"), (1, "10.1.0.1"), (0, "fd00:2::1"), (1, "fd00:1::1"), (0, "192.0.2.2"),
          (0, "10.9.0.1"))       # from which namespace; the last one finds no SA
 NEWSA, DELSA, GETSA, ALLOCSPI, EXPIRE, UPDSA, FLUSHSA, NEWAE = 0x10, 0x11, 0x12, 0x16, 0x18, 0x1a, 0x1c, 0x1e
@@ -54,6 +57,8 @@ def attr_line(spec, sets, attr_set, attr, names):
     name, kind = attr["name"], attr["type"]
     width = struct.calcsize(spec.FORMATS[kind]) if kind in spec.FORMATS else 0
     short = "i" if width else {"nest": "n", "flag": "f", "pad": "p"}.get(kind, "b")
+    if kind == "binary" and spec.defs.get(name, {}).get("type") == "struct":
+        short = "r"
     near, plus = NEAR.get(name, (None, 0))
     return " ".join(map(str, (
         "attr", sets.index(attr_set), attr["id"], short, width,
@@ -61,6 +66,25 @@ def attr_line(spec, sets, attr_set, attr, names):
         len(spec.entries(attr["enum"])) if "enum" in attr else 0, int("enum-as-flags" in attr),
         WAITS.get(name, 0), spec.sets[attr_set].get(near, {}).get("id", 0), plus, int(name in LIKELY),
         NAMES.get(name, 0) if "spi" in spec.sets[attr_set] else 0, names.index(name))))
+
+
+def plain(spec, sets, attr_set="record"):
+    """The layout of struct plain, and of what stands behind it."""
+    attrs, flags = spec.sets[attr_set], spec.entries("plain-flags")
+    assert set(flags) == set(spec.PLAIN), "nl.py knows other parts of a plain record"
+    at, head = 0, []
+    for member in spec.defs["plain"]["members"]:
+        width = struct.calcsize(spec.FORMATS[member["type"]])
+        head.append(f"head {member['name']} {at} {width} {attrs.get(member['name'], {}).get('id', 0)}")
+        at += width
+    yield f"plain {sets.index(attr_set)} {at} {flags.index('ipv6')}"
+    yield from head
+    for bit, flag in enumerate(flags):
+        for name in spec.PLAIN[flag]:
+            attr, count = attrs.get(name, {}), 0
+            if name in NOT_PLAIN:
+                count = spec.entries(attr["enum"]).index(NOT_PLAIN[name])
+            yield f"tail {bit} {struct.calcsize(spec.plain_format(name))} {attr.get('id', 0)} {count}"
 
 
 def family(spec, number):
@@ -77,6 +101,10 @@ def family(spec, number):
         weight = 5 if any(attrs[name]["type"] == "nest" for name in asked) else 1
         yield " ".join(map(str, ("op", op["id"], sets.index(op["attribute-set"]), int("do" in op), int("dump" in op),
                                  weight if "do" in op or "dump" in op else 0, *(attrs[name]["id"] for name in asked))))
+        asked = (op.get("dump") or {}).get("request", {}).get("attributes", ())
+        yield " ".join(map(str, ("asks", op["id"], *(attrs[name]["id"] for name in asked))))
+    yield from plain(spec, sets)
+    yield f"applied {sets.index('batch')} {spec.sets['batch']['applied']['id']}"
     for code in REFUSED + SILENT:
         yield f"errno {code} {int(code in SILENT)}"
 
@@ -180,7 +208,7 @@ def fuzz(program, *spaces):
     started = time.monotonic()
     done = subprocess.run((program, str(MESSAGES), str(PROCESSES), str(SEED), str(20 * SLOW)), text=True, check=False,
                           input="\n".join(lines) + "\n", stdout=subprocess.PIPE)
-    wrong, taken, sums = [], {}, [0] * 4
+    wrong, taken, plains, sums = [], {}, {}, [0] * 4
     for kind, *words in (line.split(maxsplit=1) for line in done.stdout.splitlines()):
         if kind == "wrong":
             wrong += words
@@ -188,17 +216,27 @@ def fuzz(program, *spaces):
             number, times = map(int, words[0].split())
             name = spec.op_names.get(number, number)
             taken[name] = taken.get(name, 0) + times
+        elif kind == "plain":
+            number, *counts = map(int, words[0].split())
+            name = spec.op_names[number]
+            plains[name] = [a + b for a, b in zip(plains.get(name, (0, 0)), counts)]
         else:
             sums = [a + int(b) for a, b in zip(sums, words[0].split())]
     seconds = time.monotonic() - started
     print(f"{sums[3]} messages in {seconds:.0f} s, {60 * sums[3] / seconds:.0f} a minute: {sums[0]} taken, "
           f"{sums[1]} refused, {sums[2]} not known; taken of {taken}", flush=True)
+    print("plain, taken: " + ", ".join(f"{name} {times} times, {records} records told or applied"
+                                       for name, (times, records) in sorted(plains.items())), flush=True)
     equal("all were sent", (0, MESSAGES), (done.returncode, sums[3]))
     check("each message has an answer, as the specification says, or a refusal that says why",
           not wrong, wrong)
     ops = {name for name, op in spec.ops.items() if "do" in op or "dump" in op}
     equal("of each operation some were taken, and of none that there is not", sorted(ops), sorted(map(str, taken)))
     check("and some were refused", sums[1])
+    takes = {name for name, op in spec.ops.items() for how in ("do", "dump")
+             if "plain" in (op.get(how) or {}).get("request", {}).get("attributes", ())}
+    check("plain records, too: each operation that has them took and applied, or told, some",
+          takes and all(all(plains.get(name, (0, 0))) for name in takes), plains)
     for at, ns in enumerate(spaces):
         with nl.Client(ns) as client:
             client.role("none")
