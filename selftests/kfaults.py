@@ -857,14 +857,19 @@ def works(a_ns, b_ns):
 
 # --- storm --------------------------------------------------------------------------------
 
-def requests(stop, ns):
-    """What a task may ask for, again and again, whatever is said."""
+def requests(stop, ns, came):
+    """What a task may ask for, again and again, whatever is said; `came`: how often, and of what
+    it died, if it did."""
     place = Place(ns)
-    while not stop.is_set():
-        one = rng.choice([cls for cls in STEPS if cls is not Flush])(place)
-        for act in (one.before, lambda one=one: one.do(place.other()), one.after, place.forget):
-            with contextlib.suppress(OSError, TimeoutError, IndexError, KeyError, TypeError):
-                act()
+    try:
+        while not stop.is_set():
+            one = rng.choice([cls for cls in STEPS if cls is not Flush])(place)
+            for act in (one.before, lambda one=one: one.do(place.other()), one.after, place.forget):
+                with contextlib.suppress(OSError, IndexError, KeyError, TypeError):
+                    act()
+            came[0] += 1
+    except BaseException as error:      # pylint: disable=broad-except
+        came[1] = f"{one.name}: {error!r}"
     with contextlib.suppress(OSError):
         place.client.role("none")
     place.close()
@@ -875,7 +880,8 @@ def storm(a_ns, b_ns):
     seconds, most = (60 if EVERY else 10) * max(1, SLOW // 4), 1000000
     stop = threading.Event()
     with all_of(a_ns, b_ns) as (traffic, place, _):
-        thread = threading.Thread(target=requests, args=(stop, b_ns))
+        asked_for = [0, None]
+        thread = threading.Thread(target=requests, args=(stop, b_ns, asked_for))
         thread.start()
         came, deadline = 0, time.monotonic() + seconds
         with any_of(0, most, 20):
@@ -893,6 +899,7 @@ def storm(a_ns, b_ns):
         print(f"{count} failed in {seconds} s, {place.client.stats()}", flush=True)
         check("of all contexts: many failed", count > 50, count)
         check("traffic went on meanwhile", came)
+        check("requests, too, to the end", asked_for[0] > 1 and not asked_for[1], asked_for)
         check("each SA that there is is followed, and none else",
               until(lambda: (s := place.state())["xfrm"] == sorted(s["sas"]), 30))
 

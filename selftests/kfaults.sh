@@ -17,9 +17,9 @@ for f in /proc/thread-self/fail-nth /sys/kernel/debug/failslab/require-start \
 done
 kfaults=(/usr/bin/python3 "$(dirname "$0")/kfaults.py")
 if [ "${XFRMSYNC_FAULTS:-}" = all ]; then
-	plan 63
+	plan 64
 else
-	plan 43
+	plan 44
 fi
 
 # shellcheck disable=SC2119 # no parameters
