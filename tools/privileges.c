@@ -135,6 +135,7 @@ static const int of_daemon[] = {
 	SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
 	SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
 	SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(umask),
+	SCMP_SYS(ftruncate),	/* of what a full disk took a part of only (owned.c) */
 	SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
 	SCMP_SYS(renameat), SCMP_SYS(renameat2),
 

@@ -89,10 +89,28 @@ static bool is_kind(int fd, mode_t type)
 	return ret;
 }
 
+/* At once, or, as another failure, after a part: more than a half of it, so that this is
+ * not just what stands first in there.
+ */
+static bool is_full(size_t *len)
+{
+	static bool full_now;
+
+	if (full_now || fails(INJECT_DISK)) {
+		full_now = false;
+		return (errno = ENOSPC);
+	}
+	if (*len > 1 && fails(INJECT_DISK)) {
+		full_now = true;
+		*len = *len / 2 + (*len > 2);
+	}
+	return false;
+}
+
 static bool refuses(int fd, size_t *len)
 {
-	if (kind == INJECT_DISK && is_kind(fd, S_IFREG) && fails(INJECT_DISK))
-		return (errno = ENOSPC);
+	if (kind == INJECT_DISK && is_kind(fd, S_IFREG) && is_full(len))
+		return true;
 	if (fails(INJECT_EINTR))
 		return (errno = EINTR);
 	if (kind == INJECT_FULL && is_kind(fd, S_IFSOCK) && fails(INJECT_FULL))

@@ -10,9 +10,9 @@
 enum inject {
 	INJECT_NOTHING,
 	INJECT_MEMORY,		/* malloc, calloc, realloc, strdup, strndup: none left */
-	INJECT_DISK,		/* write, fsync, rename, close of a file: ENOSPC */
+	INJECT_DISK,		/* write (all of it, or the rest), fsync, rename, close of a file: ENOSPC */
 	INJECT_SHORT,		/* read, write, recv, send: one byte */
-	INJECT_EINTR,		/* those, open, poll and epoll_wait: a signal came */
+	INJECT_EINTR,		/* those, poll and epoll_wait: a signal came */
 	INJECT_FULL,		/* recv, send, read and write of a socket: EAGAIN */
 	INJECT_KINDS,
 };

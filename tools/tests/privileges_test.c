@@ -23,6 +23,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@
 
 #include <cmocka.h>
 
+#include "owned.h"
 #include "privileges.h"
 
 #define NO_FILTER 77		/* exit codes of a child */
@@ -247,6 +249,56 @@ static int map_memory(void)
 	/* A library of the resolver's, its code */
 	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return p == MAP_FAILED ? 2 : 0;
+}
+
+/* A file may have so many bytes, as if the disk had. */
+#define ROOM 64
+
+static int give_up_on_little_disk(void)
+{
+	struct rlimit room = { .rlim_cur = ROOM, .rlim_max = ROOM };
+	int ret;
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &room) || privileges_drop(PRIVILEGES_DAEMON))
+		return -1;
+	ret = privileges_filter(PRIVILEGES_DAEMON);
+	return ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+/* What the disk took a part of is taken back: what comes after it is not lost behind it. */
+static int note_policies(void)
+{
+	static const uint8_t fits[20] = { 1 }, too_long[60] = { 2 }, later[30] = { 3 };
+	char dir[60], path[80], control[80];
+	static struct owned o;
+	int ret = 0;
+
+	snprintf(dir, sizeof(dir), "/tmp/xfrmsync-owned-%d", getpid());
+	snprintf(path, sizeof(path), "%s/policies", dir);
+	snprintf(control, sizeof(control), "%s/control", dir);
+	if (give_up_on_little_disk() || mkdir(dir, 0700))
+		return 1;
+	owned_load(&o, control);
+	owned_add(&o, fits, sizeof(fits));
+	owned_write(&o);
+	owned_add(&o, too_long, sizeof(too_long));
+	owned_write(&o);
+	owned_add(&o, later, sizeof(later));
+	owned_free(&o);
+	owned_load(&o, control);
+	if (!owned_has(&o, fits, sizeof(fits)) || !owned_has(&o, later, sizeof(later)))
+		ret = 2;
+	else if (owned_has(&o, too_long, sizeof(too_long)))
+		ret = 3;
+	owned_free(&o);
+	return unlink(path) || unlinkat(AT_FDCWD, dir, AT_REMOVEDIR) ? 4 : ret;
+}
+
+static void test_full_disk(void **state)
+{
+	(void)state;
+	exits_well(note_policies);
 }
 
 /* As a reload does: files, the services of nsswitch.conf, sockets. */
@@ -516,6 +568,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_its_own),
+		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_deadly),
 		cmocka_unit_test(test_other_table),
