@@ -59,7 +59,7 @@ bool plain_read_head(const char *text)
 
 bool plain_read_tail(const char *text)
 {
-	struct plain_field f;
+	struct plain_field f = {};
 
 	return sscanf(text, "%d %u %u %u", &f.bit, &f.width, &f.id, &f.count) == 4 &&
 	       f.bit >= 0 && f.bit < 64 && add(f, 0);

@@ -10,7 +10,7 @@
 enum inject {
 	INJECT_NOTHING,
 	INJECT_MEMORY,		/* malloc, calloc, realloc, strdup, strndup: none left */
-	INJECT_DISK,		/* write (all of it, or the rest), fsync, rename, close of a file: ENOSPC */
+	INJECT_DISK,		/* write (or its rest), fsync, rename, close of a file: ENOSPC */
 	INJECT_SHORT,		/* read, write, recv, send: one byte */
 	INJECT_EINTR,		/* those, poll and epoll_wait: a signal came */
 	INJECT_FULL,		/* recv, send, read and write of a socket: EAGAIN */

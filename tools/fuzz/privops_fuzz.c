@@ -252,7 +252,8 @@ static ssize_t fake_sendto(int fd, const void *p, size_t len, int flags,
 
 	(void)flags;
 	may_use(fd);
-	assert(len <= PRIVOPS_MAX && size == sizeof(*kernel) && !kernel->nl_pid && !kernel->nl_groups);
+	assert(len <= PRIVOPS_MAX && size == sizeof(*kernel));
+	assert(!kernel->nl_pid && !kernel->nl_groups);
 	/* Nobody else can write to what is looked at. */
 	assert((const uint8_t *)p < shared || (const uint8_t *)p >= shared + PRIVOPS_MAX);
 	may_go(protocol, p, len);
