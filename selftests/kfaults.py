@@ -75,8 +75,10 @@ def function(name, *module):
             words = line.split()
             if tuple(words[3:]) == module and words[1] in "tTwW":
                 places[words[2]] = int(words[0], 16)
-    begin = places.get(name, 0)
-    return begin, min((place for place in places.values() if place > begin), default=0) if begin else 0
+    # Whose rule is about one that is not there has no rule.
+    assert name in places, f"no function {name} in this kernel"
+    begin = places[name]
+    return begin, min((place for place in places.values() if place > begin), default=begin + 4096)
 
 
 def settings(where, spared="__alloc_object", pages=True):

@@ -10,7 +10,7 @@ SPLAT+='|possible (circular|recursive|irq lock inversion|unsafe)|inconsistent lo
 SPLAT+='|suspicious RCU|Invalid wait context|bad unlock balance|held lock freed'
 SPLAT+='|sleeping function called|scheduling while atomic|Voluntary context switch'
 SPLAT+='|blocked for more than|soft lockup|detected (expedited )?stalls?'
-SPLAT+='|unregister_netdevice: waiting|kmemleak: [0-9]+ new|unreferenced object 0x|Object remaining in|still has objects'
+SPLAT+='|unregister_netdevice: waiting|kmemleak: [0-9]+ new|Kernel memory leak detector disabled|unreferenced object 0x|Object remaining in|still has objects'
 SPLAT+='|disagrees about version|Unknown symbol'
 # A system call that our own filter refused the daemon or its helper (tools/privileges.c), by audit.
 SPLAT+='|type=1326 .*comm="xfrmsync(-helper)?"'
