@@ -58,7 +58,7 @@ one() {
 
 # Lines of the log that are figures: how many there were of something.
 figures() {
-	local of='messages in|allocations, |failed in|executions, seed|of [0-9]+ calls|XFRMSYNC_SEED'
+	local of='messages in|plain, taken|SAs made|gave up|allocations, |failed in|executions, seed|of [0-9]+ calls|XFRMSYNC_SEED'
 
 	grep -aE "^# .*($of|KiB: |results\$|SAs told)" "$1" || true
 	grep -aE '^(all +[0-9]+ of |error labels not reached)' "$1" || true
