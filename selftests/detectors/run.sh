@@ -93,7 +93,7 @@ while read -r name rest; do
 	check "$name: the kernel says '$what', of $where" told "$name" "$what" "$where"
 	check "$name: found by splats.sh" complained "$name"
 done <<<"$bugs"
-others() { sed 's/ \[xfrmsync\]//' "$out/data-race" | "$here/../vm/splats.sh"; }
+others() { sed 's/ \[xfrmsync\]//g' "$out/data-race" | "$here/../vm/splats.sh"; }
 if [ "$kernel" = kcsan ]; then
 	check_fails "data-race: of functions that are not ours, no complaint" others
 else
