@@ -9,8 +9,9 @@
   passing                      each way of each flow, what was sent last has come
   mark                         what follows is judged
   sent N                       since the mark, each way of each flow
-  judge whole|gap [PEER]       since the mark nothing was lost; or, of each way, what lies
-                               between two numbers; never was anything delivered twice
+  judge whole|one|gap [PEER]   since the mark nothing was lost; or, of each way, one packet at
+                               most; or what lies between two numbers; never was anything
+                               delivered twice
 
 Each gateway has a number of its own beside that of the packet: what one sends is told from
 what another one does.
@@ -177,7 +178,8 @@ class Flows:
             ways = [w for w in self.ways.values() if peer in ("", w.name.split()[1])]
             lost = {w.name: w.lost(self.sent) for w in ways}
             said = [f"{name}: lost {runs}" for name, runs in lost.items()
-                    if len(runs) > (what == "gap") or runs and runs[-1][1] == self.sent - 1]
+                    if len(runs) > (what != "whole") or runs and runs[-1][1] == self.sent - 1 or
+                    what == "one" and runs and runs[0][0] != runs[0][1]]
             said += [f"{w.name}: twice {w.twice()}" for w in ways if w.twice()]
             count = self.sent - min(w.begin for w in ways)
             if what == "gap" and any(not runs for runs in lost.values()):

@@ -211,6 +211,8 @@ by_node() { local c; for c in "${conns[@]}"; do vici "$1" rekey "$2" "$c" || ret
 renewed() { # NODE ike|child BEFORE
 	! "$2_of" "$1" | grep -qxF "$3" && same_on "$1"
 }
+# With an SA that ends under traffic a packet may go: it was seen once in some hundred rekeys of
+# stock charons, between two that both work, and not where.
 rekeys() { # NODE: each of both kinds, by each side, of all at once
 	local what was
 
@@ -335,14 +337,18 @@ node_boots() { # NODE
 # --- traffic, the wire ------------------------------------------------------------------------
 
 flows() { py flows "$@"; }
-judge() { # TEXT whole|gap
-	local said
+judge() { # TEXT whole|one|gap
+	local said ns
 
 	if said=$(flows judge "$2" 2>&1); then
 		tap_ok "$1"
 		tap_say "# $said"
 	else
 		tap_fail "$1" "$said"
+		for ns in "${!space[@]}" a b; do
+			# shellcheck disable=SC2016 # awk's
+			in_ns "${space[$ns]:-${node_ns[$ns]-}}" awk -v ns="$ns" '$2 { print "# " ns ": " $0 }' /proc/net/xfrm_stat
+		done
 	fi
 	flows mark
 }
@@ -465,7 +471,7 @@ flows go
 judge "nor delivered" whole
 new_wire
 rekeys b
-judge "nothing was lost meanwhile" whole
+judge "nothing was lost meanwhile, but for one packet" one
 nothing_bad
 # What the others have was reserved on B, too.
 flows pause
@@ -510,7 +516,7 @@ judge "what was lost lies in one outage, each way of each" gap
 alive
 check_equal "they have what they had" "$had" "$(everything)"
 rekeys a
-judge "nothing was lost meanwhile" whole
+judge "nothing was lost meanwhile, but for one packet" one
 check "B is in step" wait_step a b
 had=$(everything)
 
@@ -546,7 +552,7 @@ judge "what was lost lies in one outage, each way of each" gap
 check_equal "with the same SPIs" "$had" "$(everything)"
 alive
 rekeys b
-judge "nothing was lost meanwhile" whole
+judge "nothing was lost meanwhile, but for one packet" one
 nothing_bad
 had=$(everything)
 charon_start a
