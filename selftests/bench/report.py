@@ -157,6 +157,10 @@ def gate(entries, baseline):
     worse = len(lost)
     for e in entries:
         was = baseline.get(e["kernel"], {}).get(e["name"])
+        if e["kernel"] not in baseline:
+            print(f"ok - {e['kernel']}: {e['name']}: {e['value']:g} # SKIP nothing is recorded of"
+                  " this kernel: make bench-record")
+            continue
         if was is None:
             print(f"not ok - {e['kernel']}: {e['name']}: not in the baseline (make bench-record)")
         elif e["value"] > was * (1 + TOLERANCE):
