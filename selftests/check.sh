@@ -15,7 +15,7 @@ set -uo pipefail
 # On the debug kernel, by what they reach of the module in what time: two VMs, as long as
 # each other, and a third one for the detectors themselves. Each run has other allocations that
 # fail, by its seed; all of them, and more rounds, are make abuse's.
-PART=(restore genl-fuzz smoke) PART2=(reader churn kfaults)
+PART=(restore genl-fuzz kfaults) PART2=(smoke reader churn)
 part=(-e XFRMSYNC_FAULTS=4 -e XFRMSYNC_ROUNDS=1)
 
 tree=$(dirname "$(readlink -f "$0")")/..
