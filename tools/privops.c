@@ -640,10 +640,16 @@ static int ask(enum op op, const void *p, size_t len, int fd)
 
 static int ask_to_send(const void *msg, size_t len, int fd)
 {
+	int ret;
+
 	if (len > PRIVOPS_MAX)
 		return -EMSGSIZE;
 	memcpy(shared, msg, len);
-	return ask_with((struct head){ .op = OP_SEND, .shared = len }, NULL, 0, fd);
+	ret = ask_with((struct head){ .op = OP_SEND, .shared = len }, NULL, 0, fd);
+	/* A helper that did not come to the message, or is gone, has not wiped it. */
+	if (ret < 0)
+		sodium_memzero(shared, len);
+	return ret;
 }
 
 int privops_seal(void)
