@@ -18,9 +18,7 @@
 #include <cmocka.h>
 
 #include "daemon.h"
-
-#define ROUND (10 * LOOP_MS)
-#define ROUNDS 500		/* at most: a busy machine */
+#include "rounds.h"
 
 static struct daemon *d;
 static char dir[] = "/tmp/control_server_test.XXXXXX";
@@ -35,22 +33,6 @@ void *__wrap_malloc(size_t size)
 	return size < too_much ? __real_malloc(size) : NULL;
 }
 
-static void round_ends(struct loop_timer *t)
-{
-	(void)t;
-	d->loop.stop = true;
-}
-
-static void one_round(void)
-{
-	struct loop_timer t = { .cb = round_ends };
-
-	loop_timer_set(&d->loop, &t, ROUND);
-	assert_int_equal(loop_run(&d->loop), 0);
-	loop_timer_forget(&d->loop, &t);
-	d->loop.stop = false;
-}
-
 static void says(const char *text)
 {
 	assert_int_equal(send(client, text, strlen(text), MSG_NOSIGNAL), strlen(text));
@@ -63,7 +45,7 @@ static ssize_t answer(char *text, size_t room)
 	int i;
 
 	for (i = 0; i < ROUNDS && n < 0; i++) {
-		one_round();
+		one_round(&d->loop);
 		n = recv(client, text, room - 1, MSG_DONTWAIT);
 	}
 	assert_true(n >= 0);

@@ -22,10 +22,8 @@
 #include <linux/xfrmsync.h>
 
 #include "daemon.h"
+#include "rounds.h"
 #include "vici.h"
-
-#define ROUND (10 * LOOP_MS)
-#define ROUNDS 500		/* at most: a busy machine */
 
 static struct daemon *d;
 static struct peer *active;
@@ -93,29 +91,13 @@ static void charon_listens(void)
 	assert_int_equal(listen(listener, 1), 0);
 }
 
-static void round_ends(struct loop_timer *t)
-{
-	(void)t;
-	d->loop.stop = true;
-}
-
-static void one_round(void)
-{
-	struct loop_timer t = { .cb = round_ends };
-
-	loop_timer_set(&d->loop, &t, ROUND);
-	assert_int_equal(loop_run(&d->loop), 0);
-	loop_timer_forget(&d->loop, &t);
-	d->loop.stop = false;
-}
-
 static void asks_for_conns(void)
 {
 	char request[64];
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
-		one_round();
+		one_round(&d->loop);
 		if (vici < 0)
 			vici = accept(listener, NULL, NULL);
 		if (vici >= 0 && recv(vici, request, sizeof(request), MSG_DONTWAIT) > 0)
@@ -162,7 +144,7 @@ static void is_told(const char *what)
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
-		one_round();
+		one_round(&d->loop);
 		hear();
 		if (!strcmp(told, what))
 			break;
@@ -177,9 +159,17 @@ static void is_told_nothing(void)
 	int i;
 
 	for (i = 0; i < 50; i++)
-		one_round();
+		one_round(&d->loop);
 	hear();
 	assert_string_equal(told, "");
+}
+
+/* A standby in step; its charon has that connection, and hears that the segment is not its own. */
+static void is_synced(const char *conn)
+{
+	d->synced = true;
+	charon_has(conn);
+	is_told("9 ");
 }
 
 /* ---- messages ---- */
@@ -406,9 +396,7 @@ static void test_play(void **state)
 static void test_connections(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("other");
-	is_told("9 ");
+	is_synced("other");
 	whole(1, "site");
 	/* An IKE SA of no known name would end: it is not begun. */
 	is_told_nothing();
@@ -425,9 +413,7 @@ static void test_connections(void **state)
 static void test_restart(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	is_told(ALL);
 	resync();
@@ -448,9 +434,7 @@ static void test_restart(void **state)
 static void test_begun(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	ike_add(1);
 	from_active();
 	mid(1, 2);
@@ -479,9 +463,7 @@ static void test_begun(void **state)
 static void test_rekeys_at_once(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	is_told(ALL);
 	ike_rekey(2, 1);
@@ -506,9 +488,7 @@ static void test_evicted(void **state)
 
 	(void)state;
 	s->max_half = 1;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	is_told(ALL);
 	ike_rekey(2, 1);
@@ -541,7 +521,7 @@ static void test_hangs(void **state)
 	assert_int_equal(recv(vici, some, sizeof(some), MSG_DONTWAIT), -1);
 	later_ns = 70000 * LOOP_MS;
 	for (i = 0; i < ROUNDS && recv(vici, some, sizeof(some), MSG_DONTWAIT); i++)
-		one_round();
+		one_round(&d->loop);
 	later_ns = 0;
 	assert_true(i < ROUNDS);
 	close(vici);
@@ -561,7 +541,7 @@ static void test_no_room_for_answer(void **state)
 	charon_has(conn);
 	too_much = 512;
 	for (i = 0; i < ROUNDS && recv(vici, some, sizeof(some), MSG_DONTWAIT); i++)
-		one_round();
+		one_round(&d->loop);
 	too_much = SIZE_MAX;
 	assert_true(i < ROUNDS);
 	close(vici);
@@ -630,9 +610,7 @@ static void test_of_request(void **state)
 static void test_filled_again(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	whole(2, "site");
 	whole(3, "site");
@@ -660,9 +638,7 @@ static void test_filled_again(void **state)
 static void test_takeover(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	is_told(ALL);
 	ike_finish(d);
@@ -703,12 +679,10 @@ static void test_takeover_fails(void **state)
 	int i;
 
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	for (i = 0; i < ROUNDS && count("queued"); i++)
-		one_round();
+		one_round(&d->loop);
 	/* It has that, and does not read: the next one is not sent. */
 	mid(1, 3);
 	from_active();
@@ -724,9 +698,7 @@ static void test_takeover_fails(void **state)
 static void test_stale(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	epoch--;
 	whole(1, "site");
 	assert_true(frame(WIRE_IKE_BEGIN, NULL));
@@ -843,9 +815,7 @@ static void test_takeover_without(void **state)
 static void test_amid_snapshot(void **state)
 {
 	(void)state;
-	d->synced = true;
-	charon_has("site");
-	is_told("9 ");
+	is_synced("site");
 	whole(1, "site");
 	whole(2, "site");
 	is_told("5 1 2 4 6 5 1 2 4 6 ");
@@ -1010,7 +980,7 @@ static void test_one_answers(void **state)
 	answers(active, 5, 400, 1);
 	assert_int_equal(count("ike_sas"), 0);
 	for (i = 0; i < ROUNDS && !count("ike_sas"); i++)
-		one_round();
+		one_round(&d->loop);
 	assert_true(has(1));
 }
 
@@ -1168,7 +1138,7 @@ static void test_stranger(void **state)
 		_exit(1);
 	}
 	for (i = 0; i < ROUNDS && !count("refused"); i++)
-		one_round();
+		one_round(&d->loop);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(count("refused"), 1);
@@ -1176,7 +1146,7 @@ static void test_stranger(void **state)
 	charon_binds();
 	charon_says();
 	for (i = 0; i < ROUNDS && !count("heard"); i++)
-		one_round();
+		one_round(&d->loop);
 	assert_int_equal(count("heard"), 1);
 	buf_free(&b);
 }
@@ -1268,7 +1238,7 @@ static void test_no_room(void **state)
 	d->synced = true;
 	ike_synced(d);
 	for (i = 0; i < ROUNDS; i++) {
-		one_round();
+		one_round(&d->loop);
 		hear();
 		len = strlen(told);
 		if (len > sizeof(all) && !strcmp(told + len - sizeof(all) + 1, all))
@@ -1302,9 +1272,9 @@ static void test_missed(void **state)
 		n++;
 	}
 	for (i = 0; i < ROUNDS && !count("missed"); i++)
-		one_round();
+		one_round(&d->loop);
 	for (i = 0; i < ROUNDS && count("heard") + count("missed") < n; i++)
-		one_round();
+		one_round(&d->loop);
 	assert_true(count("missed") > 0);
 	assert_int_equal(count("heard") + count("missed"), n);
 }
