@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # What the benches of records share: figures, tunnels, a pair of daemons.
 #
-# A bench has it after the library of all tests and the daemon's, sets figures, the file that
-# they go to, and calls tmpdir before it makes something.
+# A bench has it after the library of all tests and the daemon's, makes its namespaces, A and B
+# among them, and calls bench_begin.
 
 bench=$BUILD/../bench
 # What a test waits for is done by a machine whose clock counts instructions.
@@ -20,15 +20,17 @@ has_cipher() {
 	ip -n "$A" xfrm state add src 192.0.3.1 dst 192.0.3.2 proto esp spi 0x100 mode tunnel \
 		aead 'rfc4106(gcm(aes))' 0x0000000000000000000000000000000000000001 128
 }
-# bench_kernel: what all of them have
-bench_kernel() {
+# bench_begin NAME: what all of them have; their figures go to figures
+bench_begin() {
+	# shellcheck disable=SC2153 # the bench has them
+	setup_veth "$A" "$B"
+	tmpdir
+	figures=/run/vm/$1.figures
 	modprobe -aq aesni_intel esp4 xfrm_user
-	# shellcheck disable=SC2153 # the bench has it
 	busywait 20000 has_cipher || bail "no cipher"
 	ip -n "$A" xfrm state flush
 	# 6.1 leaves packets to it once it was woken, and who counts has the processor.
 	chrt -f -p 20 "$(pgrep '^ksoftirqd/0$')"
-	# shellcheck disable=SC2154 # the bench sets it
 	: >"$figures"
 }
 

@@ -24,10 +24,7 @@ read -ra windows <<<"${BENCH_WINDOWS:-32 128 1024 4096}"
 plan $((17 * ${#counts[@]} + 11 * ${#windows[@]} + 5))
 
 setup_ns A B P
-setup_veth "$A" "$B"
-tmpdir
-figures=/run/vm/growth.figures
-bench_kernel
+bench_begin growth
 meet_outside
 tracing=/sys/kernel/tracing
 

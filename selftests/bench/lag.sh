@@ -24,10 +24,7 @@ plan $((5 + ${#intervals[@]} * (1 + ${#counts[@]})))
 
 N=2000 TIMES=60 PAUSE=50
 setup_ns A B P
-setup_veth "$A" "$B"
-tmpdir
-figures=/run/vm/lag.figures
-bench_kernel
+bench_begin lag
 meet_outside
 tracing=/sys/kernel/tracing
 a_netns=$(stat -Lc %i "/run/netns/$A")

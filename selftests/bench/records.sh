@@ -24,10 +24,7 @@ N=${BENCH_N:-1000} MANY=${BENCH_MANY:-10000} REPEATS=${BENCH_REPEATS:-6} SHORT=$
 plan $((SHORT ? 14 : 21))
 
 setup_ns A B P Q
-setup_veth "$A" "$B"
-tmpdir
-figures=/run/vm/records.figures
-bench_kernel
+bench_begin records
 
 # --- what it does -----------------------------------------------------------------
 
